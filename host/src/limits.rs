@@ -1,0 +1,58 @@
+//! Every bound of the host, with its default and its reason.
+
+use std::time::Duration;
+
+/// Bounds of one guard. Each field documents its default.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Time for one decision of a policy. Default: 5 ms.
+    pub decision: Duration,
+    /// Linear memory of a policy instance. Default: 16 MiB.
+    pub policy_memory: usize,
+    /// What a policy may answer, in octets after lifting. Default: 256 KiB.
+    pub policy_output: usize,
+    /// Live instances of all policies. Default: 256.
+    pub policy_instances: u32,
+    /// Never-used instances kept ready for a policy. Default: 8.
+    pub policy_spares: usize,
+    /// The largest component that is loaded, in bytes. Default: 64 MiB.
+    pub component_bytes: usize,
+    /// The largest settings document, in bytes. Default: 16 MiB.
+    pub settings_bytes: usize,
+    /// Time for one lookup of both families. Default: 5 s.
+    pub resolve: Duration,
+    /// Addresses in an answer. Default: 64.
+    pub answers: usize,
+    /// Aliases in an answer. Default: 16.
+    pub chain: usize,
+    /// Time for all connection attempts. Default: 10 s.
+    pub connect: Duration,
+    /// Time for one connection attempt. Default: 5 s.
+    pub attempt: Duration,
+    /// Addresses that are tried. Default: 8.
+    pub attempts: usize,
+    /// How long a pin may be dialled after it was made. Default: 30 s.
+    pub pin: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            decision: Duration::from_millis(5),
+            policy_memory: 16 << 20,
+            policy_output: 256 << 10,
+            policy_instances: 256,
+            policy_spares: 8,
+            component_bytes: 64 << 20,
+            settings_bytes: 16 << 20,
+            resolve: Duration::from_secs(5),
+            answers: 64,
+            chain: 16,
+            connect: Duration::from_secs(10),
+            attempt: Duration::from_secs(5),
+            attempts: 8,
+            pin: Duration::from_secs(30),
+        }
+    }
+}
