@@ -196,6 +196,8 @@ reasons! {
     ResponseInflated = "response-inflated" @ Exchange, "the response is a decompression bomb, or raise the byte budget";
     /// The server broke the protocol, or its response cannot be decoded.
     ResponseInvalid = "response-invalid" @ Exchange, "the server does not speak valid HTTP";
+    /// The caller gave up before the request had ended.
+    Abandoned = "abandoned" @ Exchange, "nothing was refused: the caller dropped the request";
 
     // The policy failed.
     /// No policy is loaded.
