@@ -1,2 +1,70 @@
-//! Placeholder.
-fn main() {}
+//! The one door for repository tasks: `cargo xtask <verb>`.
+//!
+//! Depends on none of the crates that it builds and judges.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a task talks to its terminal"
+)]
+
+use std::{env, process::ExitCode};
+
+use anyhow::{Result, bail};
+
+mod check;
+mod demo;
+mod setup;
+mod shell;
+mod tables;
+mod tidy;
+mod wit;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    match run(&words.iter().map(String::as_str).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<()> {
+    match words {
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        ["setup"] => setup::run(),
+        ["build", rest @ ..] => setup::run().and_then(|()| shell::cargo(&["build"], rest)),
+        ["test"] => check::all(),
+        ["test", "--quick"] => check::quick(),
+        ["tidy"] => tidy::run(),
+        ["wit"] => wit::run(),
+        ["tables"] => tables::run(false),
+        ["tables", "--check"] => tables::run(true),
+        ["demo"] => demo::run(),
+        ["bench", rest @ ..] => {
+            setup::run().and_then(|()| shell::cargo(&["bench", "-p", "pinfold-bench"], rest))
+        }
+        ["doc", rest @ ..] => setup::run().and_then(|()| check::doc(rest)),
+        _ => bail!("no such task: `{}`\n\n{USAGE}", words.join(" ")),
+    }
+}
+
+const USAGE: &str = "\
+Usage: cargo xtask <task>
+
+  setup            install what a build needs and the machine lacks
+  build [ARGS]     build the library and the `pinfold` binary (ARGS go to cargo, e.g. --release)
+  test             every check: format, rules, contract, tables, lints, tests, doctests, docs
+  test --quick     the inner loop: the cheap checks and the unit tests
+  tidy             the rules of the repository (layers, sizes, exceptions, documents)
+  wit              the contract: parses, documented, no 64-bit integers, imports nothing
+  tables [--check] generate the address tables from the registry data, or compare
+  demo             an attack on loopback, without and with Pinfold
+  bench [ARGS]     the benches (ARGS go to cargo)
+  doc [ARGS]       the documentation, warnings are errors (ARGS go to cargo, e.g. --open)
+";

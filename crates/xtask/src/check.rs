@@ -1,0 +1,73 @@
+//! What `cargo xtask test` does, step by step.
+
+use anyhow::Result;
+
+use crate::{
+    setup, shell,
+    shell::{Step, run_all},
+    tables, tidy, wit,
+};
+
+/// Everything that a change must pass.
+pub(crate) fn all() -> Result<()> {
+    let mut steps = cheap();
+    steps.push(Step::cargo("clippy", &[], CLIPPY));
+    steps.push(tests(&["--lib", "--bins", "--tests"]));
+    steps.push(Step::cargo(
+        "doctests",
+        &[],
+        &["test", "--doc", "--workspace"],
+    ));
+    steps.push(Step::cargo("doc", DENY_RUSTDOC, DOC));
+    run_all(&steps)
+}
+
+/// The inner loop: what is cheap, and the unit tests.
+pub(crate) fn quick() -> Result<()> {
+    let mut steps = cheap();
+    steps.push(tests(&["--lib", "--bins"]));
+    run_all(&steps)
+}
+
+/// The documentation of all our crates; a broken link is an error.
+pub(crate) fn doc(more: &[&str]) -> Result<()> {
+    shell::status(
+        shell::command("cargo", DOC)
+            .args(more)
+            .envs(DENY_RUSTDOC.iter().copied()),
+    )
+}
+
+fn cheap() -> Vec<Step<'static>> {
+    vec![
+        Step::task("setup", "cargo xtask setup", setup::run),
+        Step::cargo("format", &[], &["fmt", "--all", "--check"]),
+        Step::task("tidy", "cargo xtask tidy", tidy::run),
+        Step::task("contract", "cargo xtask wit", wit::run),
+        Step::task("tables", "cargo xtask tables --check", || tables::run(true)),
+    ]
+}
+
+/// Tests with cargo-nextest, or with `cargo test` where it is not installed.
+fn tests(targets: &[&'static str]) -> Step<'static> {
+    let runner: &[&'static str] = if shell::is_there("cargo", &["nextest", "--version"]) {
+        &["nextest", "run"]
+    } else {
+        println!("cargo-nextest is not installed: using `cargo test`, which is slower");
+        &["test"]
+    };
+    let words = [runner, &["--workspace"], targets].concat();
+    let alone = format!("cargo {}", words.join(" "));
+    Step::task("tests", &alone, move || shell::cargo(&words, &[]))
+}
+
+const CLIPPY: &[&str] = &[
+    "clippy",
+    "--workspace",
+    "--all-targets",
+    "--",
+    "-D",
+    "warnings",
+];
+const DOC: &[&str] = &["doc", "--workspace", "--no-deps"];
+const DENY_RUSTDOC: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];

@@ -1,0 +1,327 @@
+//! Rules about single files.
+
+use super::{
+    Report, code,
+    tree::{File, Tree},
+};
+
+/// Checks every file.
+pub(crate) fn check(tree: &Tree, report: &mut Report) {
+    for file in &tree.files {
+        no_foreign_words(file, report);
+    }
+    for file in tree.ending(".rs") {
+        let blanked = code::without_text(&file.text);
+        sizes(&file.path, &blanked, report);
+        exceptions(&file.path, &blanked, report);
+        doors(&file.path, &blanked, report);
+        unfinished(&file.path, &blanked, report);
+    }
+    for file in tree.ending("Cargo.toml") {
+        shared_lints(file, report);
+    }
+    pure_roots(tree, report);
+    fixtures(tree, report);
+}
+
+/// The repository names no machine and no place of work.
+fn no_foreign_words(file: &File, report: &mut Report) {
+    for (at, line) in file.text.lines().enumerate() {
+        for word in FOREIGN.iter().filter(|word| line.contains(**word)) {
+            report.violation(place(&file.path, at + 1), format!("holds `{word}`"));
+        }
+    }
+}
+
+/// Files stay readable in one sitting. Tests and generated tables are data.
+fn sizes(path: &str, blanked: &str, report: &mut Report) {
+    if is_test(path) || is_generated(path) {
+        return;
+    }
+    let lines = code::code_lines(blanked);
+    if lines > HARD_FILE {
+        report.violation(
+            path,
+            format!("{lines} lines of code, the limit is {HARD_FILE}"),
+        );
+    } else if lines > SOFT_FILE {
+        report.warning(
+            path,
+            format!("{lines} lines of code, more than {SOFT_FILE}"),
+        );
+    }
+    for function in code::functions(code::product(blanked)) {
+        if function.length > LONGEST_FUNCTION {
+            let what = format!("`{}` has {} lines", function.name, function.length);
+            report.violation(
+                place(path, function.line),
+                format!("{what}, the limit is {LONGEST_FUNCTION}"),
+            );
+        }
+    }
+}
+
+/// An exception is an expectation with a reason: it goes away with its cause.
+fn exceptions(path: &str, blanked: &str, report: &mut Report) {
+    for (line, _) in code::attributes(blanked, "allow(") {
+        report.violation(
+            place(path, line),
+            "use `expect` with a reason instead of `allow`",
+        );
+    }
+    for (line, attribute) in code::attributes(blanked, "expect(") {
+        if !attribute.contains("reason =") {
+            report.violation(place(path, line), "an `expect` needs a reason");
+        }
+    }
+    for (line, attribute) in code::attributes(blanked, "ignore") {
+        if !attribute.contains('=') {
+            report.violation(place(path, line), "an ignored test needs a reason");
+        }
+    }
+}
+
+/// One door out: the bans of `clippy.toml` are lifted only here.
+fn doors(path: &str, blanked: &str, report: &mut Report) {
+    for (lint, doors) in DOORS {
+        if is_test(path) || doors.iter().any(|door| path.starts_with(door)) {
+            continue;
+        }
+        for (line, text) in code::product(blanked).lines().enumerate() {
+            if text.contains(lint) {
+                report.violation(
+                    place(path, line + 1),
+                    format!("`{lint}` may be lifted only in {doors:?}"),
+                );
+            }
+        }
+    }
+}
+
+fn unfinished(path: &str, blanked: &str, report: &mut Report) {
+    for (at, line) in blanked.lines().enumerate() {
+        for word in UNFINISHED.iter().filter(|word| line.contains(**word)) {
+            report.violation(place(path, at + 1), format!("`{word}` is left"));
+        }
+    }
+}
+
+/// Every crate takes the lints of the workspace.
+fn shared_lints(file: &File, report: &mut Report) {
+    let is_crate = file.text.lines().any(|line| line.trim() == "[package]");
+    if is_crate && !file.text.contains("[lints]\nworkspace = true") {
+        report.violation(&file.path, "does not take the workspace's lints");
+    }
+}
+
+/// What the roots of single crates promise to the compiler.
+fn pure_roots(tree: &Tree, report: &mut Report) {
+    for (path, promise) in ROOTS {
+        match tree.get(path) {
+            None => report.violation(path, "is missing"),
+            Some(file) if !code::without_text(&file.text).contains(promise) => {
+                report.violation(path, format!("does not say `{promise}`"));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// A hostile guest without an expectation tests nothing.
+fn fixtures(tree: &Tree, report: &mut Report) {
+    let expectations = tree.get(EXPECTATIONS).map_or("", |file| &file.text);
+    for file in tree
+        .ending(".wat")
+        .filter(|file| file.path.starts_with("tests/fixtures/"))
+    {
+        let name = file
+            .path
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches(".wat");
+        if !has_word(expectations, name) {
+            report.violation(&file.path, format!("has no expectation in {EXPECTATIONS}"));
+        }
+    }
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    text.match_indices(word).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + word.len()..].chars().next();
+        !before.is_some_and(part) && !after.is_some_and(part)
+    })
+}
+
+/// Tests and what serves them: benches, examples, the lab.
+fn is_test(path: &str) -> bool {
+    path.ends_with("/tests.rs")
+        || path
+            .split('/')
+            .any(|part| matches!(part, "tests" | "benches" | "examples" | "lab" | "bench"))
+}
+
+fn is_generated(path: &str) -> bool {
+    path.ends_with("/generated.rs") || path.contains("/generated/")
+}
+
+fn place(path: &str, line: usize) -> String {
+    format!("{path}:{line}")
+}
+
+const SOFT_FILE: usize = 400;
+const HARD_FILE: usize = 600;
+const LONGEST_FUNCTION: usize = 70;
+
+/// Put together, so that this file keeps its own rule.
+const FOREIGN: &[&str] = &[
+    concat!("/wo", "rk/"),
+    concat!("/ro", "ot/"),
+    concat!("../sha", "red"),
+];
+
+const UNFINISHED: &[&str] = &["todo!", "unimplemented!", "dbg!"];
+
+/// Where a ban may be lifted, and for what.
+const DOORS: &[(&str, &[&str])] = &[
+    (
+        "disallowed_methods",
+        &["host/src/connect/socket.rs", "host/src/resolve/system.rs"],
+    ),
+    ("disallowed_types", &["host/src/resolve/"]),
+];
+
+const ROOTS: &[(&str, &str)] = &[
+    ("crates/addr/src/lib.rs", "#![no_std]"),
+    ("crates/addr/src/lib.rs", "#![forbid(unsafe_code)]"),
+    ("crates/cli/src/main.rs", "#![forbid(unsafe_code)]"),
+    ("crates/http/src/lib.rs", "#![forbid(unsafe_code)]"),
+    ("crates/lab/src/lib.rs", "#![forbid(unsafe_code)]"),
+];
+
+const EXPECTATIONS: &str = "tests/e2e/guests.rs";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_finds_its_violation() {
+        let long = format!("fn f() {{\n{}}}\n", "    g();\n".repeat(LONGEST_FUNCTION));
+        let large = "use a;\n".repeat(HARD_FILE + 1);
+        let path = format!("let p = \"{}x\";", FOREIGN[0]);
+        let cases = [
+            (
+                "allow",
+                "host/src/a.rs",
+                "#[allow(dead_code)]\nfn f() {}",
+                1,
+            ),
+            (
+                "expect without reason",
+                "host/src/a.rs",
+                "#[expect(dead_code)]\nfn f() {}",
+                1,
+            ),
+            (
+                "expect",
+                "host/src/a.rs",
+                "#[expect(dead_code, reason = \"r\")]\nfn f() {}",
+                0,
+            ),
+            ("ignored test", "host/src/a.rs", "#[ignore]\nfn f() {}", 1),
+            (
+                "ignored with reason",
+                "host/src/a.rs",
+                "#[ignore = \"slow\"]\nfn f() {}",
+                0,
+            ),
+            (
+                "second door",
+                "host/src/a.rs",
+                "#[expect(clippy::disallowed_methods, reason = \"r\")]",
+                1,
+            ),
+            (
+                "the door",
+                "host/src/connect/socket.rs",
+                "#[expect(clippy::disallowed_methods, reason = \"r\")]",
+                0,
+            ),
+            (
+                "a test's door",
+                "host/src/a/tests.rs",
+                "#[expect(clippy::disallowed_methods, reason = \"r\")]",
+                0,
+            ),
+            ("unfinished", "host/src/a.rs", "fn f() {\n    todo!()\n}", 1),
+            ("unfinished in a comment", "host/src/a.rs", "// todo!()", 0),
+            ("long function", "host/src/a.rs", &long, 1),
+            ("long test", "tests/e2e/a.rs", &long, 0),
+            ("large file", "host/src/a.rs", &large, 1),
+            ("generated file", "crates/addr/src/generated.rs", &large, 0),
+            ("path of a machine", "host/src/a.rs", &path, 1),
+        ];
+        for (name, path, text, expected) in cases {
+            let found = violations(&[(path, text)]);
+            let found: Vec<_> = found.iter().filter(|line| line.starts_with(path)).collect();
+            assert_eq!(found.len(), expected, "{name}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_fixture_needs_an_expectation() {
+        let guests = (EXPECTATIONS, "case(\"loops-forever\")");
+        let found = violations(&[guests, ("tests/fixtures/guests/loops.wat", "")]);
+        assert!(
+            found
+                .iter()
+                .any(|line| line.starts_with("tests/fixtures/guests/loops.wat"))
+        );
+        let found = violations(&[guests, ("tests/fixtures/guests/loops-forever.wat", "")]);
+        assert!(!found.iter().any(|line| line.starts_with("tests/fixtures")));
+    }
+
+    #[test]
+    fn a_crate_takes_the_lints_and_keeps_its_promise() {
+        let found = violations(&[
+            ("crates/addr/Cargo.toml", "[package]\nname = \"a\"\n"),
+            (
+                "crates/addr/src/lib.rs",
+                "//! #![no_std]\n#![forbid(unsafe_code)]\n",
+            ),
+        ]);
+        assert!(
+            found
+                .iter()
+                .any(|line| line.starts_with("crates/addr/Cargo.toml"))
+        );
+        assert!(
+            found
+                .iter()
+                .any(|line| line.contains("does not say `#![no_std]`"))
+        );
+        assert!(
+            !found
+                .iter()
+                .any(|line| line.contains("addr/src/lib.rs: does not say `#![forbid"))
+        );
+    }
+
+    fn violations(files: &[(&str, &str)]) -> Vec<String> {
+        let files = files.iter().map(|(path, text)| File {
+            path: (*path).into(),
+            text: (*text).into(),
+        });
+        let mut report = Report::default();
+        check(
+            &Tree {
+                files: files.collect(),
+            },
+            &mut report,
+        );
+        report.violations
+    }
+}
