@@ -1,0 +1,149 @@
+//! Builds the shipped policy from source and leaves it as `OUT_DIR/egress.wasm`, a component that
+//! imports nothing. The library embeds it, so that it works with no file beside it.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_parser::{Resolve, WorldId, WorldItem};
+
+const PACKAGE: &str = "pinfold-egress";
+const MODULE: &str = "pinfold_egress.wasm";
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// The guest's shadow stack. Small, because it is part of every instance's memory; large enough for
+/// the deepest settings document that the JSON reader accepts. The default would be 1 MiB.
+const STACK: u32 = 64 * 1024;
+
+/// What decides the component's bytes, relative to the repository.
+const SOURCES: &[&str] = &[
+    "Cargo.lock",
+    "Cargo.toml",
+    "crates/addr",
+    "guest/policies/egress",
+    "guest/sdk",
+    "wit",
+];
+
+/// Settings of the outer build that must not reach the nested one: flags meant for the native target,
+/// another target or target folder, and clippy standing in for the compiler.
+const UNSET: &[&str] = &[
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_BUILD_TARGET",
+    "CARGO_BUILD_TARGET_DIR",
+    "CARGO_TARGET_DIR",
+    "CLIPPY_ARGS",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTFLAGS",
+];
+
+fn main() -> Result<()> {
+    let root = repository()?;
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed={}", root.join(source).display());
+    }
+    let out = PathBuf::from(variable("OUT_DIR")?);
+
+    require_target()?;
+    let module = compile(&root, &out.join("guest"))?;
+    let component = encode(&module)?;
+    require_no_imports(&component)?;
+    fs::write(out.join("egress.wasm"), component).context("cannot write the component")
+}
+
+fn repository() -> Result<PathBuf> {
+    let manifest = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    Ok(manifest
+        .parent()
+        .context("the crate has no parent folder")?
+        .to_owned())
+}
+
+/// Without the target the nested build fails in a way that does not say what to do.
+fn require_target() -> Result<()> {
+    let output = Command::new(variable("RUSTC")?)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output()
+        .context("cannot run rustc")?;
+    let folder = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.success() && Path::new(folder.trim()).is_dir(),
+        "the policies are built for `{TARGET}`, which is not installed\n\n\
+         hint: run `cargo xtask setup`, or `rustup target add {TARGET}`"
+    );
+    Ok(())
+}
+
+/// Compiles the policy with its own target folder: cargo holds a lock on the outer one.
+fn compile(root: &Path, target_dir: &Path) -> Result<PathBuf> {
+    let mut cargo = Command::new(variable("CARGO")?);
+    cargo
+        .current_dir(root)
+        .args(["build", "--locked", "--lib", "--profile", "guest"])
+        .args(["--package", PACKAGE, "--target", TARGET])
+        .arg("--target-dir")
+        .arg(target_dir)
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            format!("-Clink-arg=-zstack-size={STACK}"),
+        );
+    for name in UNSET {
+        cargo.env_remove(name);
+    }
+    let output = cargo.output().context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!(
+            "the policy `{PACKAGE}` does not build:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(target_dir.join(TARGET).join("guest").join(MODULE))
+}
+
+fn encode(module: &Path) -> Result<Vec<u8>> {
+    let module = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
+    ComponentEncoder::default()
+        .validate(true)
+        .module(&module)
+        .and_then(|mut encoder| encoder.encode())
+        .context("the policy is no component of the world `pinfold:policy/policy`")
+}
+
+/// A policy is a pure function. The host refuses one that imports anything; so does the build.
+fn require_no_imports(component: &[u8]) -> Result<()> {
+    let DecodedWasm::Component(resolve, world) = wit_component::decode(component)? else {
+        bail!("the encoder made no component");
+    };
+    let imports = imported_functions(&resolve, world);
+    ensure!(
+        imports.is_empty(),
+        "the policy imports {}",
+        imports.join(", ")
+    );
+    Ok(())
+}
+
+/// Interfaces that only hold types show as imports too; they ask for nothing.
+fn imported_functions(resolve: &Resolve, world: WorldId) -> Vec<String> {
+    let mut functions = Vec::new();
+    for item in resolve.worlds[world].imports.values() {
+        match item {
+            WorldItem::Function(function) => functions.push(function.name.clone()),
+            WorldItem::Interface { id, .. } => {
+                functions.extend(resolve.interfaces[*id].functions.keys().cloned());
+            }
+            WorldItem::Type { .. } => {}
+        }
+    }
+    functions
+}
+
+fn variable(name: &str) -> Result<OsString> {
+    env::var_os(name).with_context(|| format!("cargo does not set {name}"))
+}
