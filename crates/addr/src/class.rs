@@ -4,8 +4,15 @@ use core::net::Ipv4Addr;
 
 /// What an address is by the registries.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "kebab-case"))]
-#[expect(clippy::exhaustive_enums, reason = "mirrors a WIT enum, which cannot grow")]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "mirrors a WIT enum, which cannot grow"
+)]
 pub enum Class {
     /// Globally reachable unicast.
     Public,
@@ -47,7 +54,11 @@ pub enum Class {
 
 /// How an IPv6 address carries an IPv4 address.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "kebab-case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
 pub enum Embedding {
     /// `::ffff:a.b.c.d`.
     Mapped,

@@ -1,0 +1,63 @@
+//! Names that have no meaning on the public internet, and names of metadata endpoints.
+//!
+//! Both functions take a canonical name (see [`Domain`](crate::Domain)): ASCII, lower case, no root
+//! dot. Their cost grows with the number of labels only.
+
+use crate::tables;
+
+/// Whether `name` is, or is below, that of a metadata endpoint of a cloud provider.
+///
+/// ```
+/// assert!(pinfold_addr::names::is_metadata("metadata.google.internal"));
+/// assert!(!pinfold_addr::names::is_metadata("metadata.google.internal.example.com"));
+/// ```
+pub fn is_metadata(name: &str) -> bool {
+    find(tables::METADATA_NAMES, name).is_some()
+}
+
+/// The special-use name that `name` is or is below: reserved by an RFC or by ICANN, found in common hosts
+/// files, or in common use inside private networks. Metadata names of single providers count.
+///
+/// ```
+/// use pinfold_addr::names::special_use;
+///
+/// assert_eq!(special_use("printer.local"), Some("local"));
+/// assert_eq!(special_use("local.example.com"), None);
+/// ```
+pub fn special_use(name: &str) -> Option<&'static str> {
+    find(tables::SPECIAL_USE_NAMES, name).or_else(|| find(tables::METADATA_NAMES, name))
+}
+
+/// A row of the table of names, which is sorted by name.
+#[derive(Debug)]
+pub(crate) struct Name {
+    name: &'static str,
+    below: bool,
+}
+
+impl Name {
+    /// The name alone.
+    pub(crate) const fn exact(name: &'static str) -> Self {
+        Self { name, below: false }
+    }
+
+    /// The name and all names below it.
+    pub(crate) const fn subtree(name: &'static str) -> Self {
+        Self { name, below: true }
+    }
+}
+
+/// Asks for the name, then for the name without its first label, and so on.
+fn find(table: &'static [Name], name: &str) -> Option<&'static str> {
+    core::iter::successors(Some(name), |suffix| {
+        suffix.split_once('.').map(|(_, parent)| parent)
+    })
+    .filter_map(|suffix| named(table, suffix))
+    .find(|row| row.below || row.name.len() == name.len())
+    .map(|row| row.name)
+}
+
+fn named(table: &'static [Name], name: &str) -> Option<&'static Name> {
+    let at = table.binary_search_by(|row| row.name.cmp(name)).ok()?;
+    table.get(at)
+}
