@@ -1,0 +1,57 @@
+//! The two ends of the guard that a batch holds: the resolver that answers what the case says, and
+//! the observer that keeps the record of it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pinfold::{
+    Decision, Observer,
+    resolve::{Answers, Resolve, ResolveError, Resolving},
+};
+use pinfold_addr::{Domain, Reason};
+
+/// Answers the one lookup of the hop under way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Script(Arc<Mutex<Option<Result<Answers, ResolveError>>>>);
+
+impl Script {
+    /// What the next lookup answers. The guard asks at most once for each hop; a second lookup
+    /// would find no answer.
+    pub(super) fn set(&self, answers: Result<Answers, ResolveError>) {
+        *lock(&self.0) = Some(answers);
+    }
+}
+
+impl Resolve for Script {
+    fn resolve<'a>(&'a self, name: &'a Domain) -> Resolving<'a> {
+        let answers = lock(&self.0).take().unwrap_or_else(|| {
+            let detail = format!("`{}` was looked up a second time", name.as_str());
+            Err(ResolveError {
+                reason: Reason::ResolveFailed,
+                detail,
+            })
+        });
+        Box::pin(std::future::ready(answers))
+    }
+}
+
+/// Keeps the last record.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recorder(Arc<Mutex<Option<Arc<Decision>>>>);
+
+impl Recorder {
+    /// The last record since this was called before.
+    pub(super) fn take(&self) -> Option<Arc<Decision>> {
+        lock(&self.0).take()
+    }
+}
+
+impl Observer for Recorder {
+    fn observe(&self, decision: &Arc<Decision>) {
+        *lock(&self.0) = Some(Arc::clone(decision));
+    }
+}
+
+/// A panic elsewhere cannot leave half a value in these mutexes.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

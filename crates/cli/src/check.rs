@@ -1,0 +1,145 @@
+//! `pinfold check`: judges without connecting, and explains.
+
+use std::{path::PathBuf, sync::Arc};
+
+use pinfold::{Decision, Denial, Guard};
+use pinfold_addr::Target;
+
+use crate::{
+    batch,
+    exit::Exit,
+    explain::Report,
+    options::{DnsOptions, PolicyOptions, RequestOptions},
+    output::Output,
+};
+
+/// Judge URLs without connecting, and explain each verdict
+///
+/// Names are looked up, but nothing is connected to. A name that cannot be resolved is denied.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// URLs to judge
+    #[arg(value_name = "URL", required_unless_present = "batch")]
+    urls: Vec<String>,
+
+    /// Judge the cases of a file, one JSON object a line; `-` is standard input.
+    /// Prints one JSON object a case. Nothing is looked up: a case carries its answers
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["urls", "resolve", "dns"])]
+    batch: Option<PathBuf>,
+
+    /// HTTP method that the policy sees
+    #[arg(
+        long,
+        value_name = "METHOD",
+        default_value = "GET",
+        help_heading = "Request"
+    )]
+    method: http::Method,
+
+    /// Print one JSON object a URL
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    request: RequestOptions,
+
+    #[command(flatten)]
+    policy: PolicyOptions,
+
+    #[command(flatten)]
+    dns: DnsOptions,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pinfold check https://example.com/
+  pinfold check --resolve app.example=10.0.0.7 http://app.example/
+  pinfold check --dns 192.0.2.53:53 --settings egress.toml https://example.com/
+  pinfold check --grant 127.0.0.2:8080 http://127.0.0.2:8080/
+  pinfold check --json http://[::ffff:127.0.0.1]/ | jq -r .code
+  pinfold check --batch cases.jsonl
+
+Exit codes: 0 all allowed, 1 at least one denied, 2 error. Of several the highest wins.";
+
+/// Runs the verb.
+pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let judge = Judge {
+        policy: &args.policy,
+        request: &args.request,
+        method: &args.method,
+    };
+    match &args.batch {
+        Some(file) => runtime.block_on(batch::run(file, judge, out)),
+        None => runtime.block_on(urls(args, judge, out)),
+    }
+}
+
+/// What is asked of every URL.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judge<'a> {
+    /// Which policy judges.
+    pub(crate) policy: &'a PolicyOptions,
+    /// Who asks.
+    pub(crate) request: &'a RequestOptions,
+    /// How.
+    pub(crate) method: &'a http::Method,
+}
+
+async fn urls(args: &Args, judge: Judge<'_>, out: &mut Output) -> anyhow::Result<Exit> {
+    let guard = judge
+        .policy
+        .apply(Guard::builder().resolver(args.dns.resolver()))?
+        .build()?;
+    let mut worst = Exit::Ok;
+    for (number, url) in args.urls.iter().enumerate() {
+        if number > 0 && !args.json {
+            out.line("")?;
+        }
+        worst = worst.max(one(&guard, url, judge, args.json, out).await?);
+    }
+    Ok(worst)
+}
+
+async fn one(
+    guard: &Guard,
+    url: &str,
+    judge: Judge<'_>,
+    json: bool,
+    out: &mut Output,
+) -> anyhow::Result<Exit> {
+    let read = Target::parse(url).map_err(Denial::from);
+    let decision = match &read {
+        Ok(target) => Some(judged(guard, target, judge).await),
+        Err(_) => None,
+    };
+    let denial = match &decision {
+        Some(decision) => decision.outcome.denial(),
+        None => read.as_ref().err(),
+    };
+    let report = Report {
+        url,
+        target: read.as_ref().ok(),
+        denial,
+        decision: decision.as_deref(),
+    };
+    if json {
+        report.json(out)?
+    } else {
+        report.text(out)?
+    }
+    Ok(if denial.is_none() {
+        Exit::Ok
+    } else {
+        Exit::Refused
+    })
+}
+
+async fn judged(guard: &Guard, target: &Target, judge: Judge<'_>) -> Arc<Decision> {
+    guard
+        .check(judge.request.request(target.clone(), judge.method))
+        .await
+}

@@ -1,0 +1,257 @@
+//! A verdict as text for people and as JSON for programs.
+
+use std::fmt;
+
+use pinfold::{Decision, Denial, JudgedAddress, Outcome};
+use pinfold_addr::{Embedded, Host, Reason, Stage, Target};
+use serde::Serialize;
+
+use crate::{
+    output::{BAD, GOOD, LABEL, Output},
+    text::{Printable, count},
+};
+
+/// What was found, in one word.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    /// A socket may be opened.
+    Allow,
+    /// Refused, or the name cannot be resolved.
+    Deny,
+    /// Not a URL by the WHATWG standard: no client could do anything with it.
+    Invalid,
+}
+
+impl Verdict {
+    /// The verdict behind a denial, or its absence.
+    pub(crate) fn of(denial: Option<&Denial>) -> Self {
+        match denial {
+            None => Self::Allow,
+            Some(denial) if denial.code() == Reason::UrlInvalid.code() => Self::Invalid,
+            Some(_) => Self::Deny,
+        }
+    }
+}
+
+/// One URL and what was found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report<'a> {
+    /// As it was given.
+    pub(crate) url: &'a str,
+    /// As it was understood; none when it was not.
+    pub(crate) target: Option<&'a Target>,
+    /// Why it is refused.
+    pub(crate) denial: Option<&'a Denial>,
+    /// The record; none when the URL was refused while it was read.
+    pub(crate) decision: Option<&'a Decision>,
+}
+
+/// [`Report`] as JSON shows it.
+#[derive(Serialize)]
+struct Json<'a> {
+    url: &'a str,
+    verdict: Verdict,
+    stage: Option<Stage>,
+    code: Option<&'a str>,
+    detail: Option<&'a str>,
+    hint: Option<&'a str>,
+    target: Option<String>,
+    decision: Option<&'a Decision>,
+}
+
+impl Report<'_> {
+    /// Writes one line of JSON.
+    pub(crate) fn json(&self, out: &mut Output) -> anyhow::Result<()> {
+        out.json(&Json {
+            url: self.url,
+            verdict: Verdict::of(self.denial),
+            stage: self.denial.map(Denial::stage),
+            code: self.denial.map(Denial::code),
+            detail: self.denial.map(Denial::detail),
+            hint: self.denial.and_then(Denial::hint),
+            target: self.target.map(Target::to_string),
+            decision: self.decision,
+        })
+    }
+
+    /// Writes the explanation, stage by stage.
+    pub(crate) fn text(&self, out: &mut Output) -> anyhow::Result<()> {
+        out.line(Printable(self.url))?;
+        if let Some(target) = self.target {
+            row(out, "parse", parsed(target))?;
+        }
+        if let Some(decision) = self.decision {
+            self.stages(decision, out)?;
+        }
+        verdict(self.denial, out)
+    }
+
+    fn stages(&self, decision: &Decision, out: &mut Output) -> anyhow::Result<()> {
+        if !passed_target(decision) {
+            return Ok(());
+        }
+        row(
+            out,
+            "target",
+            format_args!("allowed by policy `{}`", Printable(&decision.policy.name)),
+        )?;
+        if let Some(Host::Domain(_)) = self.target.map(Target::host) {
+            row(out, "resolve", resolved(decision))?;
+        }
+        addresses(&decision.addresses, out)
+    }
+}
+
+/// Writes the record of one hop on standard error, for `fetch -v`.
+pub(crate) fn lines_of(decision: &Decision) -> Vec<String> {
+    let policy = format!(
+        "policy `{}` generation {}",
+        decision.policy.name, decision.policy.generation
+    );
+    let mut lines = vec![format!(
+        "{} (hop {}, {policy})",
+        decision.target, decision.hop
+    )];
+    lines.extend(address_rows(&decision.addresses));
+    lines.push(outcome(&decision.outcome));
+    lines
+        .iter()
+        .map(|line| Printable(line).to_string())
+        .collect()
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Allow {
+            dialed: Some(peer),
+            reused: true,
+        } => format!("allowed, kept connection to {peer}"),
+        Outcome::Allow {
+            dialed: Some(peer), ..
+        } => format!("allowed, connected to {peer}"),
+        Outcome::Deny(denial) => format!("denied {}", rule(denial)),
+        Outcome::Failed(denial) => format!("failed {}", rule(denial)),
+        _ => String::from("allowed"),
+    }
+}
+
+fn parsed(target: &Target) -> String {
+    let mut text = format!(
+        "{}, {}, port {}",
+        target.scheme().as_str(),
+        target.host(),
+        target.port()
+    );
+    let spelling = target.spelling();
+    if spelling.userinfo {
+        text.push_str(", user information dropped");
+    }
+    if spelling.non_canonical_literal {
+        text.push_str(", literal not canonical");
+    }
+    text
+}
+
+/// Whether stage one allowed: everything that comes later says so.
+fn passed_target(decision: &Decision) -> bool {
+    let later = |denial: &Denial| matches!(denial.stage(), Stage::Resolve | Stage::Connect);
+    !decision.addresses.is_empty() || decision.outcome.denial().is_none_or(later)
+}
+
+fn resolved(decision: &Decision) -> String {
+    let addresses = count(decision.addresses.len(), "address", "addresses");
+    if decision.chain.is_empty() {
+        addresses
+    } else {
+        format!(
+            "{addresses} through {}",
+            Printable(&decision.chain.join(", "))
+        )
+    }
+}
+
+fn addresses(addresses: &[JudgedAddress], out: &mut Output) -> anyhow::Result<()> {
+    for (judged, line) in addresses.iter().zip(address_rows(addresses)) {
+        let style = if judged.denial.is_some() { BAD } else { GOOD };
+        row(
+            out,
+            "address",
+            format_args!("{style}{}{style:#}", Printable(&line)),
+        )?;
+    }
+    Ok(())
+}
+
+/// Address, class, verdict and rule, aligned.
+fn address_rows(addresses: &[JudgedAddress]) -> Vec<String> {
+    let cells = addresses
+        .iter()
+        .map(|judged| (judged.address.to_string(), class(judged)));
+    let cells = cells.collect::<Vec<_>>();
+    let first = cells
+        .iter()
+        .map(|(address, _)| address.len())
+        .max()
+        .unwrap_or(0);
+    let second = cells
+        .iter()
+        .map(|(_, class)| class.len())
+        .max()
+        .unwrap_or(0);
+    let row = |(judged, (address, class)): (&JudgedAddress, &(String, String))| {
+        let verdict = judged.denial.as_ref().map_or_else(
+            || String::from("allowed"),
+            |denial| format!("denied {}", rule(denial)),
+        );
+        format!("{address:first$}  {class:second$}  {verdict}")
+    };
+    addresses.iter().zip(&cells).map(row).collect()
+}
+
+fn class(judged: &JudgedAddress) -> String {
+    let mut text = judged.class.to_string();
+    for Embedded {
+        form,
+        address,
+        class,
+    } in &judged.embedded
+    {
+        text.push_str(&format!(", {form} of {address} ({class})"));
+    }
+    if judged.granted {
+        text.push_str(", granted");
+    }
+    text
+}
+
+fn verdict(denial: Option<&Denial>, out: &mut Output) -> anyhow::Result<()> {
+    let Some(denial) = denial else {
+        return row(out, "verdict", format_args!("{GOOD}allowed{GOOD:#}"));
+    };
+    let stage = denial.stage();
+    let rule = rule(denial);
+    row(
+        out,
+        "verdict",
+        format_args!("{BAD}denied{BAD:#} at stage `{stage}` {}", Printable(&rule)),
+    )?;
+    if let Some(hint) = denial.hint() {
+        out.line(format_args!("\n{LABEL}hint{LABEL:#}: {hint}"))?;
+    }
+    Ok(())
+}
+
+/// The rule that refused, and what exactly it refused.
+pub(crate) fn rule(denial: &Denial) -> String {
+    let detail = denial.detail().trim_end_matches('.');
+    if detail.is_empty() {
+        format!("by `{}`", denial.code())
+    } else {
+        format!("by `{}`: {detail}", denial.code())
+    }
+}
+
+fn row(out: &mut Output, label: &str, value: impl fmt::Display) -> anyhow::Result<()> {
+    Ok(out.line(format_args!("  {LABEL}{label:7}{LABEL:#}  {value}"))?)
+}

@@ -1,0 +1,285 @@
+//! `pinfold fetch`: a guarded curl. Every hop is judged, and only judged addresses are connected to.
+
+mod input;
+mod sink;
+mod transfer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use http::Method;
+use pinfold::{Decision, Guard, Observer};
+use pinfold_http::{Client, Error, Limits, Response, TlsRoots};
+
+use self::input::{Bytes, Data, Header, Seconds};
+use crate::{
+    exit::Exit,
+    explain,
+    options::{DnsOptions, PolicyOptions, RequestOptions},
+    output::{self, BAD, LABEL, Output},
+    text::Printable,
+};
+
+/// Fetch a URL: judged, resolved once, connected only to judged addresses
+///
+/// The body goes to standard output, everything else to standard error. Redirects are followed and
+/// judged like the first URL; credentials do not cross origins. Environment proxies are ignored.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// What to fetch
+    url: String,
+
+    /// Method. Default: GET, or POST with data
+    #[arg(
+        short = 'X',
+        long,
+        value_name = "METHOD",
+        conflicts_with = "head",
+        help_heading = "Request"
+    )]
+    #[arg(visible_alias = "request", value_parser = input::method)]
+    method: Option<Method>,
+
+    /// Fetch the head only
+    #[arg(short = 'I', long, conflicts_with = "data", help_heading = "Request")]
+    head: bool,
+
+    /// Header to send. May be repeated
+    #[arg(
+        short = 'H',
+        long = "header",
+        value_name = "NAME: VALUE",
+        help_heading = "Request"
+    )]
+    headers: Vec<Header>,
+
+    /// Body to send; `@FILE` sends a file as it is, `@-` standard input
+    #[arg(short, long, value_name = "DATA", help_heading = "Request")]
+    data: Option<Data>,
+
+    /// Write the body to a file. It appears when it is complete; until then it is `FILE.part`
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    output: Option<PathBuf>,
+
+    /// Write the head before the body
+    #[arg(short, long, help_heading = "Output")]
+    include: bool,
+
+    /// Fail on a status of 400 or more: no body is written, and the exit code is 1
+    #[arg(short, long, help_heading = "Output")]
+    fail: bool,
+
+    /// Explain each decision on standard error
+    #[arg(short, long, help_heading = "Output")]
+    verbose: bool,
+
+    /// No progress bar
+    #[arg(short, long, help_heading = "Output")]
+    silent: bool,
+
+    /// Time for everything, redirects and body included
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "30",
+        help_heading = "Budgets"
+    )]
+    max_time: Seconds,
+
+    /// Size of the body, as received and again as decoded; `k`, `M` and `G` count in 1024
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value = "1G",
+        help_heading = "Budgets"
+    )]
+    max_bytes: Bytes,
+
+    /// Redirects to follow; with 0 the redirect itself is the response
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value = "5",
+        help_heading = "Budgets"
+    )]
+    max_redirects: u8,
+
+    /// Trust these certificate authorities (PEM) instead of the system's
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    cacert: Option<PathBuf>,
+
+    #[command(flatten)]
+    request: RequestOptions,
+
+    #[command(flatten)]
+    policy: PolicyOptions,
+
+    #[command(flatten)]
+    dns: DnsOptions,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pinfold fetch https://example.com/
+  pinfold fetch -v -o page.html https://example.com/
+  pinfold fetch -H 'Accept: application/json' -d '{\"a\": 1}' https://api.example/v1
+  pinfold fetch -d @order.json --max-time 5 https://api.example/orders
+  pinfold fetch --grant 127.0.0.2:8080 --resolve app.example=127.0.0.2 http://app.example:8080/
+
+Exit codes: 0 fetched, 1 denied or failed, 2 error.";
+
+/// Runs the verb.
+pub(crate) fn run(args: &Args, _: &mut Output) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(fetch(args))
+}
+
+async fn fetch(args: &Args) -> anyhow::Result<Exit> {
+    let client = client(args)?;
+    let responded = respond(args, &client).await?;
+    if let Ok(response) = &responded
+        && args.verbose
+    {
+        narrate(response);
+    }
+    match responded {
+        Ok(response) if args.fail && is_failure(&response) => Ok(failed(&response)),
+        Ok(response) => transfer::run(args, response).await,
+        Err(error) => Ok(refused(&error)),
+    }
+}
+
+fn client(args: &Args) -> anyhow::Result<Client> {
+    let mut guard = Guard::builder().resolver(args.dns.resolver());
+    if args.verbose {
+        guard = guard.observer(Narrator);
+    }
+    let guard = args.policy.apply(guard)?.build()?;
+    let client = Client::builder(guard).limits(limits(args));
+    Ok(match &args.cacert {
+        Some(file) => client.tls_roots(roots(file)?).build(),
+        None => client.build(),
+    })
+}
+
+fn limits(args: &Args) -> Limits {
+    let mut limits = Limits::default();
+    limits.total = Duration::from(args.max_time);
+    limits.response_bytes = args.max_bytes.into();
+    limits.redirects = args.max_redirects;
+    limits
+}
+
+fn roots(file: &Path) -> anyhow::Result<TlsRoots> {
+    let shown = file.display();
+    let pem = std::fs::read(file).with_context(|| format!("cannot read `{shown}`"))?;
+    TlsRoots::pem(&pem).with_context(|| format!("`{shown}` cannot be used"))
+}
+
+/// Sends the request. The outer error is the caller's own fault: exit code 2.
+async fn respond(args: &Args, client: &Client) -> anyhow::Result<Result<Response, Error>> {
+    let mut request = client.request(method(args), &args.url);
+    for Header { name, value } in &args.headers {
+        request = request.header(name, value);
+    }
+    if let Some(data) = &args.data {
+        if !args
+            .headers
+            .iter()
+            .any(|header| header.name == http::header::CONTENT_TYPE)
+        {
+            request = request.header(http::header::CONTENT_TYPE, FORM);
+        }
+        request = request.body(data.read()?);
+    }
+    if let Some(subject) = args.request.subject() {
+        request = request.subject(subject);
+    }
+    for (key, value) in args.request.labels() {
+        request = request.label(key, value);
+    }
+    match request.send().await {
+        Err(error @ Error::Caller(_)) => Err(error.into()),
+        result => Ok(result),
+    }
+}
+
+/// What data is sent as unless a header says otherwise, as with curl.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn method(args: &Args) -> Method {
+    match &args.method {
+        Some(method) => method.clone(),
+        None if args.head => Method::HEAD,
+        None if args.data.is_some() => Method::POST,
+        None => Method::GET,
+    }
+}
+
+fn is_failure(response: &Response) -> bool {
+    response.status().as_u16() >= 400
+}
+
+fn failed(response: &Response) -> Exit {
+    output::note(format_args!(
+        "{BAD}error{BAD:#}: the server answered `{}`",
+        response.status()
+    ));
+    output::hint("without `--fail` the body is written all the same");
+    Exit::Refused
+}
+
+/// Tells why there is no response, or no more of it.
+fn refused(error: &Error) -> Exit {
+    let verb = if error.is_denied() {
+        "denied"
+    } else {
+        "failed"
+    };
+    match error.denial() {
+        Some(denial) => {
+            let (stage, rule) = (denial.stage(), explain::rule(denial));
+            let rule = Printable(&rule);
+            output::note(format_args!(
+                "{BAD}error{BAD:#}: {verb} at stage `{stage}` {rule}"
+            ));
+        }
+        None => output::note(format_args!(
+            "{BAD}error{BAD:#}: {}",
+            Printable(&error.to_string())
+        )),
+    }
+    if let Some(hint) = error.hint() {
+        output::hint(hint);
+    }
+    Exit::Refused
+}
+
+/// Tells each request that was sent, for `--verbose`.
+fn narrate(response: &Response) {
+    for hop in response.hops() {
+        let (method, target, status) = (&hop.method, &hop.target, hop.status);
+        output::note(format_args!(
+            "{LABEL}*{LABEL:#} {method} {target} answered {status}"
+        ));
+    }
+}
+
+/// Tells each decision on standard error, for `--verbose`.
+#[derive(Debug)]
+struct Narrator;
+
+impl Observer for Narrator {
+    fn observe(&self, decision: &Arc<Decision>) {
+        for line in explain::lines_of(decision) {
+            output::note(format_args!("{LABEL}*{LABEL:#} {line}"));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The one place that writes to standard output and standard error.
+
+use std::{
+    fmt,
+    io::{self, BufWriter, Write},
+};
+
+use anstyle::{AnsiColor, Style};
+use pinfold::policy::LoadError;
+
+use crate::{fault::Fault, text::Printable};
+
+/// Marks what was allowed.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+/// Marks what was denied, and errors.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Marks labels.
+pub(crate) const LABEL: Style = AnsiColor::Cyan.on_default();
+
+/// Standard output: buffered, coloured only on a terminal, and silent once the reader has gone.
+#[derive(Debug)]
+pub(crate) struct Output {
+    stdout: BufWriter<anstream::Stdout>,
+    closed: bool,
+}
+
+impl Output {
+    /// Standard output.
+    pub(crate) fn new() -> Self {
+        Self {
+            stdout: BufWriter::new(anstream::stdout()),
+            closed: false,
+        }
+    }
+
+    /// Writes one line. A reader that has gone (`| head`) is no error: the rest is dropped.
+    pub(crate) fn line(&mut self, line: impl fmt::Display) -> io::Result<()> {
+        self.write(|stdout| writeln!(stdout, "{line}"))
+    }
+
+    /// Writes text as it is.
+    pub(crate) fn text(&mut self, text: &[u8]) -> io::Result<()> {
+        self.write(|stdout| stdout.write_all(text))
+    }
+
+    /// Writes a value as one line of JSON.
+    pub(crate) fn json(&mut self, value: &impl serde::Serialize) -> anyhow::Result<()> {
+        let text = serde_json::to_string(value)?;
+        Ok(self.line(text)?)
+    }
+
+    /// Writes a value as indented JSON.
+    pub(crate) fn json_pretty(&mut self, value: &impl serde::Serialize) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(value)?;
+        Ok(self.line(text)?)
+    }
+
+    /// Hands everything over.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.write(BufWriter::flush)
+    }
+
+    /// Whether the reader has gone, so that nothing more needs to be made.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    fn write(
+        &mut self,
+        write: impl FnOnce(&mut BufWriter<anstream::Stdout>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.closed {
+            return Ok(());
+        }
+        match write(&mut self.stdout) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            result => result,
+        }
+    }
+}
+
+/// Writes a line to standard error. When even that fails there is nobody left to tell.
+pub(crate) fn note(line: impl fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// Writes a hint to standard error, after a blank line.
+pub(crate) fn hint(hint: impl fmt::Display) {
+    note(format_args!("\n{LABEL}hint{LABEL:#}: {hint}"));
+}
+
+/// Writes an error with its causes, its problems and its hint to standard error.
+pub(crate) fn report(error: &anyhow::Error) {
+    note(format_args!(
+        "{BAD}error{BAD:#}: {}",
+        Printable(&error.to_string())
+    ));
+    for cause in error.chain().skip(1) {
+        note(format_args!(
+            "  caused by: {}",
+            Printable(&cause.to_string())
+        ));
+    }
+    if let Some(load) = error.downcast_ref::<LoadError>() {
+        load_problems(load);
+        hint(load.hint());
+    } else if let Some(fault) = error.downcast_ref::<Fault>() {
+        hint(fault.hint());
+    }
+}
+
+fn load_problems(error: &LoadError) {
+    let LoadError::Settings(problems) = error else {
+        return;
+    };
+    for problem in problems {
+        let path = if problem.path.is_empty() {
+            "/"
+        } else {
+            &problem.path
+        };
+        note(format_args!(
+            "  `{}`: {}",
+            Printable(path),
+            Printable(&problem.message)
+        ));
+    }
+}
