@@ -1,0 +1,370 @@
+//! From a request to a response: one session of the guard, hop by hop.
+
+use std::{
+    future::poll_fn,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode, Uri,
+    header::{
+        ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HOST, RANGE, TRANSFER_ENCODING,
+        USER_AGENT,
+    },
+    response::Parts,
+    uri::PathAndQuery,
+};
+use hyper::body::Incoming;
+use pinfold::{Denial, Pinned, Session};
+use pinfold_addr::{Reason, Scheme, Target};
+use tokio::time::timeout;
+
+use crate::{
+    Body, Client, Error, Hop, Response, ResponseBody,
+    body::Wire,
+    client::Shared,
+    deadline::Deadline,
+    decode::{self, Coding},
+    limits::{DRAIN_BYTES, DRAIN_TIME},
+    link::{Failure, Link},
+    redirect,
+    request::Call,
+};
+
+/// Performs a call. All hops are judged under one snapshot of the policy.
+pub(crate) async fn run(client: &Client, call: Call) -> Result<Response, Error> {
+    let shared = client.shared();
+    let session = shared.guard.session();
+    let mut exchange = Exchange::new(shared, call);
+    loop {
+        let answer = exchange.hop(&session).await?;
+        if !exchange.redirected(&answer) {
+            return exchange.finish(answer);
+        }
+        exchange.follow(answer).await?;
+    }
+}
+
+/// A call under way.
+struct Exchange<'a> {
+    shared: &'a Shared,
+    request: pinfold::Request,
+    method: Method,
+    headers: HeaderMap,
+    body: Body,
+    /// Whether coded bodies are decoded. Not when the caller negotiates codings or ranges itself.
+    decode: bool,
+    deadline: Deadline,
+    bounds: Bounds,
+    hops: Vec<Hop>,
+}
+
+/// What bounds the rest of the call, beside the deadline.
+struct Bounds {
+    response_bytes: u64,
+    redirects: u8,
+}
+
+/// The head of a response, and the connection its body comes over.
+struct Answer {
+    head: Parts,
+    incoming: Incoming,
+    link: Box<Link>,
+}
+
+impl<'a> Exchange<'a> {
+    fn new(shared: &'a Shared, call: Call) -> Self {
+        let limits = &shared.limits;
+        let decode = shared.decode
+            && !call.headers.contains_key(ACCEPT_ENCODING)
+            && !call.headers.contains_key(RANGE);
+        let bounds = Bounds {
+            response_bytes: smaller(limits.response_bytes, call.response_bytes),
+            redirects: smaller(limits.redirects, call.redirects),
+        };
+        Self {
+            shared,
+            request: call.request,
+            method: call.method,
+            headers: headers(shared, call.headers, decode),
+            body: call.body,
+            decode,
+            deadline: Deadline::after(smaller(limits.total, call.total)),
+            bounds,
+            hops: Vec::with_capacity(1),
+        }
+    }
+
+    /// One hop: judged, pinned, sent.
+    async fn hop(&mut self, session: &Session) -> Result<Answer, Error> {
+        speaks_http(self.request.target().scheme())?;
+        let pinned = self.pin(session).await?;
+        let (answer, hop) = match self.shared.pool.take(&pinned) {
+            Some(link) => self.reuse(session, pinned, link).await?,
+            None => {
+                let request = self.http_request()?;
+                self.dial(pinned, request).await?
+            }
+        };
+        if hop.status.is_informational() {
+            return Err(invalid(
+                "the server switched protocols, which was not asked for",
+            ));
+        }
+        self.hops.push(hop);
+        Ok(answer)
+    }
+
+    async fn pin(&mut self, session: &Session) -> Result<Pinned, Error> {
+        let pinned = self
+            .deadline
+            .bound(session.pin(self.request.clone()))
+            .await??;
+        let terms = pinned.terms();
+        if let Some(total) = terms.total_timeout {
+            self.deadline.tighten(total);
+        }
+        self.bounds.response_bytes = smaller(self.bounds.response_bytes, terms.response_bytes);
+        Ok(pinned)
+    }
+
+    /// Sends the request over a kept connection. When the server closed that one meanwhile, the hop is
+    /// judged again (a pin is good for one connection) and goes over a new one.
+    async fn reuse(
+        &mut self,
+        session: &Session,
+        pinned: Pinned,
+        mut link: Box<Link>,
+    ) -> Result<(Answer, Hop), Error> {
+        let request = self.http_request()?;
+        let mut hop = self.describe(&pinned, link.purpose.peer);
+        hop.reused = true;
+        pinned.reused(link.purpose.peer)?;
+        match self.deadline.bound(link.send(request)).await? {
+            Ok(response) => Ok(Answer::new(response, link, hop)),
+            Err(failure) => {
+                drop(link);
+                let request = self.once_more(failure)?;
+                let pinned = self.pin(session).await?;
+                self.dial(pinned, request).await
+            }
+        }
+    }
+
+    /// Opens a connection and sends the request over it.
+    async fn dial(
+        &mut self,
+        pinned: Pinned,
+        request: http::Request<Body>,
+    ) -> Result<(Answer, Hop), Error> {
+        let template = self.describe(&pinned, UNDIALED);
+        let shared = self.shared;
+        let mut link = self.deadline.bound(shared.open(pinned)).await??;
+        let sent = self.deadline.bound(link.send(request)).await?;
+        let response = sent.map_err(|failure| failure.error)?;
+        let hop = Hop {
+            peer: link.purpose.peer,
+            ..template
+        };
+        Ok(Answer::new(response, link, hop))
+    }
+
+    /// The request to send again, when that cannot do twice what was asked for once: nothing of it
+    /// was sent, or it is idempotent (RFC 9110, 9.2.2), can be repeated, and got not a byte back.
+    fn once_more(&mut self, failure: Failure) -> Result<http::Request<Body>, Error> {
+        match failure.unsent {
+            Some(request) => Ok(request),
+            None if failure.silent && self.method.is_idempotent() && self.body.is_replayable() => {
+                self.http_request()
+            }
+            None => Err(failure.error),
+        }
+    }
+
+    fn http_request(&mut self) -> Result<http::Request<Body>, Error> {
+        let target = self.request.target();
+        let path = PathAndQuery::try_from(target.path_and_query()).map_err(unsendable)?;
+        let authority = HeaderValue::try_from(target.authority()).map_err(unsendable)?;
+        self.headers.insert(HOST, authority);
+        let mut request = http::Request::new(self.body.take());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from(path);
+        *request.headers_mut() = self.headers.clone();
+        Ok(request)
+    }
+
+    /// The record of this hop, the status yet to come.
+    fn describe(&self, pinned: &Pinned, peer: SocketAddr) -> Hop {
+        Hop {
+            target: pinned.target().clone(),
+            method: self.method.clone(),
+            status: StatusCode::default(),
+            peer,
+            reused: false,
+            generation: pinned.generation(),
+            decision: pinned.decision_id(),
+        }
+    }
+
+    /// Whether this response sends the call elsewhere.
+    fn redirected(&self, answer: &Answer) -> bool {
+        self.bounds.redirects > 0 && redirect::is_redirect(answer.head.status)
+    }
+
+    /// Turns the call towards where a redirect points. Nothing goes there before it is judged.
+    async fn follow(&mut self, answer: Answer) -> Result<(), Error> {
+        if self.hops.len() > usize::from(self.bounds.redirects) {
+            let detail = format!("more than {} redirects", self.bounds.redirects);
+            return Err(Error::exchange(Reason::RedirectTooMany, detail));
+        }
+        let from = self.request.target();
+        let next = redirect::read(answer.head.status, &answer.head.headers, &self.method, from)?;
+        if next.keeps_body {
+            self.can_send_again(&next.target)?;
+        } else {
+            self.body = Body::empty();
+        }
+        redirect::strip(&mut self.headers, from, &next.target, next.keeps_body);
+        self.request = self.request.redirected(next.target, next.method.as_str());
+        self.method = next.method;
+        self.drain(answer).await
+    }
+
+    fn can_send_again(&self, to: &Target) -> Result<(), Error> {
+        let refused = |detail: &str| Err(Error::exchange(Reason::RedirectBody, detail));
+        if self.body.is_empty() {
+            Ok(())
+        } else if !self.body.is_replayable() {
+            refused("the body was a stream, which cannot be sent again")
+        } else if redirect::is_downgrade(self.request.target(), to) {
+            refused("the body was given for `https` and is not sent in the clear")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Reads a small rest, so that the connection can be kept; else it is closed and the call goes on.
+    async fn drain(&mut self, answer: Answer) -> Result<(), Error> {
+        let (_, Ok(mut wire)) = answer.into_wire(self.shared, DRAIN_BYTES) else {
+            return Ok(());
+        };
+        if wire.has_finished() {
+            return Ok(());
+        }
+        let rest = async { while let Some(Ok(_)) = poll_fn(|cx| wire.poll_chunk(cx)).await {} };
+        self.deadline
+            .bound(timeout(DRAIN_TIME, rest))
+            .await
+            .map(|_done_or_late| ())
+    }
+
+    /// The last response of the call.
+    fn finish(self, answer: Answer) -> Result<Response, Error> {
+        let (
+            Parts {
+                status,
+                mut headers,
+                ..
+            },
+            wire,
+        ) = answer.into_wire(self.shared, self.bounds.response_bytes);
+        let wire = wire?;
+        let coding = if self.decode && !wire.has_finished() {
+            Coding::of(&headers)?
+        } else {
+            None
+        };
+        if coding.is_some() {
+            headers.remove(CONTENT_ENCODING);
+            headers.remove(CONTENT_LENGTH);
+        }
+        let body = ResponseBody::new(wire, coding, self.deadline);
+        Ok(Response {
+            status,
+            headers,
+            hops: self.hops,
+            body,
+            request: self.request,
+        })
+    }
+}
+
+impl Answer {
+    fn new(response: http::Response<Incoming>, link: Box<Link>, hop: Hop) -> (Self, Hop) {
+        let (head, incoming) = response.into_parts();
+        let hop = Hop {
+            status: head.status,
+            ..hop
+        };
+        (
+            Self {
+                head,
+                incoming,
+                link,
+            },
+            hop,
+        )
+    }
+
+    fn into_wire(self, shared: &Shared, budget: u64) -> (Parts, Result<Wire, Error>) {
+        // With both framings, another reader may see another end (RFC 9112, 6.3): what follows on this
+        // connection is not trusted to be the next response.
+        let ambiguous = self.head.headers.contains_key(TRANSFER_ENCODING)
+            && self.head.headers.contains_key(CONTENT_LENGTH);
+        let wire = Wire::new(
+            self.incoming,
+            self.link,
+            shared.pool.clone(),
+            !ambiguous,
+            budget,
+        );
+        (self.head, wire)
+    }
+}
+
+/// What is sent with each hop: the caller's headers, and defaults for what the caller left out.
+fn headers(shared: &Shared, own: HeaderMap, decode: bool) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(own.len() + 4);
+    // First, as RFC 9110, 7.2 wants it; set for each hop.
+    headers.insert(HOST, HeaderValue::from_static(""));
+    headers.insert(USER_AGENT, shared.user_agent.clone());
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    if decode {
+        headers.insert(ACCEPT_ENCODING, decode::ACCEPTED);
+    }
+    headers.extend(own);
+    headers
+}
+
+/// A guard also judges `ws`, `wss` and `ftp`, which are not HTTP.
+fn speaks_http(scheme: Scheme) -> Result<(), Error> {
+    match scheme {
+        Scheme::Http | Scheme::Https => Ok(()),
+        other => Err(Error::denied(Denial::new(
+            Reason::SchemeUnsupported,
+            format!("`{}` is not HTTP", other.as_str()),
+        ))),
+    }
+}
+
+fn smaller<T: Ord>(limit: T, own: Option<T>) -> T {
+    match own {
+        Some(own) => own.min(limit),
+        None => limit,
+    }
+}
+
+/// A target that cannot stand in a request. The parser of targets lets none through.
+fn unsendable(problem: impl std::fmt::Display) -> Error {
+    Error::denied(Denial::new(
+        Reason::UrlInvalid,
+        format!("cannot be sent: {problem}"),
+    ))
+}
+
+fn invalid(detail: &str) -> Error {
+    Error::exchange(Reason::ResponseInvalid, detail)
+}
+
+/// Stands for a peer until there is one.
+const UNDIALED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
