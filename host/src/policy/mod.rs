@@ -1,79 +1,54 @@
-//! The policy runtime.
+//! The policy runtime: bytes of a component in, answers to two questions out.
+//!
+//! ```text
+//! bytes -> gate -> describe -> settings -> configure -> snapshot -> compile -> instance a decision
+//!          (imports,  (under     (JSON      (in a throw-  (memory and   (once)    (never used
+//!           world)     limits)    Schema)    away store)   globals)                before)
+//! ```
+//!
+//! A policy is hostile until proven otherwise, and stays so: each decision runs in an instance that
+//! has seen no other request, bounded in time, memory, stack and output. Whatever goes wrong inside
+//! is a denial with a reason of its own; nothing of it reaches the next decision.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `gate` | validates bytes; refuses imports by name; requires the world |
+//! | `load` | the way from bytes to a policy that is ready to judge |
+//! | `settings` | checks settings against the policy's schema |
+//! | `snapshot` | configures once, freezes the result into a new component |
+//! | `engine` | the settings of wasmtime, the clock, what policies share |
+//! | `limits` | what an instance may use, and the store that holds it to that |
+//! | `fault` | from what went wrong to a reason |
+//! | `bindings` | between our types and those of the contract |
+//! | `pool` | never-used instances, made ahead of time |
+//! | `judge` | one instance, one hop, two questions |
+//! | `swap` | the active policy, replaced at once or not at all |
+//! | `watch` | swaps when files change |
+//! | `floor` | native rules that no policy can widen |
 
+mod bindings;
+mod engine;
+mod error;
+mod fault;
 pub mod floor;
+mod gate;
+mod inspect;
+mod judge;
+mod limits;
+mod load;
+mod pool;
+mod settings;
+mod shipped;
+mod snapshot;
+mod source;
+mod swap;
+#[cfg(test)]
+mod tests;
+mod watch;
 
-use std::{path::PathBuf, sync::Arc};
-
-/// Where a policy comes from.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Source {
-    /// The policy shipped with this library.
-    Shipped,
-    /// Bytes of a component.
-    Bytes(Arc<[u8]>),
-    /// A file that holds a component.
-    Path(PathBuf),
-}
-
-/// One thing that is wrong with the settings.
-#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
-pub struct Problem {
-    /// JSON Pointer to the value.
-    pub path: String,
-    /// What is wrong.
-    pub message: String,
-}
-
-/// Why a policy was not loaded.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// The settings are wrong.
-    #[error("settings refused: {} problem(s)", .0.len())]
-    Settings(Vec<Problem>),
-}
-
-impl LoadError {
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        "see the problems"
-    }
-}
-
-/// What a component is, read from its bytes without running a decision.
-#[derive(Clone, Debug, serde::Serialize)]
-#[non_exhaustive]
-pub struct Inspection {
-    /// SHA-256 of the bytes, hex.
-    pub digest: String,
-    /// Size of the component in bytes.
-    pub size: usize,
-    /// The world it fulfils, with version; none when it fulfils none that this host accepts.
-    pub world: Option<String>,
-    /// Every function it imports: what it could do. Empty for a pure policy.
-    pub imports: Vec<String>,
-    /// Every export.
-    pub exports: Vec<String>,
-    /// What it says of itself; none when it is refused before it may speak.
-    pub description: Option<Description>,
-}
-
-/// What a policy says of itself.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Description {
-    /// Name.
-    pub name: String,
-    /// Version.
-    pub version: String,
-    /// One line.
-    pub summary: String,
-    /// JSON Schema of the settings.
-    pub settings_schema: serde_json::Value,
-}
-
-/// Reads a component: what it is and what it could do.
-pub fn inspect(source: &Source) -> Result<Inspection, LoadError> {
-    let _ = source;
-    todo!()
-}
+pub use error::{LoadError, Problem};
+pub use inspect::{Description, Inspection, inspect};
+pub(crate) use judge::Judge;
+pub use source::Source;
+pub(crate) use swap::{Active, Policies};
+pub use watch::{Watch, WatchEvent, Watcher};

@@ -1,0 +1,227 @@
+//! The settings of wasmtime, the clock that stops policies, and what policies of one process share.
+//!
+//! Two engines: one *configures* (on-demand memory, used a few times a load), one *decides* (a pool of
+//! slots whose memory is wiped in place, which is what makes a fresh instance cost microseconds, and
+//! what lets two threads be twice as fast as one; giving memory back to the kernel after each
+//! decision would stop the other threads each time).
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    thread,
+};
+
+use wasmparser::WasmFeatures;
+use wasmtime::{Config, Enabled, Engine, EngineWeak, PoolingAllocationConfig};
+
+use super::{
+    LoadError,
+    limits::{
+        CORE_INSTANCES, INSTANCE_BYTES, KEEP_RESIDENT, MEMORIES, PAGE, STACK_BYTES, TABLE_ELEMENTS,
+        TABLES, TICK,
+    },
+    pool::Keeper,
+};
+use crate::Limits;
+
+/// The language of a policy: what compilers emit by default today, and nothing that shares memory,
+/// collects garbage, throws, suspends, or differs between machines.
+pub(super) const FEATURES: WasmFeatures = WasmFeatures::FLOATS
+    .union(WasmFeatures::MUTABLE_GLOBAL)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::COMPONENT_MODEL);
+
+/// The engines, and the thread that keeps instances ready.
+///
+/// Shared by all guards of a process with the same bounds: address space for a thousand instances is
+/// reserved once, not once a guard.
+#[derive(Debug)]
+pub(super) struct Runtime {
+    pub(super) configuring: Engine,
+    pub(super) deciding: Engine,
+    pub(super) keeper: Keeper,
+}
+
+impl Runtime {
+    /// The runtime for these bounds, made when there is none.
+    pub(super) fn shared(limits: &Limits) -> Result<Arc<Self>, LoadError> {
+        let shape = Shape::of(limits);
+        let mut runtimes = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+        runtimes.retain(|(_, runtime)| runtime.strong_count() > 0);
+        let found = runtimes.iter().find(|(other, _)| *other == shape);
+        if let Some(runtime) = found.and_then(|(_, runtime)| runtime.upgrade()) {
+            return Ok(runtime);
+        }
+        let runtime = Arc::new(Self::new(shape)?);
+        runtimes.push((shape, Arc::downgrade(&runtime)));
+        Ok(runtime)
+    }
+
+    fn new(shape: Shape) -> Result<Self, LoadError> {
+        let configuring = Engine::new(&common()).map_err(failed)?;
+        let deciding = deciding(shape)?;
+        start_clock(vec![configuring.weak(), deciding.weak()])?;
+        let keeper = Keeper::start(shape.instances as usize / 4)?;
+        Ok(Self {
+            configuring,
+            deciding,
+            keeper,
+        })
+    }
+}
+
+/// An engine with a clock that configures, and nothing else: for looking at a component.
+pub(super) fn inspecting() -> Result<Engine, LoadError> {
+    let engine = Engine::new(&common()).map_err(failed)?;
+    start_clock(vec![engine.weak()])?;
+    Ok(engine)
+}
+
+/// What two guards must have in common to share a runtime.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Shape {
+    instances: u32,
+    memory: usize,
+}
+
+impl Shape {
+    fn of(limits: &Limits) -> Self {
+        // Linear memory has 32-bit addresses.
+        let memory = limits
+            .policy_memory
+            .clamp(PAGE, u32::MAX as usize - PAGE)
+            .next_multiple_of(PAGE);
+        Self {
+            instances: limits.policy_instances.max(1),
+            memory,
+        }
+    }
+}
+
+static RUNTIMES: Mutex<Vec<(Shape, Weak<Runtime>)>> = Mutex::new(Vec::new());
+
+fn common() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_features(WasmFeatures::all(), false)
+        .wasm_features(FEATURES, true)
+        // Synchronous guests only: they cost half as much to call, and others are refused at load.
+        .concurrency_support(false)
+        .shared_memory(false)
+        .epoch_interruption(true)
+        .signals_based_traps(true)
+        // Same input, same verdict, on every machine.
+        .cranelift_nan_canonicalization(true)
+        // A denial names its reason; where in the guest it arose helps nobody at run time.
+        .wasm_backtrace_max_frames(None)
+        .generate_address_map(false)
+        .native_unwind_info(false);
+    config
+}
+
+/// The engine that decides. Where the address space is scarce (`ulimit -v`, small containers), a
+/// smaller reservation with explicit bounds checks serves as well, some per cent slower.
+fn deciding(shape: Shape) -> Result<Engine, LoadError> {
+    let mut config = common();
+    config
+        .allocation_strategy(pool(shape))
+        .memory_init_cow(true)
+        .table_lazy_init(true)
+        .max_wasm_stack(STACK_BYTES)
+        .memory_guaranteed_dense_image_size(4 * shape.memory as u64);
+    Engine::new(&config)
+        .or_else(|_| {
+            config
+                .memory_reservation(shape.memory as u64)
+                .memory_guard_size(PAGE as u64);
+            Engine::new(&config)
+        })
+        .map_err(failed)
+}
+
+fn pool(shape: Shape) -> PoolingAllocationConfig {
+    // A component of the usual kind has three core instances and two tables; one that has more
+    // takes the share of others.
+    let many = shape.instances.saturating_mul(4);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(shape.instances)
+        .total_core_instances(many)
+        .total_memories(shape.instances)
+        .total_tables(many)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_memories_per_module(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_tables_per_module(TABLES)
+        .max_memory_size(shape.memory)
+        .table_elements(TABLE_ELEMENTS)
+        .max_component_instance_size(INSTANCE_BYTES)
+        .max_core_instance_size(INSTANCE_BYTES)
+        .max_unused_warm_slots(shape.instances)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(TABLE_ELEMENTS * size_of::<usize>())
+        // Finds the dirty pages in one system call (Linux 6.7 or newer); elsewhere the first
+        // KEEP_RESIDENT bytes are wiped, which is slower and as clean.
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// Starts the thread that moves the clock of these engines. It is no task of an async runtime, which
+/// a busy policy could starve. It ends by itself when the last engine is dropped.
+fn start_clock(engines: Vec<EngineWeak>) -> Result<(), LoadError> {
+    let tick = move || {
+        loop {
+            thread::sleep(TICK);
+            let alive = engines.iter().filter_map(EngineWeak::upgrade);
+            if alive.map(|engine| engine.increment_epoch()).count() == 0 {
+                return;
+            }
+        }
+    };
+    let thread = thread::Builder::new().name("pinfold-clock".into());
+    thread
+        .spawn(tick)
+        .map(drop)
+        .map_err(|e| LoadError::Engine(e.to_string()))
+}
+
+fn failed(error: wasmtime::Error) -> LoadError {
+    LoadError::Engine(format!("{error:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guards_with_equal_bounds_share_a_runtime() {
+        let mut limits = Limits::default();
+        limits.policy_instances = 11;
+        let one = Runtime::shared(&limits).unwrap();
+        let two = Runtime::shared(&limits).unwrap();
+        assert!(Arc::ptr_eq(&one, &two));
+        limits.policy_instances = 12;
+        assert!(!Arc::ptr_eq(&one, &Runtime::shared(&limits).unwrap()));
+    }
+
+    #[test]
+    fn the_clock_stops_with_its_engine() {
+        let engine = inspecting().unwrap();
+        let weak = engine.weak();
+        drop(engine);
+        // The clock holds the engine for the time of one tick only.
+        for _ in 0..1_000 {
+            if weak.upgrade().is_none() {
+                return;
+            }
+            thread::sleep(TICK);
+        }
+        panic!("the engine is still alive");
+    }
+}

@@ -1,0 +1,190 @@
+//! Why a policy was not loaded, one variant for each fault.
+
+use std::{fmt, path::PathBuf};
+
+/// One thing that is wrong with the settings.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
+pub struct Problem {
+    /// JSON Pointer (RFC 6901) to the value; empty for the whole document.
+    pub path: String,
+    /// What is wrong, at most 512 octets.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = if self.path.is_empty() {
+            "/"
+        } else {
+            &self.path
+        };
+        write!(f, "`{path}`: {}", self.message)
+    }
+}
+
+/// Why a policy was not loaded. The policy that was active before stays active.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The policy is valid, but the machine code for it could not be made.
+    #[error("the policy does not compile: {0}")]
+    Compile(String),
+    /// `configure` took more memory than a policy may have.
+    #[error("the policy ran out of memory while it took its settings: {0}")]
+    ConfigureMemory(String),
+    /// `configure` took longer than its deadline.
+    #[error("the policy took too long to take its settings: {0}")]
+    ConfigureTimeout(String),
+    /// `configure` trapped, overflowed its stack, or answered with something malformed.
+    #[error("the policy failed while it took its settings: {0}")]
+    ConfigureTrapped(String),
+    /// `describe` failed, or its answer is malformed.
+    #[error("the policy does not describe itself: {0}")]
+    Describe(String),
+    /// This machine cannot run policies: no address space for the pool, or no thread.
+    #[error("the policy engine does not start: {0}")]
+    Engine(String),
+    /// It imports something: a policy is a pure function. Every import by name.
+    #[error("the policy imports {}", Quoted(.0))]
+    Imports(Vec<String>),
+    /// The file cannot be read.
+    #[error("cannot read `{}`: {problem}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        problem: String,
+    },
+    /// The bytes are no WebAssembly component, or one that needs features that policies do not have.
+    #[error("not a component: {0}")]
+    NotComponent(String),
+    /// The configured policy does not start: it needs more than an instance may have.
+    #[error("the configured policy does not start: {0}")]
+    SelfTest(String),
+    /// The settings are wrong: every problem that was found, at most 64.
+    #[error("settings refused: {}", Listed(.0))]
+    Settings(Vec<Problem>),
+    /// The settings are larger than the limit.
+    #[error("the settings are {size} bytes of JSON, the limit is {limit}")]
+    SettingsTooLarge {
+        /// Their size as JSON.
+        size: usize,
+        /// [`Limits::settings_bytes`](crate::Limits::settings_bytes).
+        limit: usize,
+    },
+    /// The component has a shape whose state cannot be frozen after `configure`.
+    #[error("the policy cannot be frozen after it took its settings: {0}")]
+    Snapshot(String),
+    /// The component is larger than the limit.
+    #[error("the policy is {size} bytes, the limit is {limit}")]
+    TooLarge {
+        /// Its size.
+        size: u64,
+        /// [`Limits::component_bytes`](crate::Limits::component_bytes).
+        limit: usize,
+    },
+    /// It is a component, but no policy of a version that this host accepts.
+    #[error("the policy does not fulfil {}: {problem}", Quoted(accepted))]
+    WrongWorld {
+        /// What is missing or different.
+        problem: String,
+        /// The worlds that this host accepts.
+        accepted: Vec<String>,
+    },
+}
+
+impl LoadError {
+    /// What to do about it, one sentence.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Compile(_) => "rebuild the policy with a current toolchain",
+            Self::ConfigureMemory(_) => "shorten the settings, or raise `policy_memory`",
+            Self::ConfigureTimeout(_) | Self::ConfigureTrapped(_) => {
+                "the policy is faulty: try it with its default settings, `{}`"
+            }
+            Self::Describe(_) => "the policy is faulty: `describe` must answer without settings",
+            Self::Engine(_) => {
+                "lower `policy_instances`, or raise the limit of address space (`ulimit -v`)"
+            }
+            Self::Imports(_) => {
+                "build for `wasm32-unknown-unknown` without WASI: a policy imports nothing"
+            }
+            Self::Io { .. } => "check the path and its permissions",
+            Self::NotComponent(_) => {
+                "give a WebAssembly component, for example made by `wasm-tools component new`"
+            }
+            Self::SelfTest(_) => "the policy needs more memory or tables than an instance may have",
+            Self::Settings(_) => "`pinfold inspect` shows the schema of the settings",
+            Self::SettingsTooLarge { .. } => "shorten the settings, or raise `settings_bytes`",
+            Self::Snapshot(_) => {
+                "link the policy into one core module that exports its memory, without v128 globals \
+                 and without instructions that change tables"
+            }
+            Self::TooLarge { .. } => "strip the component, or raise `component_bytes`",
+            Self::WrongWorld { .. } => {
+                "build the policy against the `wit` of a version that is accepted"
+            }
+        }
+    }
+}
+
+/// `a`, `b` and 3 more.
+struct Quoted<'a>(&'a [String]);
+
+/// The problems, one after the other.
+struct Listed<'a>(&'a [Problem]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, name) in self.0.iter().take(SHOWN).enumerate() {
+            write!(f, "{}`{name}`", if i == 0 { "" } else { ", " })?;
+        }
+        more(f, self.0.len())
+    }
+}
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.0.iter().take(SHOWN).enumerate() {
+            write!(f, "{}{problem}", if i == 0 { "" } else { "; " })?;
+        }
+        more(f, self.0.len())
+    }
+}
+
+fn more(f: &mut fmt::Formatter<'_>, len: usize) -> fmt::Result {
+    match len.saturating_sub(SHOWN) {
+        0 => Ok(()),
+        n => write!(f, " and {n} more"),
+    }
+}
+
+/// How many names or problems a message shows; the value holds all of them.
+const SHOWN: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_things_and_are_bounded() {
+        let names = |n: usize| (0..n).map(|i| format!("i{i}")).collect::<Vec<_>>();
+        assert_eq!(
+            LoadError::Imports(names(2)).to_string(),
+            "the policy imports `i0`, `i1`"
+        );
+        assert!(
+            LoadError::Imports(names(20))
+                .to_string()
+                .ends_with("`i7` and 12 more")
+        );
+        let problem = Problem {
+            path: "/hosts/0".into(),
+            message: "must be a string".into(),
+        };
+        assert_eq!(
+            LoadError::Settings(vec![problem]).to_string(),
+            "settings refused: `/hosts/0`: must be a string"
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! Looking at a component without trusting it.
+
+use wasmtime::component::Component;
+
+use super::{
+    LoadError, Source, engine,
+    gate::Surface,
+    load::{self, describe, digest},
+};
+use crate::Limits;
+
+/// What a component is, read from its bytes without running a decision.
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// SHA-256 of the bytes, hex.
+    pub digest: String,
+    /// Size of the component in bytes.
+    pub size: usize,
+    /// The world it fulfils, with version; none when it fulfils none that this host accepts.
+    pub world: Option<String>,
+    /// Every function it imports: what it could do. Empty for a pure policy.
+    pub imports: Vec<String>,
+    /// Every export.
+    pub exports: Vec<String>,
+    /// What it says of itself; none when it is refused before it may speak, or does not speak well.
+    pub description: Option<Description>,
+    /// Why it would not be loaded; none when it would be, with settings that suit it.
+    pub fault: Option<String>,
+}
+
+/// What a policy says of itself. The host believes none of it.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
+pub struct Description {
+    /// Short name.
+    pub name: String,
+    /// Version of the policy.
+    pub version: String,
+    /// One line.
+    pub summary: String,
+    /// JSON Schema (draft 2020-12) of the settings.
+    pub settings_schema: serde_json::Value,
+}
+
+/// Reads a component: what it is and what it could do.
+///
+/// Nothing of it runs when it imports anything. Otherwise its `describe` runs, under limits.
+///
+/// # Errors
+///
+/// When the bytes cannot be read, are too many ([`Limits::component_bytes`] by default), or are no
+/// component. A component that is merely no acceptable policy is an [`Inspection::fault`].
+///
+/// ```
+/// # fn main() -> Result<(), pinfold::policy::LoadError> {
+/// use pinfold::policy::{Source, inspect};
+///
+/// let inspection = inspect(&Source::Shipped)?;
+/// assert!(inspection.imports.is_empty());
+/// assert_eq!(inspection.world.as_deref(), Some("pinfold:policy/policy@0.1.0"));
+/// # Ok(())
+/// # }
+/// ```
+pub fn inspect(source: &Source) -> Result<Inspection, LoadError> {
+    let bytes = source.read(Limits::default().component_bytes)?;
+    let surface = Surface::read(&bytes)?;
+    let (description, fault) = match surface.admit().and_then(|()| hear(&bytes)) {
+        Ok(description) => (Some(description), None),
+        Err(fault) => (None, Some(fault.to_string())),
+    };
+    Ok(Inspection {
+        digest: digest(&bytes),
+        size: bytes.len(),
+        world: surface.world().map(Into::into),
+        imports: surface.imports,
+        exports: surface.exports,
+        description,
+        fault,
+    })
+}
+
+fn hear(bytes: &[u8]) -> Result<Description, LoadError> {
+    let engine = engine::inspecting()?;
+    let component = Component::new(&engine, bytes).map_err(load::compile_failed)?;
+    describe(&load::link(&component)?, &Limits::default())
+}

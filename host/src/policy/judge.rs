@@ -1,0 +1,130 @@
+//! One instance, one hop, two questions.
+
+use std::{fmt, sync::Arc};
+
+use pinfold_addr::{Domain, Host, Reason, Stage};
+
+use super::{
+    bindings::{self, wit},
+    fault::Fault,
+    limits::restart_clock,
+    pool::Instance,
+    swap::Active,
+};
+use crate::{Denial, JudgedAddress, Request, Terms};
+
+/// Judges one hop: first its target, then the addresses of it. Its instance has seen no other
+/// request and sees no other; it is gone after a refusal, after any failure, and after the addresses.
+pub(crate) struct Judge {
+    instance: Option<Instance>,
+    active: Arc<Active>,
+}
+
+impl Judge {
+    /// A judge with a spare instance, or a fresh one; `policy-busy` when the pool is exhausted.
+    pub(super) fn new(active: Arc<Active>) -> Result<Self, Denial> {
+        let instance = match active.keeper().take(&active) {
+            Some(spare) => spare,
+            None => active.maker().make()?,
+        };
+        Ok(Self {
+            instance: Some(instance),
+            active,
+        })
+    }
+
+    /// May this be looked up at all?
+    pub(crate) fn check_target(&mut self, request: &Request) -> Result<Terms, Denial> {
+        let mut instance = self.take()?;
+        let labels = bindings::labels(request)?;
+        let request = bindings::request(request, &labels);
+        let answer = instance.ask(|Instance { store, policy }| {
+            policy
+                .pinfold_policy_decide()
+                .call_check_target(store, request)
+        })?;
+        let terms = bindings::decision(answer)??;
+        self.instance = Some(instance);
+        Ok(terms)
+    }
+
+    /// Which of these may be dialled? One entry for each answer, in order; none where a socket may
+    /// be opened. Any failure denies all.
+    pub(crate) fn check_addresses(
+        &mut self,
+        request: &Request,
+        chain: &[Domain],
+        answers: &[JudgedAddress],
+    ) -> Result<Vec<Option<Denial>>, Denial> {
+        let mut instance = self.take()?;
+        let verdicts = ask_addresses(&mut instance, request, chain, answers)?;
+        if verdicts.len() != answers.len() {
+            let detail = format!(
+                "{} verdicts for {} addresses",
+                verdicts.len(),
+                answers.len()
+            );
+            return Err(Denial::new(Reason::PolicyVerdictCount, detail));
+        }
+        let stage = match request.target().host() {
+            Host::Domain(_) => Stage::Resolve,
+            Host::Ip(_) => Stage::Address,
+        };
+        verdicts
+            .into_iter()
+            .map(|verdict| bindings::verdict(verdict, stage))
+            .collect()
+    }
+
+    /// The policy it judges by.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the guard's records"))]
+    pub(crate) fn active(&self) -> &Arc<Active> {
+        &self.active
+    }
+
+    /// The instance, out of the judge: it comes back only when all went well.
+    fn take(&mut self) -> Result<Instance, Denial> {
+        let gone = || Denial::new(Reason::PolicyTrapped, "this judge has spoken already");
+        self.instance.take().ok_or_else(gone)
+    }
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Judge")
+            .field("policy", self.active.policy_ref())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    /// Asks one question, within the time of one question.
+    fn ask<T>(
+        &mut self,
+        question: impl FnOnce(&mut Self) -> wasmtime::Result<T>,
+    ) -> Result<T, Denial> {
+        restart_clock(&mut self.store);
+        question(self).map_err(|error| Fault::of(&error, self.store.data()).into())
+    }
+}
+
+fn ask_addresses(
+    instance: &mut Instance,
+    request: &Request,
+    chain: &[Domain],
+    answers: &[JudgedAddress],
+) -> Result<Vec<wit::Verdict>, Denial> {
+    let labels = bindings::labels(request)?;
+    let request = bindings::request(request, &labels);
+    let (chain, embedded) = (bindings::chain(chain), bindings::embedded(answers));
+    let answers = bindings::answers(answers, &embedded);
+    let resolution = wit::Resolution {
+        chain: &chain,
+        answers: &answers,
+    };
+    instance.ask(|Instance { store, policy }| {
+        policy
+            .pinfold_policy_decide()
+            .call_check_addresses(store, request, resolution)
+    })
+}

@@ -1,0 +1,236 @@
+//! What one instance may use, and the store that holds it to that.
+//!
+//! [`Limits`](crate::Limits) has what an operator may want to change; the constants here are what no
+//! policy has a reason to exceed.
+
+use std::time::Duration;
+
+use wasmtime::{Engine, ResourceLimiter, Result, Store, UpdateDeadline};
+
+/// One tick of the clock that stops policies.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+/// Time for `describe`.
+pub(super) const DESCRIBE_TIME: Duration = Duration::from_secs(1);
+/// Time for `configure`: settings may hold a hundred thousand patterns.
+pub(super) const CONFIGURE_TIME: Duration = Duration::from_secs(5);
+/// What `describe` and `configure` may answer, in octets after lifting.
+pub(super) const SETUP_OUTPUT: usize = 1 << 20;
+/// Core instances in a component: the policy itself, and the adapters of its toolchain.
+pub(super) const CORE_INSTANCES: u32 = 16;
+/// Linear memories in a component.
+pub(super) const MEMORIES: u32 = 1;
+/// Tables in a component.
+pub(super) const TABLES: u32 = 8;
+/// Elements in a table.
+pub(super) const TABLE_ELEMENTS: usize = 20_000;
+/// Data that wasmtime keeps for an instance.
+pub(super) const INSTANCE_BYTES: usize = 1 << 20;
+/// Native stack that a policy may use.
+pub(super) const STACK_BYTES: usize = 128 << 10;
+/// Memory of an instance that is wiped and kept instead of given back to the system.
+pub(super) const KEEP_RESIDENT: usize = 4 << 20;
+/// The page of linear memory.
+pub(super) const PAGE: usize = 64 << 10;
+/// Octets in the code of a denial.
+pub(super) const CODE_BYTES: usize = 64;
+/// Octets in a message of a policy: of a denial, or of a problem.
+pub(super) const MESSAGE_BYTES: usize = 512;
+/// Octets in the name and in the version of a policy.
+pub(super) const NAME_BYTES: usize = 64;
+/// Octets in the summary of a policy.
+pub(super) const SUMMARY_BYTES: usize = 256;
+/// Octets in the schema of the settings.
+pub(super) const SCHEMA_BYTES: usize = 256 << 10;
+/// Problems that are read.
+pub(super) const PROBLEMS: usize = 64;
+/// Labels that an embedder may add to a request.
+pub(super) const LABELS: usize = 32;
+/// Octets in all labels together.
+pub(super) const LABEL_BYTES: usize = 4 << 10;
+/// Octets in the subject.
+pub(super) const SUBJECT_BYTES: usize = 1 << 10;
+/// Octets in the method.
+pub(super) const METHOD_BYTES: usize = 64;
+
+/// What an instance may use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    /// Bytes of linear memory.
+    pub(super) memory: usize,
+    /// Octets that one call may answer.
+    pub(super) output: usize,
+    /// Time for one call.
+    pub(super) time: Duration,
+}
+
+/// The state of a store: who asks for memory, and how long the call has run.
+#[derive(Debug)]
+pub(super) struct Data {
+    caps: Caps,
+    clock: Clock,
+}
+
+impl Data {
+    /// Whether the instance was refused memory or table elements since it was made.
+    pub(super) fn memory_denied(&self) -> bool {
+        self.caps.denied
+    }
+}
+
+/// A store that holds its one instance to `budget`.
+pub(super) fn store(engine: &Engine, budget: Budget) -> Store<Data> {
+    let data = Data {
+        caps: Caps {
+            memory: budget.memory,
+            denied: false,
+        },
+        clock: Clock {
+            left: 0,
+            ticks: ticks(budget.time),
+        },
+    };
+    let mut store = Store::new(engine, data);
+    store.limiter(|data| &mut data.caps);
+    store.set_hostcall_fuel(budget.output);
+    store.epoch_deadline_callback(|mut cx| Ok(cx.data_mut().clock.tick()));
+    restart_clock(&mut store);
+    store
+}
+
+/// Gives the next call its whole time.
+pub(super) fn restart_clock(store: &mut Store<Data>) {
+    let clock = &mut store.data_mut().clock;
+    clock.left = clock.ticks;
+    store.set_epoch_deadline(1);
+}
+
+/// Lets the memory of a configured instance grow by what reading it takes: one page, in which the
+/// accessor of the snapshot writes where the memory is.
+pub(super) fn make_room_to_read(store: &mut Store<Data>) {
+    let caps = &mut store.data_mut().caps;
+    caps.memory = caps.memory.saturating_add(PAGE);
+    let fuel = caps.memory;
+    store.set_hostcall_fuel(fuel);
+}
+
+/// Counts the ticks that a call lives through.
+///
+/// A tick counts only when the policy itself notices it, at a loop or a call. A thread that the
+/// system stalled for 20 ms has missed 20 ticks, yet notices one: what is bounded is the time that the
+/// policy runs, and a busy machine does not deny the innocent.
+#[derive(Debug)]
+struct Clock {
+    left: u64,
+    ticks: u64,
+}
+
+impl Clock {
+    fn tick(&mut self) -> UpdateDeadline {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                UpdateDeadline::Continue(1)
+            }
+            None => UpdateDeadline::Interrupt,
+        }
+    }
+}
+
+/// The number of ticks for a time, rounded up. The first tick may come at once, which is why a call
+/// survives as many ticks as it has and is stopped by the next.
+fn ticks(time: Duration) -> u64 {
+    let ticks = time.as_nanos().div_ceil(TICK.as_nanos());
+    u64::try_from(ticks).unwrap_or(u64::MAX).max(1)
+}
+
+/// Grants memory up to a bound, and remembers when it did not: a policy that then traps or answers
+/// garbage is reported as what it is, out of memory.
+#[derive(Debug)]
+struct Caps {
+    memory: usize,
+    denied: bool,
+}
+
+impl Caps {
+    fn grant(&mut self, desired: usize, limit: usize, maximum: Option<usize>) -> Result<bool> {
+        let granted = desired <= limit && maximum.is_none_or(|max| desired <= max);
+        self.denied |= !granted;
+        Ok(granted)
+    }
+}
+
+impl ResourceLimiter for Caps {
+    fn memory_growing(&mut self, _: usize, desired: usize, max: Option<usize>) -> Result<bool> {
+        self.grant(desired, self.memory, max)
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> Result<()> {
+        self.denied = true;
+        Ok(())
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, max: Option<usize>) -> Result<bool> {
+        self.grant(desired, TABLE_ELEMENTS, max)
+    }
+
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> Result<()> {
+        self.denied = true;
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        // The accessor of the snapshot is one instance more.
+        CORE_INSTANCES as usize + 1
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_rounded_up_to_whole_ticks() {
+        for (time, expected) in [
+            (Duration::ZERO, 1),
+            (Duration::from_micros(1), 1),
+            (Duration::from_millis(1), 1),
+            (Duration::from_micros(1_001), 2),
+            (Duration::from_millis(5), 5),
+            (Duration::MAX, u64::MAX),
+        ] {
+            assert_eq!(ticks(time), expected, "{time:?}");
+        }
+    }
+
+    #[test]
+    fn a_denied_growth_is_remembered() {
+        let mut caps = Caps {
+            memory: 2 * PAGE,
+            denied: false,
+        };
+        assert!(caps.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert!(!caps.denied);
+        assert!(!caps.memory_growing(2 * PAGE, 3 * PAGE, None).unwrap());
+        assert!(caps.denied);
+        let mut caps = Caps {
+            memory: 4 * PAGE,
+            denied: false,
+        };
+        assert!(!caps.memory_growing(PAGE, 3 * PAGE, Some(2 * PAGE)).unwrap());
+        assert!(caps.denied);
+        let mut caps = Caps {
+            memory: PAGE,
+            denied: false,
+        };
+        assert!(!caps.table_growing(0, TABLE_ELEMENTS + 1, None).unwrap());
+        assert!(caps.denied);
+    }
+}

@@ -1,0 +1,215 @@
+//! The way from bytes to a policy that is ready to judge.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use wasmtime::{
+    Store,
+    component::{Component, Linker},
+};
+
+use super::{
+    Description, LoadError, Problem, Source,
+    bindings::{Policy, PolicyPre, RawDescription, RawProblem},
+    engine::Runtime,
+    fault::{Fault, tidy},
+    gate::{self, Surface},
+    limits::{
+        self, Budget, CONFIGURE_TIME, DESCRIBE_TIME, Data, MESSAGE_BYTES, NAME_BYTES, PROBLEMS,
+        SCHEMA_BYTES, SETUP_OUTPUT, SUMMARY_BYTES,
+    },
+    pool::Maker,
+    settings,
+    snapshot::Instrumented,
+};
+use crate::Limits;
+use pinfold_addr::Reason;
+
+/// A configured policy, proven to start.
+pub(super) struct Loaded {
+    pub(super) name: String,
+    pub(super) digest: String,
+    pub(super) settings_digest: String,
+    pub(super) maker: Maker,
+}
+
+/// Loads a policy. Each step refuses with an error of its own, and nothing of the policy runs before
+/// it is known to import nothing.
+pub(super) fn load(
+    runtime: &Runtime,
+    limits: &Limits,
+    source: &Source,
+    settings: Value,
+) -> Result<Loaded, LoadError> {
+    let bytes = source.read(limits.component_bytes)?;
+    Surface::read(&bytes)?.admit()?;
+
+    let instrumented = Instrumented::new(&bytes)?;
+    let component =
+        Component::new(&runtime.configuring, &instrumented.bytes).map_err(compile_failed)?;
+    let pre = link(&component)?;
+    let description = describe(&pre, limits)?;
+    let json = settings::checked(
+        &description.settings_schema,
+        settings,
+        limits.settings_bytes,
+    )?;
+    let frozen = configure(&pre, limits, &instrumented, &json)?;
+
+    let component = Component::new(&runtime.deciding, &frozen).map_err(compile_failed)?;
+    component
+        .initialize_copy_on_write_image()
+        .map_err(compile_failed)?;
+    let maker = Maker::new(link(&component)?, limits);
+    maker
+        .make()
+        .map_err(|fault| LoadError::SelfTest(fault.detail))?;
+    Ok(Loaded {
+        name: description.name,
+        digest: digest(&bytes),
+        settings_digest: digest(json.as_bytes()),
+        maker,
+    })
+}
+
+/// SHA-256, hex.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Links a component to nothing.
+pub(super) fn link(component: &Component) -> Result<PolicyPre<Data>, LoadError> {
+    let linked = Linker::new(component.engine()).instantiate_pre(component);
+    linked
+        .and_then(PolicyPre::new)
+        .map_err(|e| gate::wrong_world(tidy_error(&e)))
+}
+
+/// The component is valid, but there is no code for it.
+pub(super) fn compile_failed(error: wasmtime::Error) -> LoadError {
+    LoadError::Compile(tidy_error(&error))
+}
+
+/// Hears what a policy says of itself, in an instance made for that.
+pub(super) fn describe(pre: &PolicyPre<Data>, limits: &Limits) -> Result<Description, LoadError> {
+    let budget = Budget {
+        memory: limits.policy_memory,
+        output: SETUP_OUTPUT,
+        time: DESCRIBE_TIME,
+    };
+    let (mut store, policy) = start(pre, budget)?;
+    let answer = policy.pinfold_policy_settings().call_describe(&mut store);
+    let raw = answer.map_err(|error| {
+        let fault = Fault::of(&error, store.data());
+        LoadError::Describe(format!("{}: {}", fault.reason, fault.detail))
+    })?;
+    description(raw)
+}
+
+fn description(raw: RawDescription) -> Result<Description, LoadError> {
+    for (what, text, limit) in [
+        ("name", &raw.name, NAME_BYTES),
+        ("version", &raw.version, NAME_BYTES),
+        ("summary", &raw.summary, SUMMARY_BYTES),
+        ("schema", &raw.settings_schema, SCHEMA_BYTES),
+    ] {
+        if text.len() > limit {
+            let size = text.len();
+            return Err(LoadError::Describe(format!(
+                "{what}: {size} octets, at most {limit}"
+            )));
+        }
+    }
+    if !is_name(&raw.name) {
+        let name = tidy(&raw.name, NAME_BYTES);
+        return Err(LoadError::Describe(format!(
+            "`{name}` is no kebab-case name"
+        )));
+    }
+    let schema = serde_json::from_str(&raw.settings_schema)
+        .map_err(|e| LoadError::Describe(format!("the schema is no JSON: {e}")))?;
+    settings::validator(&schema)?;
+    Ok(Description {
+        version: tidy(&raw.version, NAME_BYTES),
+        summary: tidy(&raw.summary, SUMMARY_BYTES),
+        name: raw.name,
+        settings_schema: schema,
+    })
+}
+
+fn is_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !name.is_empty() && name.bytes().all(plain)
+}
+
+/// Gives a fresh instance its settings and freezes it. `describe` ran in another one, so that
+/// nothing of it is in the snapshot.
+fn configure(
+    pre: &PolicyPre<Data>,
+    limits: &Limits,
+    instrumented: &Instrumented<'_>,
+    json: &str,
+) -> Result<Vec<u8>, LoadError> {
+    let budget = Budget {
+        memory: limits.policy_memory,
+        output: SETUP_OUTPUT,
+        time: CONFIGURE_TIME,
+    };
+    let mut store = limits::store(pre.engine(), budget);
+    let failed = |error: &wasmtime::Error, store: &Store<Data>| {
+        let Fault { reason, detail } = Fault::of(error, store.data());
+        match reason {
+            Reason::PolicyMemory => LoadError::ConfigureMemory(detail),
+            Reason::PolicyTimeout => LoadError::ConfigureTimeout(detail),
+            _ => LoadError::ConfigureTrapped(detail),
+        }
+    };
+    let instance = pre
+        .instance_pre()
+        .instantiate(&mut store)
+        .map_err(|e| failed(&e, &store))?;
+    let policy = Policy::new(&mut store, &instance).map_err(|e| failed(&e, &store))?;
+    limits::restart_clock(&mut store);
+    match policy
+        .pinfold_policy_settings()
+        .call_configure(&mut store, json)
+    {
+        Ok(Ok(())) => instrumented.freeze(&mut store, instance),
+        Ok(Err(problems)) => Err(LoadError::Settings(problems_of(problems))),
+        Err(error) => Err(failed(&error, &store)),
+    }
+}
+
+fn problems_of(raw: Vec<RawProblem>) -> Vec<Problem> {
+    let problem = |raw: RawProblem| Problem {
+        path: tidy(&raw.path, MESSAGE_BYTES),
+        message: tidy(&raw.message, MESSAGE_BYTES),
+    };
+    raw.into_iter().take(PROBLEMS).map(problem).collect()
+}
+
+/// Makes the first instance ever of a policy. Here it shows whether its functions have the types of
+/// the contract.
+fn start(pre: &PolicyPre<Data>, budget: Budget) -> Result<(Store<Data>, Policy), LoadError> {
+    let mut store = limits::store(pre.engine(), budget);
+    let instance = pre
+        .instance_pre()
+        .instantiate(&mut store)
+        .map_err(|error| {
+            let fault = Fault::of(&error, store.data());
+            LoadError::Describe(format!(
+                "it does not start: {}: {}",
+                fault.reason, fault.detail
+            ))
+        })?;
+    let policy = Policy::new(&mut store, &instance)
+        .map_err(|error| gate::wrong_world(tidy_error(&error)))?;
+    limits::restart_clock(&mut store);
+    Ok((store, policy))
+}
+
+fn tidy_error(error: &wasmtime::Error) -> String {
+    tidy(&format!("{error:#}"), MESSAGE_BYTES)
+}

@@ -1,0 +1,205 @@
+//! Never-used instances, made ahead of time.
+//!
+//! A fresh instance costs some microseconds. A *spare* is one that was made earlier and has seen
+//! nothing: taking it is as safe and costs a lock. A thread of its own makes new ones, off the way of
+//! a request; when there are none left, a request makes its own.
+
+use std::{
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use wasmtime::Store;
+
+use super::{
+    LoadError,
+    bindings::{Policy, PolicyPre},
+    fault::Fault,
+    limits::{self, Budget, Data},
+    swap::Active,
+};
+use crate::Limits;
+
+/// One instance of a configured policy. What has been called once is never called for another hop.
+pub(super) struct Instance {
+    pub(super) store: Store<Data>,
+    pub(super) policy: Policy,
+}
+
+/// Makes instances of one configured policy.
+pub(super) struct Maker {
+    pre: PolicyPre<Data>,
+    budget: Budget,
+}
+
+impl Maker {
+    pub(super) fn new(pre: PolicyPre<Data>, limits: &Limits) -> Self {
+        let budget = Budget {
+            memory: limits.policy_memory,
+            output: limits.policy_output,
+            time: limits.decision,
+        };
+        Self { pre, budget }
+    }
+
+    /// A fresh instance, or why there is none: most likely that the pool is exhausted.
+    pub(super) fn make(&self) -> Result<Instance, Fault> {
+        let mut store = limits::store(self.pre.engine(), self.budget);
+        match self.pre.instantiate(&mut store) {
+            Ok(policy) => Ok(Instance { store, policy }),
+            Err(error) => Err(Fault::of(&error, store.data())),
+        }
+    }
+}
+
+/// The spares of one policy.
+pub(super) struct Stock {
+    shelf: Mutex<Shelf>,
+    capacity: usize,
+    /// Whether the keeper was already asked to come by.
+    asked: AtomicBool,
+}
+
+/// The spares; closed for good when the policy is replaced.
+struct Shelf {
+    spares: Vec<Instance>,
+    closed: bool,
+}
+
+impl Stock {
+    pub(super) fn new(capacity: usize) -> Self {
+        let shelf = Shelf {
+            spares: Vec::with_capacity(capacity),
+            closed: false,
+        };
+        Self {
+            shelf: Mutex::new(shelf),
+            capacity,
+            asked: AtomicBool::new(false),
+        }
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.shelf().spares.len()
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A spare, and whether the stock has run low.
+    fn take(&self) -> (Option<Instance>, bool) {
+        let mut shelf = self.shelf();
+        let spare = shelf.spares.pop();
+        (
+            spare,
+            !shelf.closed && shelf.spares.len() <= self.capacity / 2,
+        )
+    }
+
+    fn is_full(&self) -> bool {
+        let shelf = self.shelf();
+        shelf.closed || shelf.spares.len() >= self.capacity
+    }
+
+    /// Gives the spare back when there is no place for it.
+    fn put(&self, spare: Instance) -> Option<Instance> {
+        let mut shelf = self.shelf();
+        if shelf.closed || shelf.spares.len() >= self.capacity {
+            return Some(spare);
+        }
+        shelf.spares.push(spare);
+        None
+    }
+
+    fn close(&self) -> Vec<Instance> {
+        let mut shelf = self.shelf();
+        shelf.closed = true;
+        mem::take(&mut shelf.spares)
+    }
+}
+
+/// The thread that fills stocks, and the bound of all of them together.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    calls: mpsc::Sender<Weak<Active>>,
+    /// Spares that exist, and how many may: what is kept ready must not starve what is in use.
+    spares: AtomicUsize,
+    most: usize,
+}
+
+impl Keeper {
+    /// Starts the thread. It ends when the keeper is dropped.
+    pub(super) fn start(most: usize) -> Result<Self, LoadError> {
+        let (calls, jobs) = mpsc::channel::<Weak<Active>>();
+        let work = move || {
+            for job in jobs {
+                if let Some(active) = job.upgrade() {
+                    active.keeper().fill(&active);
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("pinfold-spares".into());
+        thread
+            .spawn(work)
+            .map_err(|e| LoadError::Engine(e.to_string()))?;
+        Ok(Self {
+            calls,
+            spares: AtomicUsize::new(0),
+            most,
+        })
+    }
+
+    /// A spare of this policy. Calls the thread when the stock runs low, once until it has come: the
+    /// queue holds each policy at most once.
+    pub(super) fn take(&self, active: &Arc<Active>) -> Option<Instance> {
+        let stock = active.stock();
+        let (spare, low) = stock.take();
+        self.forget(usize::from(spare.is_some()));
+        if low && stock.capacity > 0 && !stock.asked.swap(true, Ordering::AcqRel) {
+            // The thread is gone only when the process ends: then there are no spares.
+            let _ = self.calls.send(Arc::downgrade(active));
+        }
+        spare
+    }
+
+    /// Fills the stock of a policy, as far as all policies together may have spares.
+    pub(super) fn fill(&self, active: &Active) {
+        let stock = active.stock();
+        // Before the work: who takes the last one while it is done asks again.
+        stock.asked.store(false, Ordering::Release);
+        while !stock.is_full() && self.count_one() {
+            let Ok(spare) = active.maker().make() else {
+                return self.forget(1);
+            };
+            if stock.put(spare).is_some() {
+                return self.forget(1);
+            }
+        }
+    }
+
+    /// Drops the spares of a policy that was replaced; it gets no new ones.
+    pub(super) fn close(&self, stock: &Stock) {
+        self.forget(stock.close().len());
+    }
+
+    fn count_one(&self) -> bool {
+        let more = |n: usize| (n < self.most).then_some(n + 1);
+        self.spares
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .is_ok()
+    }
+
+    fn forget(&self, n: usize) {
+        if n > 0 {
+            self.spares.fetch_sub(n, Ordering::AcqRel);
+        }
+    }
+}

@@ -1,0 +1,591 @@
+//! The runtime through the seam that the guard uses, against policies that misbehave.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+
+use pinfold_addr::{Class, Reason, Stage, Target};
+use serde_json::{Value, json};
+
+use super::{Active, LoadError, Policies, Source, inspect};
+use crate::{Denial, JudgedAddress, Limits, Request, Terms};
+
+#[path = "../../../tests/fixtures/guests/mod.rs"]
+mod guests;
+
+/// What becomes of a fixture.
+#[derive(Clone, Copy, Debug)]
+enum Expect {
+    /// Both questions are answered with `allow`.
+    Allow,
+    /// The first question is answered with this code.
+    Denied(&'static str),
+    /// The first question fails.
+    Target(Reason),
+    /// The first question is answered, the second fails.
+    Addresses(Reason),
+    /// It is not loaded.
+    Refused(fn(&LoadError) -> bool),
+}
+
+use Expect::{Addresses, Allow, Denied, Refused, Target as AtTarget};
+use Reason::{
+    PolicyMemory, PolicyOutput, PolicyStack, PolicyTimeout, PolicyTrapped, PolicyVerdictCount,
+};
+
+const EXPECTED: &[(&str, Expect)] = &[
+    ("call-null", AtTarget(PolicyTrapped)),
+    ("decision-bad-discriminant", AtTarget(PolicyOutput)),
+    ("decision-bad-option", AtTarget(PolicyOutput)),
+    ("deny", Denied("fixture")),
+    ("deny-code-empty", AtTarget(PolicyOutput)),
+    ("deny-code-in-the-hosts-name", AtTarget(PolicyOutput)),
+    ("deny-code-malformed", AtTarget(PolicyOutput)),
+    ("deny-message-huge", AtTarget(PolicyOutput)),
+    ("deny-message-invalid-utf8", AtTarget(PolicyOutput)),
+    ("deny-message-length-overflow", AtTarget(PolicyOutput)),
+    ("deny-message-long", AtTarget(PolicyOutput)),
+    ("deny-message-out-of-bounds", AtTarget(PolicyOutput)),
+    ("divide-by-zero", AtTarget(PolicyTrapped)),
+    ("good", Allow),
+    ("grow-then-answer", Allow),
+    ("grow-then-garbage", AtTarget(PolicyMemory)),
+    ("grow-then-loop", AtTarget(PolicyMemory)),
+    ("grow-without-end", AtTarget(PolicyMemory)),
+    ("leak", Allow),
+    ("leak-large", Allow),
+    (
+        "load-configure-grows",
+        Refused(|e| matches!(e, LoadError::ConfigureMemory(_))),
+    ),
+    (
+        "load-configure-loops",
+        Refused(|e| matches!(e, LoadError::ConfigureTimeout(_))),
+    ),
+    (
+        "load-configure-malformed",
+        Refused(|e| matches!(e, LoadError::ConfigureTrapped(_))),
+    ),
+    (
+        "load-configure-problem",
+        Refused(|e| says(e, "settings refused: `/hosts`: no")),
+    ),
+    (
+        "load-configure-recursion",
+        Refused(|e| matches!(e, LoadError::ConfigureTrapped(_))),
+    ),
+    (
+        "load-configure-traps",
+        Refused(|e| matches!(e, LoadError::ConfigureTrapped(_))),
+    ),
+    (
+        "load-describe-loops",
+        Refused(|e| describe(e, "policy-timeout")),
+    ),
+    (
+        "load-describe-malformed",
+        Refused(|e| describe(e, "policy-output")),
+    ),
+    ("load-describe-name", Refused(|e| describe(e, "kebab-case"))),
+    (
+        "load-describe-schema-endless",
+        Refused(|e| describe(e, "refers to itself")),
+    ),
+    (
+        "load-describe-schema-huge",
+        Refused(|e| describe(e, "307200 octets")),
+    ),
+    (
+        "load-describe-schema-no-json",
+        Refused(|e| describe(e, "no JSON")),
+    ),
+    (
+        "load-describe-traps",
+        Refused(|e| describe(e, "policy-trapped")),
+    ),
+    (
+        "load-import-function",
+        Refused(|e| *e == LoadError::Imports(vec!["log".into()])),
+    ),
+    (
+        "load-import-interface",
+        Refused(|e| *e == LoadError::Imports(vec!["secrets#get".into()])),
+    ),
+    (
+        "load-memory-too-large",
+        Refused(|e| describe(e, "policy-memory")),
+    ),
+    (
+        "load-memory-without-room",
+        Refused(|e| snapshot(e, "no page of room")),
+    ),
+    (
+        "load-start-loops",
+        Refused(|e| describe(e, "does not start: policy-timeout")),
+    ),
+    (
+        "load-start-traps",
+        Refused(|e| describe(e, "does not start: policy-trapped")),
+    ),
+    ("load-table-grow", Refused(|e| snapshot(e, "table.grow"))),
+    ("load-table-set", Refused(|e| snapshot(e, "table.set"))),
+    (
+        "load-table-too-large",
+        Refused(|e| describe(e, "policy-memory")),
+    ),
+    ("load-vector-global", Refused(|e| snapshot(e, "v128"))),
+    (
+        "load-wrong-version",
+        Refused(|e| says(e, "it is built for version `0.2.0`")),
+    ),
+    ("load-out-of-bounds", AtTarget(PolicyTrapped)),
+    ("loop-in-check-addresses", Addresses(PolicyTimeout)),
+    ("loop-in-check-target", AtTarget(PolicyTimeout)),
+    ("loop-in-post-return", AtTarget(PolicyTimeout)),
+    ("loop-in-realloc", AtTarget(PolicyTimeout)),
+    ("loop-over-memory-fill", AtTarget(PolicyTimeout)),
+    ("realloc-out-of-bounds", AtTarget(PolicyOutput)),
+    ("realloc-over-itself", Allow),
+    ("realloc-unaligned", AtTarget(PolicyOutput)),
+    ("recursion", AtTarget(PolicyStack)),
+    ("return-at-the-end", AtTarget(PolicyOutput)),
+    ("return-out-of-bounds", AtTarget(PolicyOutput)),
+    ("return-unaligned", AtTarget(PolicyOutput)),
+    ("unreachable", AtTarget(PolicyTrapped)),
+    ("unreachable-in-check-addresses", Addresses(PolicyTrapped)),
+    ("verdicts-300000", Addresses(PolicyOutput)),
+    ("verdicts-amplified", Addresses(PolicyOutput)),
+    ("verdicts-bad-discriminant", Addresses(PolicyOutput)),
+    ("verdicts-none", Addresses(PolicyVerdictCount)),
+    ("verdicts-one-more", Addresses(PolicyVerdictCount)),
+    ("verdicts-out-of-bounds", Addresses(PolicyOutput)),
+];
+
+fn says(error: &LoadError, text: &str) -> bool {
+    error.to_string().contains(text)
+}
+
+fn describe(error: &LoadError, text: &str) -> bool {
+    matches!(error, LoadError::Describe(_)) && says(error, text)
+}
+
+fn snapshot(error: &LoadError, text: &str) -> bool {
+    matches!(error, LoadError::Snapshot(_)) && says(error, text)
+}
+
+fn limits() -> Limits {
+    Limits {
+        policy_instances: 64,
+        ..Limits::default()
+    }
+}
+
+fn fixture(name: &str) -> Source {
+    Source::Bytes(guests::component(name).into())
+}
+
+fn load(name: &str) -> Policies {
+    Policies::new(&limits(), fixture(name), json!({})).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+fn request(url: &str) -> Request {
+    Request::new(Target::parse(url).unwrap())
+}
+
+fn answer(address: &str) -> JudgedAddress {
+    let address: IpAddr = address.parse().unwrap();
+    JudgedAddress {
+        address,
+        class: Class::Public,
+        embedded: vec![],
+        granted: false,
+        denial: None,
+    }
+}
+
+/// Both questions about one hop.
+fn judge(active: &Arc<Active>) -> Result<Vec<Option<Denial>>, Denial> {
+    let mut judge = active.judge()?;
+    let request = request("https://example.com/path?query");
+    judge.check_target(&request)?;
+    judge.check_addresses(&request, &[], &[answer("192.0.2.1"), answer("2001:db8::1")])
+}
+
+#[test]
+fn every_fixture_has_an_expectation() {
+    let expected: BTreeSet<_> = EXPECTED
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    assert_eq!(guests::names(), expected);
+}
+
+#[test]
+fn every_fixture_ends_in_its_own_reason() {
+    let good = load("good").current();
+    for (name, expect) in EXPECTED {
+        check(name, *expect);
+        assert_eq!(
+            judge(&good).unwrap(),
+            [None, None],
+            "the good policy after `{name}`"
+        );
+    }
+}
+
+fn check(name: &str, expect: Expect) {
+    let loaded = Policies::new(&limits(), fixture(name), json!({}));
+    if let Refused(is_right) = expect {
+        let error = loaded.map(drop).expect_err(name);
+        assert!(is_right(&error), "{name}: {error}");
+        assert!(!error.hint().is_empty());
+        return;
+    }
+    let active = loaded.unwrap_or_else(|e| panic!("{name}: {e}")).current();
+    // More often than there are spares: warm and cold instances behave alike.
+    for _ in 0..12 {
+        let mut judge = active.judge().unwrap();
+        let request = request("https://example.com/");
+        let first = judge.check_target(&request);
+        match expect {
+            AtTarget(reason) => assert_failed(name, first.unwrap_err(), reason),
+            Denied(code) => assert_eq!(first.unwrap_err().code(), code, "{name}"),
+            Allow | Addresses(_) => assert_eq!(first, Ok(Terms::default()), "{name}"),
+            Refused(_) => unreachable!(),
+        }
+        let second = judge.check_addresses(&request, &[], &[answer("192.0.2.1")]);
+        match expect {
+            Allow => assert_eq!(second, Ok(vec![None]), "{name}"),
+            Addresses(reason) => assert_failed(name, second.unwrap_err(), reason),
+            _ => assert!(
+                second.is_err(),
+                "{name}: a judge that refused has answered again"
+            ),
+        }
+        assert!(
+            judge.check_target(&request).is_err(),
+            "{name}: an instance was used twice"
+        );
+    }
+}
+
+fn assert_failed(name: &str, denial: Denial, reason: Reason) {
+    assert_eq!(denial.reason(), Some(reason), "{name}: {}", denial.detail());
+    assert_eq!(denial.stage(), Stage::Policy, "{name}");
+}
+
+#[test]
+fn a_runaway_policy_is_stopped_in_time() {
+    let active = load("loop-in-check-target").current();
+    let begun = std::time::Instant::now();
+    for _ in 0..20 {
+        assert!(
+            active
+                .judge()
+                .unwrap()
+                .check_target(&request("http://a.example/"))
+                .is_err()
+        );
+    }
+    // 20 x 6 ms on a quiet machine; ten times that on a busy one.
+    assert!(
+        begun.elapsed() < Duration::from_millis(1_200),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn the_shipped_policy_loads_and_judges() {
+    let policies = Policies::new(&limits(), Source::Shipped, json!({})).unwrap();
+    let active = policies.current();
+    assert_eq!(active.policy_ref().generation, 1);
+    assert_eq!(active.policy_ref().digest.len(), 64);
+    let mut judge = active.judge().unwrap();
+    let request = request("https://example.com/");
+    judge.check_target(&request).unwrap();
+    let private = JudgedAddress {
+        class: Class::Private,
+        ..answer("10.0.0.1")
+    };
+    let verdicts = judge.check_addresses(&request, &[], &[private]).unwrap();
+    let denial = verdicts[0].as_ref().unwrap();
+    assert_eq!(
+        (denial.stage(), denial.code()),
+        (Stage::Resolve, "address-not-public")
+    );
+
+    let mut judge = active.judge().unwrap();
+    let denial = judge
+        .check_target(&self::request("ftp://example.com/"))
+        .unwrap_err();
+    assert_eq!(denial.code(), "scheme-denied");
+}
+
+#[test]
+fn settings_of_the_shipped_policy_are_checked_against_its_schema() {
+    let load = |settings: Value| Policies::new(&limits(), Source::Shipped, settings).map(drop);
+    let Err(LoadError::Settings(problems)) = load(json!({"no_such_setting": 1})) else {
+        panic!("accepted")
+    };
+    assert!(!problems.is_empty());
+}
+
+#[test]
+fn what_the_embedder_adds_is_bounded() {
+    let active = load("good").current();
+    let base = || request("http://a.example/");
+    let long = |n: usize| "x".repeat(n);
+    let many = |n: usize| (0..n).fold(base(), |request, _| request.label("k", "v"));
+    for (name, request, ok) in [
+        ("nothing", base(), true),
+        ("labels", many(32), true),
+        ("too many labels", many(33), false),
+        ("long labels", base().label("k", long(4095)), true),
+        ("too long labels", base().label("k", long(4096)), false),
+        ("long subject", base().subject(long(1024)), true),
+        ("too long subject", base().subject(long(1025)), false),
+        ("too long method", base().method(long(65)), false),
+    ] {
+        let answer = active.judge().unwrap().check_target(&request);
+        assert_eq!(answer.is_ok(), ok, "{name}");
+        if let Err(denial) = answer {
+            assert_eq!(denial.reason(), Some(Reason::RequestOversized), "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_exhausted_pool_is_busy_and_recovers() {
+    let limits = Limits {
+        policy_instances: 3,
+        policy_spares: 2,
+        ..Limits::default()
+    };
+    let policies = Policies::new(&limits, fixture("good"), json!({})).unwrap();
+    let active = policies.current();
+    let held: Vec<_> = std::iter::from_fn(|| active.judge().ok())
+        .take(10)
+        .collect();
+    assert_eq!(held.len(), 3);
+    assert_eq!(
+        active.judge().unwrap_err().reason(),
+        Some(Reason::PolicyBusy)
+    );
+    drop(held);
+    assert!(judge(&active).is_ok());
+}
+
+#[test]
+fn spares_are_refilled_and_dropped_at_a_swap() {
+    let policies = load("good");
+    let old = policies.current();
+    assert_eq!(old.stock().len(), 8);
+    for _ in 0..30 {
+        judge(&old).unwrap();
+    }
+    wait_until("refilled", || old.stock().len() > 4);
+    policies.swap(fixture("deny"), json!({})).unwrap();
+    assert_eq!(old.stock().len(), 0);
+    // Who still holds the old policy is still judged by it, in instances made on the spot.
+    for _ in 0..12 {
+        assert!(judge(&old).is_ok());
+    }
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(old.stock().len(), 0);
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..1_000 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("not {what} in 5 s");
+}
+
+#[test]
+fn spares_of_many_policies_leave_room_for_use() {
+    let limits = Limits {
+        policy_instances: 13,
+        ..Limits::default()
+    };
+    let policies: Vec<_> = (0..4)
+        .map(|_| Policies::new(&limits, fixture("good"), json!({})).unwrap())
+        .collect();
+    let spares: usize = policies.iter().map(|p| p.current().stock().len()).sum();
+    assert_eq!(spares, 3);
+    drop(policies);
+    // The places of dropped policies are free again.
+    let policies = Policies::new(&limits, fixture("good"), json!({})).unwrap();
+    assert_eq!(policies.current().stock().len(), 3);
+}
+
+#[test]
+fn a_bad_swap_keeps_the_old_policy_and_its_generation() {
+    let policies = load("good");
+    let generations = policies.generation();
+    for bad in [
+        Source::Bytes(b"garbage".as_slice().into()),
+        fixture("load-wrong-version"),
+        fixture("load-import-function"),
+        fixture("load-configure-traps"),
+        Source::Path("/nonexistent/policy.wasm".into()),
+    ] {
+        policies.swap(bad, json!({})).unwrap_err();
+        assert!(judge(&policies.current()).is_ok());
+    }
+    policies
+        .swap(fixture("load-configure-problem"), json!({}))
+        .unwrap_err();
+    assert_eq!(*generations.borrow(), 1);
+    assert_eq!(policies.swap(fixture("deny"), json!({})).unwrap(), 2);
+    assert_eq!(policies.swap(fixture("good"), json!({"a": 1})).unwrap(), 3);
+    assert_eq!(*generations.borrow(), 3);
+    assert_eq!(policies.current().policy_ref().generation, 3);
+}
+
+#[test]
+fn a_request_keeps_its_policy_through_swaps() {
+    let policies = load("good");
+    let mut before = policies.current().judge().unwrap();
+    policies.swap(fixture("deny"), json!({})).unwrap();
+    assert!(before.check_target(&request("http://a.example/")).is_ok());
+    assert_eq!(before.active().policy_ref().generation, 1);
+    let mut after = policies.current().judge().unwrap();
+    assert!(after.check_target(&request("http://a.example/")).is_err());
+}
+
+#[test]
+fn swaps_under_load_lose_nothing() {
+    let policies = Arc::new(load("good"));
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let worker = {
+        let (policies, stop) = (Arc::clone(&policies), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            let mut judged = 0_u32;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let active = policies.current();
+                let allowed = judge(&active).is_ok();
+                // Odd generations are `good`, even ones are `deny`.
+                assert_eq!(allowed, active.policy_ref().generation % 2 == 1);
+                judged += 1;
+            }
+            judged
+        })
+    };
+    for _ in 0..3 {
+        policies.swap(fixture("deny"), json!({})).unwrap();
+        policies
+            .swap(fixture("load-start-traps"), json!({}))
+            .unwrap_err();
+        policies.swap(fixture("good"), json!({})).unwrap();
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(worker.join().unwrap() > 100);
+}
+
+#[test]
+fn sources_are_bounded_and_regular() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("policy.wasm");
+    std::fs::write(&path, guests::component("good")).unwrap();
+    let load = |limits: &Limits, source| Policies::new(limits, source, json!({})).map(drop);
+    assert_eq!(load(&limits(), Source::Path(path.clone())), Ok(()));
+    let small = Limits {
+        component_bytes: 100,
+        ..limits()
+    };
+    assert!(matches!(
+        load(&small, Source::Path(path)),
+        Err(LoadError::TooLarge { .. })
+    ));
+    assert!(matches!(
+        load(&small, fixture("good")),
+        Err(LoadError::TooLarge { .. })
+    ));
+    let folder = Source::Path(dir.path().into());
+    assert!(says(
+        &load(&limits(), folder).unwrap_err(),
+        "not a regular file"
+    ));
+    let bytes = |bytes: &[u8]| Source::Bytes(bytes.into());
+    for (name, source) in [
+        ("nothing", bytes(b"")),
+        ("text", bytes(b"(component)")),
+        ("a core module", bytes(b"\0asm\x01\0\0\0")),
+        ("half a component", bytes(&guests::component("good")[..200])),
+    ] {
+        let error = load(&limits(), source).unwrap_err();
+        assert!(
+            matches!(error, LoadError::NotComponent(_)),
+            "{name}: {error}"
+        );
+    }
+    let empty = load(&limits(), bytes(b"\0asm\x0d\0\x01\0")).unwrap_err();
+    assert!(
+        says(
+            &empty,
+            "does not export `pinfold:policy/settings@0.1.0#describe`"
+        ),
+        "{empty}"
+    );
+}
+
+#[test]
+fn inspection_shows_what_a_component_could_do() {
+    let seen = inspect(&fixture("good")).unwrap();
+    assert_eq!(seen.world.as_deref(), Some("pinfold:policy/policy@0.1.0"));
+    assert!(seen.imports.is_empty());
+    assert!(
+        seen.exports
+            .contains(&"pinfold:policy/decide@0.1.0#check-target".to_owned())
+    );
+    assert_eq!(seen.description.unwrap().name, "fixture");
+    assert_eq!(seen.fault, None);
+
+    let seen = inspect(&fixture("load-import-interface")).unwrap();
+    assert_eq!(seen.imports, ["secrets#get"]);
+    assert!(seen.world.is_some() && seen.description.is_none());
+    assert_eq!(
+        seen.fault.as_deref(),
+        Some("the policy imports `secrets#get`")
+    );
+
+    let seen = inspect(&fixture("load-wrong-version")).unwrap();
+    assert!(seen.world.is_none() && seen.description.is_none());
+
+    let seen = inspect(&fixture("load-describe-loops")).unwrap();
+    assert!(seen.fault.unwrap().contains("policy-timeout"));
+}
+
+/// Memory of this process that is resident, in bytes.
+#[cfg(target_os = "linux")]
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_stays_flat_over_many_faults() {
+    let cheap = [
+        "unreachable",
+        "verdicts-none",
+        "return-out-of-bounds",
+        "grow-without-end",
+    ];
+    let policies: Vec<_> = cheap.iter().map(|name| load(name).current()).collect();
+    let fail = |times: usize| {
+        for _ in 0..times {
+            for active in &policies {
+                judge(active).unwrap_err();
+            }
+        }
+    };
+    fail(50);
+    let before = resident();
+    fail(500);
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 8 << 20, "{grown} bytes more after 2,000 faults");
+}
