@@ -1,31 +1,99 @@
-//! One `Decision` record for each hop, handed to an `Observer`.
+//! One `Decision` record for each hop, handed to an `Observer` exactly once.
 
-use std::{net::{IpAddr, SocketAddr}, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use pinfold_addr::{Class, Embedded};
+use pinfold_addr::{Class, Domain, Embedded, Reason, Stage};
+use serde::Serializer;
+use tokio::time::Instant;
 
-use crate::{Denial, Terms};
+use crate::{Denial, Request, Terms, error::Ended};
+
+/// The record of one hop, for the operator.
+///
+/// It may name internal addresses, in details and in the list of addresses: never show it to a client.
+/// Path, query and credentials of the URL are not in it.
+///
+/// As JSON, stable (fields may be added, none is renamed or removed):
+///
+/// ```json
+/// {"id": 7, "subject": "tenant-7", "method": "GET", "target": "http://rebind.example:80", "hop": 0,
+///  "verdict": "deny", "stage": "resolve", "code": "address-floor", "detail": "127.0.0.1 is a loopback address",
+///  "chain": ["alias.example"],
+///  "addresses": [{"address": "127.0.0.1", "class": "loopback", "embedded": [], "granted": false,
+///                 "denial": {"stage": "resolve", "code": "address-floor", "detail": "..."}}],
+///  "terms": {"connect_timeout_ms": 10000, "https_only": false},
+///  "policy": {"name": "egress", "digest": "...", "settings_digest": "...", "generation": 1},
+///  "timings": {"target_us": 12, "resolve_us": 830, "addresses_us": 9, "connect_us": 0}}
+/// ```
+///
+/// `verdict` is `allow` (with `dialed` and `reused`), `deny` or `failed` (with `stage`, `code`,
+/// `detail`); see [`Outcome`]. An address without `denial` was allowed.
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct Decision {
+    /// Unique within the process.
+    pub id: u64,
+    /// Who asked.
+    pub subject: Option<String>,
+    /// HTTP method.
+    pub method: Option<String>,
+    /// `scheme://host:port`; path and query are left out.
+    pub target: String,
+    /// 0 for the first request.
+    pub hop: u8,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// Aliases the answer came through.
+    pub chain: Vec<String>,
+    /// Every address of the answer, refused ones included; empty when nothing was looked up.
+    pub addresses: Vec<JudgedAddress>,
+    /// What the exchange must obey: the policy's terms, those of earlier hops and the host's limits.
+    pub terms: Terms,
+    /// Which policy decided.
+    pub policy: PolicyRef,
+    /// Time spent.
+    pub timings: Timings,
+}
 
 /// How a hop ended.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Allowed. `dialed` is the address of the socket; none when the pin was not used.
+    /// Allowed.
     Allow {
-        /// The confirmed peer.
+        /// The confirmed peer; none when the pin was not dialled.
         dialed: Option<SocketAddr>,
         /// A kept connection was used again.
         reused: bool,
     },
-    /// Refused.
+    /// Refused by parser, floor, policy or host.
     Deny(Denial),
-    /// Allowed, but the network failed.
+    /// Not refused, but there is no connection: the network failed, or the caller gave up.
     Failed(Denial),
 }
 
+impl Outcome {
+    /// What was refused or failed; none when allowed.
+    pub fn denial(&self) -> Option<&Denial> {
+        match self {
+            Self::Allow { .. } => None,
+            Self::Deny(denial) | Self::Failed(denial) => Some(denial),
+        }
+    }
+}
+
 /// One address of the answer and what became of it.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
 pub struct JudgedAddress {
     /// The address.
     pub address: IpAddr,
@@ -40,7 +108,7 @@ pub struct JudgedAddress {
 }
 
 /// Which policy decided.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
 pub struct PolicyRef {
     /// Its name, as it says.
     pub name: String,
@@ -52,52 +120,41 @@ pub struct PolicyRef {
     pub generation: u64,
 }
 
-/// Time spent in each step.
-#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+/// Time spent in each step; zero for steps that were not reached. Whole microseconds in JSON.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Timings {
     /// Floor and `check-target`.
+    #[serde(rename = "target_us", serialize_with = "micros")]
     pub target: Duration,
     /// Lookup.
+    #[serde(rename = "resolve_us", serialize_with = "micros")]
     pub resolve: Duration,
     /// Classification, `check-addresses`, floor.
+    #[serde(rename = "addresses_us", serialize_with = "micros")]
     pub addresses: Duration,
     /// Connection attempts.
+    #[serde(rename = "connect_us", serialize_with = "micros")]
     pub connect: Duration,
 }
 
-/// The record of one hop.
-#[derive(Clone, Debug, serde::Serialize)]
-#[non_exhaustive]
-pub struct Decision {
-    /// Unique within the process.
-    pub id: u64,
-    /// Who asked.
-    pub subject: Option<String>,
-    /// HTTP method.
-    pub method: Option<String>,
-    /// Scheme, host and port; path and query are left out.
-    pub target: String,
-    /// 0 for the first request.
-    pub hop: u8,
-    /// How it ended.
-    #[serde(flatten)]
-    pub outcome: Outcome,
-    /// Aliases the answer came through.
-    pub chain: Vec<String>,
-    /// Every address of the answer.
-    pub addresses: Vec<JudgedAddress>,
-    /// What the policy demands of the exchange.
-    pub terms: Terms,
-    /// Which policy decided.
-    pub policy: PolicyRef,
-    /// Time spent.
-    pub timings: Timings,
+fn micros<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }
 
-/// Takes decision records. Called once for each hop, on the task that decided: it must not block.
+/// Takes decision records.
+///
+/// Called once for each hop, on the task that decided: it must not block. A panic in it is caught and
+/// changes nothing for the request.
 pub trait Observer: Send + Sync + 'static {
     /// Takes a record.
-    fn observe(&self, decision: &std::sync::Arc<Decision>);
+    fn observe(&self, decision: &Arc<Decision>);
+}
+
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn observe(&self, decision: &Arc<Decision>) {
+        (**self).observe(decision);
+    }
 }
 
 /// An observer that drops everything.
@@ -105,5 +162,310 @@ pub trait Observer: Send + Sync + 'static {
 pub struct Discard;
 
 impl Observer for Discard {
-    fn observe(&self, _: &std::sync::Arc<Decision>) {}
+    fn observe(&self, _: &Arc<Decision>) {}
+}
+
+/// A record under way. It reaches the observer exactly once: when the hop ends, or, with the outcome
+/// that stands until then, when it is dropped.
+pub(crate) struct Record {
+    /// Not shared until it is told.
+    decision: Arc<Decision>,
+    observer: Arc<dyn Observer>,
+    told: bool,
+}
+
+impl Record {
+    /// Opens the record of a hop. Dropped as it is, it tells of a caller who gave up.
+    pub(crate) fn open(request: &Request, policy: PolicyRef, observer: Arc<dyn Observer>) -> Self {
+        let target = &request.target;
+        let decision = Arc::new(Decision {
+            id: next_id(),
+            subject: request.subject.clone(),
+            method: request.method.clone(),
+            target: format!(
+                "{}://{}:{}",
+                target.scheme().as_str(),
+                target.host(),
+                target.port()
+            ),
+            hop: request.hop,
+            outcome: abandoned(Stage::Resolve),
+            chain: Vec::new(),
+            addresses: Vec::new(),
+            terms: Terms::default(),
+            policy,
+            timings: Timings::default(),
+        });
+        Self {
+            decision,
+            observer,
+            told: false,
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.decision.id
+    }
+
+    pub(crate) fn policy(&self) -> &PolicyRef {
+        &self.decision.policy
+    }
+
+    pub(crate) fn terms(&mut self, terms: Terms) {
+        self.edit(|decision| decision.terms = terms);
+    }
+
+    pub(crate) fn chain(&mut self, chain: &[Domain]) {
+        self.edit(|decision| {
+            decision.chain = chain.iter().map(|name| name.as_str().into()).collect()
+        });
+    }
+
+    pub(crate) fn addresses(&mut self, addresses: Vec<JudgedAddress>) {
+        self.edit(|decision| decision.addresses = addresses);
+    }
+
+    /// Adds the time since `start` to one step.
+    pub(crate) fn time(&mut self, start: Instant, step: fn(&mut Timings) -> &mut Duration) {
+        self.edit(|decision| *step(&mut decision.timings) += start.elapsed());
+    }
+
+    /// From here on, dropping the record tells of a pin that was not dialled.
+    pub(crate) fn pinned(&mut self) {
+        self.edit(|decision| {
+            decision.outcome = Outcome::Allow {
+                dialed: None,
+                reused: false,
+            }
+        });
+    }
+
+    /// From here on, dropping the record tells of a caller who gave up while connecting.
+    pub(crate) fn connecting(&mut self) {
+        self.edit(|decision| decision.outcome = abandoned(Stage::Connect));
+    }
+
+    /// Ends the hop with a connection.
+    pub(crate) fn allow(self, dialed: Option<SocketAddr>, reused: bool) -> Arc<Decision> {
+        self.end(Outcome::Allow { dialed, reused })
+    }
+
+    /// Ends the hop with a refusal.
+    pub(crate) fn deny(self, denial: Denial) -> Ended {
+        let decision = self.end(Outcome::Deny(denial.clone()));
+        Ended {
+            denial,
+            decision,
+            network: false,
+        }
+    }
+
+    /// Ends the hop with a failure of the network.
+    pub(crate) fn fail(self, denial: Denial) -> Ended {
+        let decision = self.end(Outcome::Failed(denial.clone()));
+        Ended {
+            denial,
+            decision,
+            network: true,
+        }
+    }
+
+    fn edit(&mut self, change: impl FnOnce(&mut Decision)) {
+        if let Some(decision) = Arc::get_mut(&mut self.decision) {
+            change(decision);
+        }
+    }
+
+    fn end(mut self, outcome: Outcome) -> Arc<Decision> {
+        self.edit(|decision| decision.outcome = outcome);
+        self.tell();
+        self.decision.clone()
+    }
+
+    fn tell(&mut self) {
+        if !std::mem::replace(&mut self.told, true) {
+            // The observer is the embedder's code. The hop has ended: nothing of ours can be half done.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.observer.observe(&self.decision)));
+        }
+    }
+}
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Record")
+            .field("decision", &self.decision)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.tell();
+    }
+}
+
+fn abandoned(stage: Stage) -> Outcome {
+    let detail = "the caller dropped the request before this hop had ended";
+    Outcome::Failed(Denial::new(Reason::Abandoned, detail).at(stage))
+}
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! What the tests of other modules need to open a record and to see it end.
+
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+
+    /// Keeps every record.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct Seen(Arc<Mutex<Vec<Arc<Decision>>>>);
+
+    impl Seen {
+        pub(crate) fn all(&self) -> Vec<Arc<Decision>> {
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+        }
+
+        /// The only record.
+        pub(crate) fn only(&self) -> Arc<Decision> {
+            let all = self.all();
+            assert_eq!(all.len(), 1, "one record expected: {all:#?}");
+            all[0].clone()
+        }
+
+        pub(crate) fn open(&self, url: &str) -> Record {
+            let request = Request::new(pinfold_addr::Target::parse(url).unwrap());
+            Record::open(&request, policy(), Arc::new(self.clone()))
+        }
+    }
+
+    impl Observer for Seen {
+        fn observe(&self, decision: &Arc<Decision>) {
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(decision.clone());
+        }
+    }
+
+    pub(crate) fn policy() -> PolicyRef {
+        PolicyRef {
+            name: "test".into(),
+            digest: "d".into(),
+            settings_digest: "s".into(),
+            generation: 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{testing::Seen, *};
+
+    #[test]
+    fn a_record_is_told_once_whatever_happens() {
+        let denial = || Denial::new(Reason::ConnectFailed, "nobody listens");
+        let table: [(&str, fn(Record, Denial), &str); 6] = [
+            ("dropped at once", |record, _| drop(record), "failed"),
+            ("pin dropped", |mut record, _| record.pinned(), "allow"),
+            (
+                "dropped while connecting",
+                |mut record, _| record.connecting(),
+                "failed",
+            ),
+            (
+                "allowed",
+                |record, _| drop(record.allow(None, false)),
+                "allow",
+            ),
+            ("denied", |record, denial| drop(record.deny(denial)), "deny"),
+            (
+                "failed",
+                |record, denial| drop(record.fail(denial)),
+                "failed",
+            ),
+        ];
+        for (row, end, verdict) in table {
+            let seen = Seen::default();
+            end(seen.open("http://example.com/"), denial());
+            let json = serde_json::to_value(&*seen.only()).unwrap();
+            assert_eq!(json["verdict"], verdict, "{row}");
+        }
+    }
+
+    #[test]
+    fn the_json_of_a_decision() {
+        let seen = Seen::default();
+        let mut record = seen.open("https://user:secret@Example.com/private?token=1");
+        record.addresses(vec![JudgedAddress {
+            address: "10.0.0.1".parse().unwrap(),
+            class: Class::Private,
+            embedded: Vec::new(),
+            granted: false,
+            denial: Some(
+                Denial::new(Reason::AddressNotPublic, "10.0.0.1 is private").at(Stage::Resolve),
+            ),
+        }]);
+        record.deny(Denial::new(Reason::AnswersMixed, "one of two"));
+        let mut json = serde_json::to_value(&*seen.only()).unwrap();
+        json["id"] = 1.into();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "id": 1, "subject": null, "method": null, "target": "https://example.com:443", "hop": 0,
+                "verdict": "deny", "stage": "resolve", "code": "answers-mixed", "detail": "one of two",
+                "chain": [],
+                "addresses": [{
+                    "address": "10.0.0.1", "class": "private", "embedded": [], "granted": false,
+                    "denial": {
+                        "stage": "resolve", "code": "address-not-public", "detail": "10.0.0.1 is private",
+                    },
+                }],
+                "terms": {"https_only": false},
+                "policy": {"name": "test", "digest": "d", "settings_digest": "s", "generation": 1},
+                "timings": {"target_us": 0, "resolve_us": 0, "addresses_us": 0, "connect_us": 0},
+            })
+        );
+    }
+
+    #[test]
+    fn allowed_outcomes_as_json() {
+        let outcome = Outcome::Allow {
+            dialed: Some("127.0.0.2:80".parse().unwrap()),
+            reused: true,
+        };
+        let json = serde_json::to_string(&outcome).unwrap();
+        assert_eq!(
+            json,
+            r#"{"verdict":"allow","dialed":"127.0.0.2:80","reused":true}"#
+        );
+    }
+
+    #[test]
+    fn a_panicking_observer_breaks_nothing() {
+        struct Panics;
+        impl Observer for Panics {
+            fn observe(&self, _: &Arc<Decision>) {
+                panic!("observer");
+            }
+        }
+        let request = Request::new(pinfold_addr::Target::parse("http://example.com/").unwrap());
+        let record = Record::open(&request, testing::policy(), Arc::new(Panics));
+        let decision = record.allow(None, false);
+        assert_eq!(
+            decision.outcome,
+            Outcome::Allow {
+                dialed: None,
+                reused: false
+            }
+        );
+    }
 }

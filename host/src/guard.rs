@@ -1,26 +1,82 @@
 //! `Guard`: the way of a request.
 
-use std::sync::Arc;
-
-use ipnet::Ipv6Net;
-
-use crate::{
-    Admitted, Connector, Decision, Error, Grant, Limits, Observer, Pinned, PolicyRef, Request,
-    policy::{LoadError, Source},
-    resolve::Resolve,
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-/// Judges, resolves once, pins. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Guard {}
+use ipnet::Ipv6Net;
+use pinfold_addr::{Classifier, Host, InvalidNat64Prefix, Reason, Target};
+use tokio::time::{Instant, timeout};
 
-/// Builds a guard. Everything has a safe default.
-#[derive(Debug, Default)]
-pub struct GuardBuilder {}
+use crate::{
+    Admitted, Connector, Decision, Denial, Discard, Error, Grant, JudgedAddress, Limits, Observer,
+    Pinned, PolicyRef, Request, Terms,
+    connect::order,
+    error::Ended,
+    event::Record,
+    policy::{Active, Judge, LoadError, Policies, Problem, Source, floor::Floor},
+    resolve::{Answers, Broken, Dns, MAX_ANSWERS, MAX_CHAIN, Resolve, ResolveError},
+};
+
+/// Judges, resolves once, pins. Cheap to clone; clones share policy, resolver and floor.
+///
+/// ```
+/// use pinfold::{Guard, Request, addr::Target, resolve::Fixed};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let guard = Guard::builder()
+///     .resolver(Fixed::default().rule("example.com=93.184.216.34")?)
+///     .build()?;
+/// let pinned = guard.pin(Request::new(Target::parse("https://example.com/feed")?)).await?;
+/// assert_eq!(pinned.addresses(), ["93.184.216.34:443".parse()?]);
+/// // `guard.connector().connect(pinned).await` would open the socket, to that address and no other.
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Guard {
+    core: Arc<Core>,
+}
+
+/// What the clones of a guard share.
+struct Core {
+    policies: Policies,
+    floor: Arc<Floor>,
+    resolver: Arc<dyn Resolve>,
+    observer: Arc<dyn Observer>,
+    limits: Limits,
+}
 
 /// One request with all its redirects, under one snapshot of the policy.
-#[derive(Debug)]
-pub struct Session {}
+///
+/// It remembers the terms of earlier hops: each hop obeys the strictest of all so far, so that no
+/// redirect loosens what the policy demanded.
+///
+/// ```
+/// use pinfold::{Guard, Request, addr::Target, resolve::Fixed};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let guard = Guard::builder().resolver(Fixed::default().rule("example.com=93.184.216.34")?).build()?;
+/// let session = guard.session();
+/// let first = Request::new(Target::parse("https://example.com/")?).method("GET");
+/// let pinned = session.pin(first.clone()).await?;
+/// // ... the server answers with `Location: http://169.254.169.254/`:
+/// let next = first.redirected(first.target().join("http://169.254.169.254/")?, "GET");
+/// let error = session.pin(next).await.unwrap_err();
+/// assert_eq!(error.denial().code(), "address-metadata");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Session {
+    core: Arc<Core>,
+    active: Arc<Active>,
+    /// The strictest terms so far.
+    terms: Mutex<Terms>,
+}
 
 impl Guard {
     /// A guard with the shipped policy, its default settings, and the system's DNS servers.
@@ -33,118 +89,496 @@ impl Guard {
         GuardBuilder::default()
     }
 
-    /// Begins a request: one snapshot of the active policy for it and its redirects.
+    /// Begins a request: one snapshot of the active policy for it and its redirects (step 2).
     pub fn session(&self) -> Session {
-        todo!()
+        Session {
+            active: self.core.policies.current(),
+            core: self.core.clone(),
+            terms: Mutex::new(Terms {
+                connect_timeout: Some(self.core.limits.connect),
+                ..Terms::default()
+            }),
+        }
     }
 
-    /// Judges a target without connecting: the record of what would happen.
+    /// Judges and resolves a request without redirects: a [`session`](Self::session) of one hop.
+    pub async fn pin(&self, request: Request) -> Result<Pinned, Error> {
+        self.session().pin(request).await
+    }
+
+    /// Judges, resolves and connects a request without redirects.
+    pub async fn connect(&self, request: Request) -> Result<crate::Connection, Error> {
+        let pinned = self.pin(request).await?;
+        self.connector().connect(pinned).await
+    }
+
+    /// Judges a target without connecting: the record of what would happen. The observer takes it too.
     pub async fn check(&self, request: Request) -> Arc<Decision> {
-        let _ = request;
-        todo!()
+        match self.session().judge(request).await {
+            Ok(pinned) => pinned.record.allow(None, false),
+            Err(ended) => ended.decision,
+        }
     }
 
     /// Opens sockets to pins.
     pub fn connector(&self) -> Connector {
-        todo!()
+        Connector::new(self.core.floor.clone(), &self.core.limits)
     }
 
     /// Replaces the policy. Compiles on the calling thread; the old policy serves until the new one
     /// is ready, and stays when it is bad. Returns the new generation.
     pub fn swap(&self, source: Source, settings: serde_json::Value) -> Result<u64, LoadError> {
-        let _ = (source, settings);
-        todo!()
+        self.core.policies.swap(source, settings)
     }
 
     /// The active policy.
     pub fn policy(&self) -> PolicyRef {
-        todo!()
+        self.core.policies.current().policy_ref().clone()
     }
 
     /// Follows the generation: changes at every successful swap. What keeps connections retires those
     /// of older generations when it changes.
     pub fn generation(&self) -> tokio::sync::watch::Receiver<u64> {
-        todo!()
+        self.core.policies.generation()
+    }
+
+    /// The bounds of this guard.
+    pub fn limits(&self) -> &Limits {
+        &self.core.limits
     }
 }
 
 impl Session {
     /// Steps 3 and 4: floor and `check-target`.
+    ///
+    /// # Errors
+    ///
+    /// Denied by floor, policy, terms of earlier hops (`redirect-too-many`, `https-required`), or because
+    /// the policy failed (`policy-*`).
     pub fn admit(&self, request: Request) -> Result<Admitted, Error> {
-        let _ = request;
-        todo!()
+        Ok(self.admit_target(request)?)
     }
 
     /// Steps 5 to 8: resolve once, classify, `check-addresses`, floor, pin.
+    ///
+    /// # Errors
+    ///
+    /// Denied by policy or floor; failed when there is no usable answer (`resolve-*`).
     pub async fn resolve(&self, admitted: Admitted) -> Result<Pinned, Error> {
-        let _ = admitted;
-        todo!()
+        Ok(self.pin_addresses(admitted).await?)
     }
 
     /// `admit` and `resolve`.
     pub async fn pin(&self, request: Request) -> Result<Pinned, Error> {
-        let admitted = self.admit(request)?;
-        self.resolve(admitted).await
+        Ok(self.judge(request).await?)
     }
 
     /// The policy of this session.
     pub fn policy(&self) -> &PolicyRef {
-        todo!()
+        self.active.policy_ref()
     }
+
+    /// The strictest terms of all hops so far.
+    pub fn terms(&self) -> Terms {
+        *self.terms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn judge(&self, request: Request) -> Result<Pinned, Ended> {
+        let admitted = self.admit_target(request)?;
+        self.pin_addresses(admitted).await
+    }
+
+    fn admit_target(&self, request: Request) -> Result<Admitted, Ended> {
+        let start = Instant::now();
+        let mut record = Record::open(&request, self.policy().clone(), self.core.observer.clone());
+        let judged = self.judge_target(&request);
+        record.terms(self.terms());
+        record.time(start, |timings| &mut timings.target);
+        match judged {
+            Ok((judge, terms)) => Ok(Admitted {
+                request,
+                judge,
+                terms,
+                record,
+            }),
+            Err(denial) => Err(record.deny(denial)),
+        }
+    }
+
+    fn judge_target(&self, request: &Request) -> Result<(Judge, Terms), Denial> {
+        obeys(request, self.terms())?;
+        self.core.floor.check_target(&request.target)?;
+        let mut judge = self.active.judge()?;
+        let terms = self.tighten(judge.check_target(request)?);
+        obeys_https(request, terms)?;
+        Ok((judge, terms))
+    }
+
+    /// Adds the terms of a hop to those of the session.
+    fn tighten(&self, terms: Terms) -> Terms {
+        let mut all = self.terms.lock().unwrap_or_else(PoisonError::into_inner);
+        *all = all.tightened(terms);
+        *all
+    }
+
+    async fn pin_addresses(&self, admitted: Admitted) -> Result<Pinned, Ended> {
+        let Admitted {
+            request,
+            judge,
+            terms,
+            mut record,
+        } = admitted;
+        match self.core.addresses(&request, judge, &mut record).await {
+            Ok(addresses) => {
+                record.pinned();
+                let expires = Instant::now() + self.core.limits.pin;
+                Ok(Pinned {
+                    target: request.target,
+                    addresses,
+                    terms,
+                    expires,
+                    record,
+                })
+            }
+            Err(Stop::Denied(denial)) => Err(record.deny(denial)),
+            Err(Stop::Failed(denial)) => Err(record.fail(denial)),
+        }
+    }
+}
+
+/// Whether a hop keeps to what earlier hops were allowed under.
+fn obeys(request: &Request, terms: Terms) -> Result<(), Denial> {
+    // The counter of hops ends before it could stand still.
+    let budget = terms.redirects.unwrap_or(u8::MAX).min(u8::MAX - 1);
+    if request.hop > budget {
+        let detail = format!("redirect {} of {budget} that are allowed", request.hop);
+        return Err(Denial::new(Reason::RedirectTooMany, detail));
+    }
+    obeys_https(request, terms)
+}
+
+fn obeys_https(request: &Request, terms: Terms) -> Result<(), Denial> {
+    let scheme = request.target.scheme();
+    match terms.https_only && !scheme.is_tls() {
+        true => Err(Denial::new(
+            Reason::HttpsRequired,
+            format!("`{}` is not encrypted", scheme.as_str()),
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Why there is nothing to pin.
+enum Stop {
+    Denied(Denial),
+    Failed(Denial),
+}
+
+impl From<Denial> for Stop {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+impl From<ResolveError> for Stop {
+    fn from(error: ResolveError) -> Self {
+        let network = error.is_network();
+        let denial = Denial::new(error.reason, error.detail);
+        if network {
+            Self::Failed(denial)
+        } else {
+            Self::Denied(denial)
+        }
+    }
+}
+
+impl Core {
+    /// Steps 5 to 8: the addresses that may be dialled, in the order they are tried; never empty.
+    async fn addresses(
+        &self,
+        request: &Request,
+        mut judge: Judge,
+        record: &mut Record,
+    ) -> Result<Vec<SocketAddr>, Stop> {
+        let start = Instant::now();
+        let found = self.look_up(request.target.host()).await;
+        record.time(start, |timings| &mut timings.resolve);
+        let Answers {
+            addresses, chain, ..
+        } = found?;
+        record.chain(&chain);
+
+        let start = Instant::now();
+        let classified = self.classify(&request.target, addresses);
+        let verdicts = judge.check_addresses(request, &chain, &classified);
+        let judged = merge(classified, &verdicts);
+        let survivors = survivors(&judged, request.target.port());
+        let refusal = refusal(&judged);
+        record.addresses(judged);
+        record.time(start, |timings| &mut timings.addresses);
+
+        // A policy that failed is the reason, whatever else is wrong with the addresses.
+        verdicts?;
+        match refusal {
+            Some(denial) if survivors.is_empty() => Err(denial.into()),
+            _ => Ok(order(survivors, self.limits.attempts.max(1))),
+        }
+    }
+
+    /// Step 5. A literal travels the same road: it is its own, only answer.
+    async fn look_up(&self, host: &Host) -> Result<Answers, ResolveError> {
+        let answers = match host {
+            Host::Ip(address) => Answers::from_addresses([*address]),
+            Host::Domain(name) => timeout(self.limits.resolve, self.resolver.resolve(name))
+                .await
+                .unwrap_or_else(|_| Err(late()))?,
+        };
+        self.bounded(answers)
+    }
+
+    /// Holds any resolver to the limits and to what the contract promises policies.
+    fn bounded(&self, answers: Answers) -> Result<Answers, ResolveError> {
+        let (addresses, aliases) = (answers.addresses.len(), answers.chain.len());
+        match () {
+            () if addresses == 0 => Err(ResolveError::new(
+                Reason::ResolveNoAnswer,
+                "an empty answer",
+            )),
+            () if addresses > self.limits.answers.min(MAX_ANSWERS) => Err(ResolveError::new(
+                Reason::ResolveTooManyAnswers,
+                format!("{addresses} addresses"),
+            )),
+            () if aliases > self.limits.chain.min(MAX_CHAIN) => Err(ResolveError::new(
+                Reason::ResolveChainTooLong,
+                format!("{aliases} aliases"),
+            )),
+            () => Ok(answers),
+        }
+    }
+
+    /// Step 6, and what the floor says of each address.
+    fn classify(&self, target: &Target, addresses: Vec<IpAddr>) -> Vec<JudgedAddress> {
+        let judge = |address| self.floor.judge(address, target.port());
+        match target.host() {
+            Host::Ip(_) => addresses.into_iter().map(judge).collect(),
+            Host::Domain(_) => addresses
+                .into_iter()
+                .map(judge)
+                .map(JudgedAddress::answered)
+                .collect(),
+        }
+    }
+}
+
+fn late() -> ResolveError {
+    ResolveError::new(
+        Reason::ResolveTimeout,
+        "the resolver did not answer in time",
+    )
+}
+
+/// Step 7: the verdicts of the policy, and after them the floor. Neither lifts a refusal of the other.
+///
+/// What becomes of good addresses beside bad ones is the policy's choice: the shipped one refuses all
+/// of them (`answers-mixed`) unless it is set to `filter`. The floor only ever takes addresses away; a
+/// policy that allows everything is left with what the floor does not refuse.
+fn merge(
+    classified: Vec<JudgedAddress>,
+    verdicts: &Result<Vec<Option<Denial>>, Denial>,
+) -> Vec<JudgedAddress> {
+    let verdict = |at: usize| match verdicts {
+        Ok(verdicts) => verdicts
+            .get(at)
+            .cloned()
+            .unwrap_or_else(|| Some(unjudged())),
+        Err(failed) => Some(failed.clone()),
+    };
+    let judge = |(at, address): (usize, JudgedAddress)| {
+        let denial = verdict(at).or(address.denial);
+        JudgedAddress { denial, ..address }
+    };
+    classified.into_iter().enumerate().map(judge).collect()
+}
+
+/// The runtime hands over one verdict for each address; were one missing, its address stays shut.
+fn unjudged() -> Denial {
+    Denial::new(Reason::PolicyVerdictCount, "no verdict for this address")
+}
+
+/// Step 8: what nobody refused.
+fn survivors(judged: &[JudgedAddress], port: u16) -> Vec<SocketAddr> {
+    let allowed = judged.iter().filter(|judged| judged.denial.is_none());
+    allowed
+        .map(|judged| SocketAddr::new(judged.address, port))
+        .collect()
+}
+
+/// The reason that stands for the whole answer: that good and bad were mixed, otherwise the first one.
+fn refusal(judged: &[JudgedAddress]) -> Option<Denial> {
+    let denials = || judged.iter().filter_map(|judged| judged.denial.as_ref());
+    let mixed = denials().find(|denial| denial.reason() == Some(Reason::AnswersMixed));
+    mixed.or_else(|| denials().next()).cloned()
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("policies", &self.core.policies)
+            .field("floor", &self.core.floor)
+            .field("resolver", &self.core.resolver)
+            .field("limits", &self.core.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("policy", self.policy())
+            .field("terms", &self.terms())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds a guard. Everything has a safe default.
+///
+/// | what | default |
+/// |---|---|
+/// | [`policy`](Self::policy), [`settings`](Self::settings) | the shipped policy, `{}` |
+/// | [`resolver`](Self::resolver) | DNS servers of the system's configuration, no hosts file, no search list |
+/// | [`grants`](Self::grants) | none |
+/// | [`listeners`](Self::listeners) | none |
+/// | [`nat64`](Self::nat64) | the well-known and the local prefix only |
+/// | [`limits`](Self::limits) | [`Limits::default`] |
+/// | [`observer`](Self::observer) | none |
+#[derive(Default)]
+pub struct GuardBuilder {
+    policy: Option<Source>,
+    settings: Option<serde_json::Value>,
+    resolver: Option<Arc<dyn Resolve>>,
+    grants: Vec<Grant>,
+    listeners: Vec<SocketAddr>,
+    nat64: Vec<Ipv6Net>,
+    limits: Limits,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl GuardBuilder {
     /// The policy. Default: the shipped one.
     #[must_use]
-    pub fn policy(self, source: Source) -> Self {
-        let _ = source;
+    pub fn policy(mut self, source: Source) -> Self {
+        self.policy = Some(source);
         self
     }
 
     /// Settings of the policy. Default: `{}`.
     #[must_use]
-    pub fn settings(self, settings: serde_json::Value) -> Self {
-        let _ = settings;
+    pub fn settings(mut self, settings: serde_json::Value) -> Self {
+        self.settings = Some(settings);
         self
     }
 
-    /// Who looks names up. Default: the servers of the system's configuration.
+    /// Who looks names up. Default: the servers of the system's configuration, read when the guard is
+    /// built; when there are none, the guard is built all the same and every lookup is refused.
     #[must_use]
-    pub fn resolver(self, resolver: impl Resolve) -> Self {
-        let _ = resolver;
+    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
+        self.resolver = Some(Arc::new(resolver));
         self
     }
 
-    /// Exceptions to the floor.
+    /// Exceptions to the floor, added to those given before. Default: none.
     #[must_use]
-    pub fn grants(self, grants: impl IntoIterator<Item = Grant>) -> Self {
-        let _ = grants.into_iter();
+    pub fn grants(mut self, grants: impl IntoIterator<Item = Grant>) -> Self {
+        self.grants.extend(grants);
         self
     }
 
-    /// The operator's NAT64 prefixes. Default: none.
+    /// Where the service that holds this guard listens itself, added to those given before: it is not
+    /// to be led to fetch from itself. Default: none.
     #[must_use]
-    pub fn nat64(self, prefixes: impl IntoIterator<Item = Ipv6Net>) -> Self {
-        let _ = prefixes.into_iter();
+    pub fn listeners(mut self, listeners: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.listeners.extend(listeners);
         self
     }
 
-    /// Bounds.
+    /// The NAT64 prefixes of the operator's network (RFC 6052), added to those given before, so that the
+    /// IPv4 addresses in them are judged. Default: none beside the well-known 64:ff9b::/96 and the local
+    /// 64:ff9b:1::/48.
     #[must_use]
-    pub fn limits(self, limits: Limits) -> Self {
-        let _ = limits;
+    pub fn nat64(mut self, prefixes: impl IntoIterator<Item = Ipv6Net>) -> Self {
+        self.nat64.extend(prefixes);
         self
     }
 
-    /// Who takes the records.
+    /// Bounds. Default: [`Limits::default`].
     #[must_use]
-    pub fn observer(self, observer: impl Observer) -> Self {
-        let _ = observer;
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
-    /// Loads the policy and makes the guard.
+    /// Who takes the records. Default: nobody.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Loads the policy and makes the guard. Compiles on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// When the policy is refused; and, as a problem of the settings at `/nat64`, when the length of a
+    /// NAT64 prefix is none of RFC 6052's.
     pub fn build(self) -> Result<Guard, LoadError> {
-        todo!()
+        let classifier = Classifier::with_nat64(self.nat64).map_err(nat64_problem)?;
+        let floor = Arc::new(Floor::new(self.grants, self.listeners, classifier));
+        let source = self.policy.unwrap_or(Source::Shipped);
+        let settings = self.settings.unwrap_or_else(|| serde_json::json!({}));
+        let policies = Policies::new(&self.limits, source, settings)?;
+        let resolver = self.resolver.unwrap_or_else(system_resolver);
+        let observer = self.observer.unwrap_or_else(|| Arc::new(Discard));
+        let limits = self.limits;
+        Ok(Guard {
+            core: Arc::new(Core {
+                policies,
+                floor,
+                resolver,
+                observer,
+                limits,
+            }),
+        })
     }
 }
+
+impl fmt::Debug for GuardBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardBuilder")
+            .field("policy", &self.policy)
+            .field("resolver", &self.resolver)
+            .field("grants", &self.grants)
+            .field("listeners", &self.listeners)
+            .field("nat64", &self.nat64)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// DNS, or, where the system names no server, a resolver that says so: names are refused, the rest works.
+fn system_resolver() -> Arc<dyn Resolve> {
+    match Dns::system_servers() {
+        Ok(dns) => Arc::new(dns),
+        Err(error) => Arc::new(Broken(error)),
+    }
+}
+
+fn nat64_problem(InvalidNat64Prefix(prefix): InvalidNat64Prefix) -> LoadError {
+    let message = format!("`{prefix}` is no NAT64 prefix: its length is 32, 40, 48, 56, 64 or 96");
+    LoadError::Settings(vec![Problem {
+        path: "/nat64".into(),
+        message,
+    }])
+}
+
+#[cfg(test)]
+mod tests;

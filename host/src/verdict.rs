@@ -3,10 +3,22 @@
 use std::{borrow::Cow, fmt, net::SocketAddr};
 
 use pinfold_addr::{Reason, Refusal, Stage, Target};
+use tokio::time::Instant;
 
-use crate::Terms;
+use crate::{Error, PolicyRef, Request, Terms, event::Record, policy::Judge};
 
 /// A refusal, for people and for programs.
+///
+/// As JSON: `{"stage", "code", "detail"}`.
+///
+/// ```
+/// use pinfold::{Denial, addr::{Reason, Target}};
+///
+/// let refusal = Target::parse("http://allowed.example\\@127.0.0.1/").unwrap_err();
+/// let denial = Denial::from(refusal);
+/// assert_eq!(denial.reason(), Some(Reason::UrlBackslash));
+/// assert_eq!(denial.to_string(), "refused at stage `parse`: url-backslash");
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
 pub struct Denial {
     stage: Stage,
@@ -17,18 +29,29 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// A refusal with a registered reason.
+    /// A refusal with a registered reason, at the stage where that reason arises.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { stage: reason.stage(), code: Cow::Borrowed(reason.code()), detail: detail.into(), reason: Some(reason) }
+        Self {
+            stage: reason.stage(),
+            code: Cow::Borrowed(reason.code()),
+            detail: detail.into(),
+            reason: Some(reason),
+        }
     }
 
     /// A refusal in a policy's own words.
     pub(crate) fn from_policy(stage: Stage, code: String, detail: String) -> Self {
         let reason = Reason::from_code(&code);
-        Self { stage: reason.map_or(stage, Reason::stage), code: Cow::Owned(code), detail, reason }
+        Self {
+            stage: reason.map_or(stage, Reason::stage),
+            code: Cow::Owned(code),
+            detail,
+            reason,
+        }
     }
 
     /// The same refusal at another stage (an address refused among the answers of a name).
+    #[must_use]
     pub(crate) fn at(mut self, stage: Stage) -> Self {
         self.stage = stage;
         self
@@ -66,6 +89,16 @@ impl From<Refusal> for Denial {
     }
 }
 
+impl From<Refusal> for Error {
+    /// A URL that does not parse: denied before there is a request to record.
+    fn from(refusal: Refusal) -> Self {
+        Self::Denied {
+            denial: refusal.into(),
+            decision: None,
+        }
+    }
+}
+
 impl fmt::Display for Denial {
     /// Stage and code only: safe to show to a client.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,31 +106,60 @@ impl fmt::Display for Denial {
     }
 }
 
-/// Proof that floor and policy admitted a target to resolution. Made by [`Session::admit`](crate::Session::admit) only.
-#[derive(Debug)]
+/// Proof that floor and policy admitted a target to resolution. Made by
+/// [`Session::admit`](crate::Session::admit) only.
+///
+/// It holds the instance of the policy that judged stage one, so that the same instance, which has seen
+/// no other request, judges stage two. Dropped, it leaves a `Decision` record of an abandoned request.
 pub struct Admitted {
-    // Filled by the guard: request, the instance that judged stage one, the record under way.
+    pub(crate) request: Request,
+    pub(crate) judge: Judge,
     pub(crate) terms: Terms,
+    pub(crate) record: Record,
+}
+
+impl Admitted {
+    /// What was admitted.
+    pub fn target(&self) -> &Target {
+        &self.request.target
+    }
+
+    /// What the exchange must obey.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+}
+
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted")
+            .field("request", &self.request)
+            .field("terms", &self.terms)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Proof that every address in it was judged. Made by the guard only; what a socket is made from.
 ///
-/// A pin is good for one hop. Dropped without being dialled, it still leaves its `Decision` record.
+/// A pin is good for one hop and for [`Limits::pin`](crate::Limits::pin), whatever the TTL of the
+/// answer. Dropped without being dialled, it still leaves its `Decision` record.
 #[derive(Debug)]
 pub struct Pinned {
     pub(crate) target: Target,
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) terms: Terms,
-    pub(crate) generation: u64,
+    pub(crate) expires: Instant,
+    pub(crate) record: Record,
 }
 
 impl Pinned {
-    /// Where the request goes.
+    /// Where the request goes. Its host, never an address, is what TLS and HTTP speak of.
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// The judged addresses with port, never empty, in the order they are tried.
+    /// The judged addresses with port, never empty, in the order they are tried; at most
+    /// [`Limits::attempts`](crate::Limits::attempts).
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -107,8 +169,138 @@ impl Pinned {
         &self.terms
     }
 
+    /// The policy that judged.
+    pub fn policy(&self) -> &PolicyRef {
+        self.record.policy()
+    }
+
     /// Generation of the policy that judged.
     pub fn generation(&self) -> u64 {
-        self.generation
+        self.record.policy().generation
+    }
+
+    /// The number of the decision record of this hop.
+    pub fn decision_id(&self) -> u64 {
+        self.record.id()
+    }
+
+    /// Spends the pin on a kept connection to `peer` instead of a new one, and closes the record.
+    ///
+    /// Fails with `peer-mismatch` when `peer` is none of the pinned addresses, and with `pin-expired`
+    /// after the pin's lifetime: the kept connection must then not be used.
+    pub fn reused(self, peer: SocketAddr) -> Result<(), Error> {
+        let pinned = self.in_time()?;
+        if !pinned.holds(peer) {
+            return Err(pinned.mismatch(peer));
+        }
+        pinned.record.allow(Some(peer), true);
+        Ok(())
+    }
+
+    /// The pin, unless it is too old to be dialled.
+    pub(crate) fn in_time(self) -> Result<Self, Error> {
+        if Instant::now() < self.expires {
+            return Ok(self);
+        }
+        let detail = "the pin was not dialled within its lifetime";
+        Err(self
+            .record
+            .deny(Denial::new(Reason::PinExpired, detail))
+            .into())
+    }
+
+    /// Whether a socket may have this peer. IPv6 scope and flow label are no part of the judgement.
+    pub(crate) fn holds(&self, peer: SocketAddr) -> bool {
+        self.addresses
+            .iter()
+            .any(|pinned| (pinned.ip(), pinned.port()) == (peer.ip(), peer.port()))
+    }
+
+    pub(crate) fn mismatch(self, peer: SocketAddr) -> Error {
+        let detail = format!("the socket is connected to {peer}, which was not judged");
+        self.record
+            .deny(Denial::new(Reason::PeerMismatch, detail))
+            .into()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Pins for the tests of the connector, made without a guard.
+
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::testing::Seen;
+
+    pub(crate) fn pin(seen: &Seen, addresses: &[SocketAddr]) -> Pinned {
+        Pinned {
+            target: Target::parse("http://example.com/").unwrap(),
+            addresses: addresses.to_vec(),
+            terms: Terms::default(),
+            expires: Instant::now() + Duration::from_secs(30),
+            record: seen.open("http://example.com/"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{testing::pin, *};
+    use crate::{Outcome, event::testing::Seen};
+
+    const JUDGED: &str = "192.0.2.1:80";
+
+    fn code(seen: &Seen) -> String {
+        seen.only().outcome.denial().unwrap().code().into()
+    }
+
+    #[tokio::test]
+    async fn a_kept_connection_to_a_judged_peer_is_reused() {
+        let (seen, peer) = (Seen::default(), JUDGED.parse().unwrap());
+        pin(&seen, &[peer]).reused(peer).unwrap();
+        assert_eq!(
+            seen.only().outcome,
+            Outcome::Allow {
+                dialed: Some(peer),
+                reused: true
+            }
+        );
+    }
+
+    #[tokio::test]
+    async fn a_kept_connection_to_another_peer_is_refused() {
+        for other in ["192.0.2.2:80", "192.0.2.1:81"] {
+            let seen = Seen::default();
+            let error = pin(&seen, &[JUDGED.parse().unwrap()]).reused(other.parse().unwrap());
+            assert!(error.unwrap_err().is_denied());
+            assert_eq!(code(&seen), "peer-mismatch", "{other}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pin_expires() {
+        let (seen, peer) = (Seen::default(), JUDGED.parse().unwrap());
+        let pinned = pin(&seen, &[peer]);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert!(pinned.reused(peer).unwrap_err().is_denied());
+        assert_eq!(code(&seen), "pin-expired");
+    }
+
+    #[test]
+    fn a_policy_may_use_codes_of_its_own() {
+        let own = Denial::from_policy(Stage::Name, "tenant-suspended".into(), "tenant 7".into());
+        assert_eq!(
+            (own.stage(), own.code(), own.reason()),
+            (Stage::Name, "tenant-suspended", None)
+        );
+        let known = Denial::from_policy(Stage::Name, "port-denied".into(), String::new());
+        assert_eq!(
+            (known.stage(), known.reason()),
+            (Stage::Scheme, Some(Reason::PortDenied))
+        );
+        assert!(known.hint().is_some() && own.hint().is_none());
     }
 }
