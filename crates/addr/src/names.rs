@@ -25,7 +25,7 @@ pub fn is_metadata(name: &str) -> bool {
 /// assert_eq!(special_use("local.example.com"), None);
 /// ```
 pub fn special_use(name: &str) -> Option<&'static str> {
-    find(tables::SPECIAL_USE_NAMES, name).or_else(|| find(tables::METADATA_NAMES, name))
+    find(tables::METADATA_NAMES, name).or_else(|| find(tables::SPECIAL_USE_NAMES, name))
 }
 
 /// A row of the table of names, which is sorted by name.
@@ -60,4 +60,74 @@ fn find(table: &'static [Name], name: &str) -> Option<&'static str> {
 fn named(table: &'static [Name], name: &str) -> Option<&'static Name> {
     let at = table.binary_search_by(|row| row.name.cmp(name)).ok()?;
     table.get(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{format, vec::Vec};
+
+    use super::*;
+
+    #[test]
+    fn metadata_names() {
+        let rows = [
+            ("metadata.google.internal", true),
+            ("x.metadata.google.internal", true),
+            ("metadata.goog", true),
+            ("metadata", true),
+            ("metadata.example.com", false),
+            ("a.metadata", false),
+            ("xmetadata.google.internal", false),
+            ("google.internal", false),
+            ("host.docker.internal", false),
+            ("", false),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(is_metadata(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn special_use_names() {
+        let rows = [
+            ("localhost", Some("localhost")),
+            ("a.localhost", Some("localhost")),
+            ("localhost.localdomain", Some("localdomain")),
+            ("ip6-localhost", Some("ip6-localhost")),
+            ("a.ip6-localhost", None),
+            ("printer.local", Some("local")),
+            ("app.default.svc.cluster.local", Some("cluster.local")),
+            ("app.default.svc", Some("svc")),
+            ("consul.service.consul", Some("consul")),
+            ("db.corp.internal", Some("internal")),
+            ("metadata", Some("metadata")),
+            ("router.home.arpa", Some("home.arpa")),
+            ("1.0.0.127.in-addr.arpa", None),
+            ("example", None),
+            ("example.com", None),
+            ("local.example.com", None),
+            ("notlocal", None),
+            ("internal.", None),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(special_use(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_many_labels_is_looked_at_whole() {
+        let name = format!("{}localhost", "a.".repeat(1_000));
+        assert_eq!(special_use(&name), Some("localhost"));
+    }
+
+    /// The search is binary: an unsorted table would hide names.
+    #[test]
+    fn tables_are_sorted() {
+        for table in [tables::METADATA_NAMES, tables::SPECIAL_USE_NAMES] {
+            assert!(table.is_sorted_by_key(|row| row.name));
+            let mut names = table.iter().map(|row| row.name).collect::<Vec<_>>();
+            names.dedup();
+            assert_eq!(names.len(), table.len());
+        }
+    }
 }

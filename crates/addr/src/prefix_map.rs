@@ -183,3 +183,122 @@ impl fmt::Display for DuplicatePrefix {
 }
 
 impl core::error::Error for DuplicatePrefix {}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    fn map(networks: &[&str]) -> Result<PrefixMap<usize>, DuplicatePrefix> {
+        let parse = |(at, network): (usize, &&str)| (network.parse().unwrap(), at);
+        PrefixMap::new(networks.iter().enumerate().map(parse))
+    }
+
+    #[test]
+    fn the_most_specific_network_wins() {
+        let networks = [
+            "0.0.0.0/0",
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "10.1.2.0/24",
+            "10.1.2.3/32",
+            "::/0",
+            "fd00::/8",
+        ];
+        let map = map(&networks).unwrap();
+        let rows = [
+            ("10.1.2.3", Some(4)),
+            ("10.1.2.4", Some(3)),
+            ("10.1.3.0", Some(2)),
+            ("10.2.0.0", Some(1)),
+            ("9.255.255.255", Some(0)),
+            ("11.0.0.0", Some(0)),
+            ("255.255.255.255", Some(0)),
+            ("fd12::1", Some(6)),
+            ("fe00::", Some(5)),
+            ("::ffff:10.1.2.3", Some(5)),
+        ];
+        for (address, expected) in rows {
+            let found = map.get(address.parse().unwrap());
+            assert_eq!(found.map(|(_, at)| *at), expected, "{address}");
+            assert_eq!(
+                found.map(|(network, _)| network.to_string()).as_deref(),
+                expected.map(|at| networks[at])
+            );
+        }
+    }
+
+    #[test]
+    fn families_are_apart() {
+        let map = map(&["10.0.0.0/8", "a00::/8"]).unwrap();
+        assert_eq!(
+            map.get("10.0.0.1".parse().unwrap()).map(|(_, at)| *at),
+            Some(0)
+        );
+        assert_eq!(
+            map.get("a00::1".parse().unwrap()).map(|(_, at)| *at),
+            Some(1)
+        );
+        assert_eq!(map.get("b00::1".parse().unwrap()), None);
+        assert_eq!(map.len(), 2);
+    }
+
+    #[test]
+    fn an_empty_map_holds_nothing() {
+        let map = PrefixMap::<()>::default();
+        assert!(map.is_empty());
+        assert_eq!(map.get("0.0.0.0".parse().unwrap()), None);
+        assert_eq!(map.get("::".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn matches_go_from_narrow_to_wide() {
+        let map = map(&["10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16", "0.0.0.0/0"]).unwrap();
+        let found = map.matches("10.1.0.1".parse().unwrap()).map(|(_, at)| *at);
+        assert_eq!(found.collect::<Vec<_>>(), [1, 0, 3]);
+    }
+
+    #[test]
+    fn duplicates_are_reported_where_they_are() {
+        let duplicate = map(&["10.0.0.0/16", "fd00::/8", "10.0.0.1/8", "10.9.9.9/8"]).unwrap_err();
+        assert_eq!(
+            (
+                duplicate.prefix.to_string().as_str(),
+                duplicate.first,
+                duplicate.second
+            ),
+            ("10.0.0.0/8", 2, 3)
+        );
+        assert!(
+            map(&["10.0.0.0/8", "10.0.0.0/9"]).is_ok(),
+            "another length is another network"
+        );
+        assert!(
+            map(&["0.0.0.0/0", "::/0"]).is_ok(),
+            "another family is another network"
+        );
+    }
+
+    /// A chain of enclosing networks is never longer than the address has bits, and one.
+    #[test]
+    fn the_deepest_nesting() {
+        let networks = (0..=128).map(|length| {
+            (
+                IpNet::new("2001:db8::1".parse().unwrap(), length).unwrap(),
+                length,
+            )
+        });
+        let map = PrefixMap::new(networks).unwrap();
+        let address = "2001:db8::1".parse().unwrap();
+        assert_eq!(map.get(address).map(|(_, length)| *length), Some(128));
+        let lengths: Vec<u8> = map.matches(address).map(|(_, length)| *length).collect();
+        assert_eq!(lengths, (0..=128).rev().collect::<Vec<_>>());
+        // Its neighbour is outside the deepest network only.
+        assert_eq!(
+            map.get("2001:db8::".parse().unwrap())
+                .map(|(_, length)| *length),
+            Some(127)
+        );
+    }
+}

@@ -83,9 +83,9 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $hint,)+ }
             }
 
-            /// What it means, the first sentence of its documentation.
+            /// What it means: its documentation, one sentence.
             pub const fn summary(self) -> &'static str {
-                match self { $(Self::$variant => concat!($($doc),+),)+ }
+                match self { $(Self::$variant => concat!($($doc),+).trim_ascii(),)+ }
             }
 
             /// The reason with this code.
@@ -200,10 +200,14 @@ reasons! {
     ResponseInflated = "response-inflated" @ Exchange, "the response is a decompression bomb, or raise the byte budget";
     /// The server broke the protocol, or its response cannot be decoded.
     ResponseInvalid = "response-invalid" @ Exchange, "the server does not speak valid HTTP";
+    /// The connection broke before the response was complete.
+    ConnectionLost = "connection-lost" @ Exchange, "the server or the network closed the connection: try again";
     /// The caller gave up before the request had ended.
     Abandoned = "abandoned" @ Exchange, "nothing was refused: the caller dropped the request";
 
     // The policy failed.
+    /// The method, the subject or the labels that the caller added are larger than a policy takes.
+    RequestOversized = "request-oversized" @ Policy, "add fewer and shorter labels";
     /// No policy is loaded.
     PolicyMissing = "policy-missing" @ Policy, "load a policy";
     /// The policy trapped.
@@ -228,9 +232,83 @@ impl fmt::Display for Reason {
     }
 }
 
+impl Reason {
+    /// The longest code, in octets, also for the codes that a policy makes up (see `denial` in the
+    /// contract).
+    pub const MAX_CODE: usize = 64;
+}
+
 #[cfg(feature = "serde")]
 impl serde::Serialize for Reason {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.code())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Reason {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = alloc::string::String::deserialize(deserializer)?;
+        Self::from_code(&code).ok_or_else(|| serde::de::Error::custom("no such reason"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique() {
+        let codes: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+    }
+
+    #[test]
+    fn codes_are_short_kebab_case() {
+        for code in Reason::ALL.iter().map(|reason| reason.code()) {
+            let word = |word: &str| {
+                !word.is_empty()
+                    && word
+                        .bytes()
+                        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+            };
+            assert!(code.split('-').all(word), "{code}");
+            assert!(code.len() <= Reason::MAX_CODE, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_code_names_its_reason() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::from_code(reason.code()), Some(*reason));
+        }
+        assert_eq!(Reason::from_code("no-such-code"), None);
+        assert_eq!(Reason::from_code(""), None);
+    }
+
+    #[test]
+    fn summaries_are_sentences_and_hints_are_phrases() {
+        for reason in Reason::ALL {
+            let (summary, hint) = (reason.summary(), reason.hint());
+            assert_eq!(summary, summary.trim(), "{reason}");
+            assert!(
+                summary.ends_with('.') && !summary.contains("  "),
+                "{reason}"
+            );
+            assert!(!hint.is_empty() && !hint.ends_with('.'), "{reason}");
+            assert!(
+                !hint.starts_with(|first: char| first.is_uppercase()),
+                "{reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn stages_are_told_apart_by_name() {
+        let stages: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.stage()).collect();
+        let names: BTreeSet<_> = stages.iter().map(|stage| stage.as_str()).collect();
+        assert_eq!(names.len(), stages.len());
     }
 }

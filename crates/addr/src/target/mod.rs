@@ -4,6 +4,8 @@ mod host;
 mod raw;
 mod refusal;
 mod scheme;
+#[cfg(feature = "serde")]
+mod serde;
 mod strict;
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,7 @@ use crate::Reason;
 ///
 /// They do not fail the parse, because the operator may permit them; the default policy refuses them.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(::serde::Serialize))]
 #[non_exhaustive]
 pub struct Spelling {
     /// The authority held userinfo, if only an `@`; it was dropped.
