@@ -217,7 +217,7 @@ impl Record {
 
     pub(crate) fn chain(&mut self, chain: &[Domain]) {
         self.edit(|decision| {
-            decision.chain = chain.iter().map(|name| name.as_str().into()).collect()
+            decision.chain = chain.iter().map(|name| name.as_str().into()).collect();
         });
     }
 
@@ -373,7 +373,8 @@ mod tests {
     #[test]
     fn a_record_is_told_once_whatever_happens() {
         let denial = || Denial::new(Reason::ConnectFailed, "nobody listens");
-        let table: [(&str, fn(Record, Denial), &str); 6] = [
+        type End = fn(Record, Denial);
+        let table: [(&str, End, &str); 6] = [
             ("dropped at once", |record, _| drop(record), "failed"),
             ("pin dropped", |mut record, _| record.pinned(), "allow"),
             (

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ipnet::Ipv6Net;
-use pinfold_addr::{Classifier, Host, InvalidNat64Prefix, Reason, Target};
+use pinfold_addr::{Classifier, Host, InvalidNat64Prefix, Reason, Stage, Target};
 use tokio::time::{Instant, timeout};
 
 use crate::{
@@ -283,7 +283,7 @@ impl From<Denial> for Stop {
 impl From<ResolveError> for Stop {
     fn from(error: ResolveError) -> Self {
         let network = error.is_network();
-        let denial = Denial::new(error.reason, error.detail);
+        let denial = Denial::new(error.reason, error.detail).at(Stage::Resolve);
         if network {
             Self::Failed(denial)
         } else {

@@ -339,7 +339,7 @@ mod tests {
 
         let begin = Instant::now();
         let whole = Pace {
-            whole: Duration::from_secs(1),
+            whole: Duration::from_millis(900),
             ..PACE
         };
         let (lost, tried) = play(whole, &[("192.0.2.1:1", Server::Silent); 8]).await;

@@ -1,11 +1,8 @@
 //! The guard with the shipped policy and fixed answers; no network except loopback.
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pinfold_addr::{Domain, Stage};
+use pinfold_addr::Domain;
 use serde_json::{Value, json};
 
 use super::*;
@@ -386,50 +383,50 @@ async fn a_session_keeps_its_snapshot_over_a_swap() {
 
 #[tokio::test]
 async fn every_hop_leaves_one_record() {
-    let rules = ["a.example=93.184.216.34"];
-    let bench = || Bench::new(&rules);
+    let bench = Bench::new(&["a.example=93.184.216.34"]);
+    let last = |count: usize| {
+        let all = bench.seen.all();
+        assert_eq!(all.len(), count);
+        all[count - 1].clone()
+    };
 
-    let checked = bench();
-    let decision = checked.guard.check(get("http://a.example/p?q")).await;
+    let checked = bench.guard.check(get("http://a.example/p?q")).await;
     assert_eq!(
-        decision.outcome,
+        checked.outcome,
         Outcome::Allow {
             dialed: None,
             reused: false
         }
     );
-    assert_eq!(decision.target, "http://a.example:80");
-    assert_eq!(decision.id, checked.seen.only().id);
+    assert_eq!(checked.target, "http://a.example:80");
     assert_eq!(
-        decision.terms.connect_timeout,
+        checked.terms.connect_timeout,
         Some(Limits::default().connect)
     );
+    assert_eq!(checked.id, last(1).id);
 
-    let denied = bench();
-    let decision = denied.guard.check(get("http://10.0.0.1/")).await;
-    assert!(matches!(decision.outcome, Outcome::Deny(_)));
-    assert_eq!(denied.seen.only().addresses.len(), 1);
+    let denied = bench.guard.check(get("http://10.0.0.1/")).await;
+    assert!(matches!(denied.outcome, Outcome::Deny(_)));
+    assert_eq!(last(2).addresses.len(), 1);
 
-    let dropped = bench();
-    drop(dropped.guard.pin(get("http://a.example/")).await.unwrap());
+    drop(bench.guard.pin(get("http://a.example/")).await.unwrap());
     assert_eq!(
-        dropped.seen.only().outcome,
+        last(3).outcome,
         Outcome::Allow {
             dialed: None,
             reused: false
         }
     );
 
-    let abandoned = bench();
     drop(
-        abandoned
+        bench
             .guard
             .session()
             .admit(get("http://a.example/"))
             .unwrap(),
     );
-    let record = abandoned.seen.only();
-    let denial = record.outcome.denial().unwrap();
+    let abandoned = last(4);
+    let denial = abandoned.outcome.denial().unwrap();
     assert_eq!(
         (denial.reason(), denial.stage()),
         (Some(Reason::Abandoned), Stage::Resolve)
@@ -538,15 +535,14 @@ async fn a_guard_without_resolver_denies_names_and_judges_literals() {
 
 #[tokio::test]
 async fn operators_nat64_is_unwrapped() {
-    let rules = ["a.example=2606:4700::a00:1"];
-    let plain = Bench::new(&rules);
-    assert_eq!(
-        plain.pin("http://a.example/").await,
-        "[2606:4700::a00:1]:80"
-    );
-    let nat64 = Bench::with(&rules, |builder| {
+    let rules = ["a.example=2606:4700::a00:1", "b.example=2606:4700:1::a00:1"];
+    let bench = Bench::with(&rules, |builder| {
         builder.nat64(["2606:4700::/96".parse().unwrap()])
     });
-    assert!(nat64.pin("http://a.example/").await.ends_with("@resolve"));
-    assert_eq!(nat64.seen.only().addresses[0].embedded.len(), 1);
+    assert_eq!(
+        bench.pin("http://b.example/").await,
+        "[2606:4700:1::a00:1]:80"
+    );
+    assert!(bench.pin("http://a.example/").await.ends_with("@resolve"));
+    assert_eq!(bench.seen.all()[1].addresses[0].embedded.len(), 1);
 }
