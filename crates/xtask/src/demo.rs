@@ -49,12 +49,13 @@ fn parsed(messages: &str) -> impl Iterator<Item = Value> {
         .filter_map(|line| serde_json::from_str(line).ok())
 }
 
+/// The whole workspace decides the features of shared dependencies, as in the tests: what one task
+/// compiled the other finds.
 const BUILD: &[&str] = &[
     "build",
     "--message-format=json-render-diagnostics",
-    "--package=pinfold-cli",
+    "--workspace",
     "--bin=pinfold",
-    "--package=pinfold-tests",
     "--example=demo",
 ];
 

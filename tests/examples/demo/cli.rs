@@ -17,9 +17,10 @@ pub(crate) async fn act_two(theatre: &Theatre) -> Result<()> {
         fetched.code == Some(1),
         "refused: the name points inside by now",
     )?;
+    let reason = "address-not-public";
     say::happened(
-        fetched.stderr.contains("address-floor"),
-        "the reason is `address-floor`",
+        fetched.stderr.contains(reason),
+        format!("the reason is `{reason}`"),
     )?;
 
     say::act("Act 2, once more: a fresh name, public at first, internal after that");

@@ -21,7 +21,7 @@ pub(crate) fn command(text: impl Display) {
 
 /// What a program printed, line by line.
 pub(crate) fn printed(text: &str) {
-    for line in text.lines() {
+    for line in text.lines().filter(|line| !line.is_empty()) {
         println!("  {} {line}", paint(Colour::Dim, "|"));
     }
 }

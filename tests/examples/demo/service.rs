@@ -141,7 +141,7 @@ impl Service {
             .build()?;
         let (events, watcher) = watch(guard.clone(), files)?;
         let (url, log) = (theatre.lab.url(PUBLIC_NAME, PATH), Log::default());
-        let fetching = tokio::spawn(fetch(Client::new(guard.clone())?, url.clone(), log.clone()));
+        let fetching = tokio::spawn(fetch(Client::new(guard.clone()), url.clone(), log.clone()));
         Ok(Self {
             url,
             guard,
