@@ -104,6 +104,15 @@ proptest! {
         }
     }
 
+    /// Each notation of `inet_aton` names the address, and all but one are told apart from it.
+    #[test]
+    fn every_notation_of_ipv4_is_read(ip in any::<Ipv4Addr>(), parts in 1_usize..=4, bases in any::<[u8; 4]>()) {
+        let host = inet_aton_notation(ip, parts, bases);
+        let target = Target::parse(&format!("http://{host}/")).unwrap();
+        prop_assert_eq!(target.host().ip(), Some(IpAddr::V4(ip)), "{}", host);
+        prop_assert_eq!(target.spelling().non_canonical_literal, host != ip.to_string(), "{}", host);
+    }
+
     #[test]
     fn every_embedding_is_found(inner in any::<Ipv4Addr>(), noise in any::<u128>(), kind in 0_usize..17) {
         let (ip, form, operator) = wrap(inner, noise, kind);
@@ -146,6 +155,25 @@ proptest! {
         prop_assert_eq!(&found, &expected);
         prop_assert_eq!(map.get(address.into()).map(|(_, value)| *value), expected.first().copied());
     }
+}
+
+fn inet_aton_notation(ip: Ipv4Addr, parts: usize, bases: [u8; 4]) -> String {
+    let number = |value: u32, base: u8| match base % 3 {
+        0 => value.to_string(),
+        1 => format!("0{value:o}"),
+        _ => format!("{value:#X}").replace("0X", if base > 127 { "0x" } else { "0X" }),
+    };
+    let leading = ip
+        .octets()
+        .into_iter()
+        .take(parts - 1)
+        .zip(bases)
+        .map(|(octet, base)| number(octet.into(), base));
+    let last = ip.to_bits() & u32::MAX.checked_shr(8 * (parts as u32 - 1)).unwrap();
+    leading
+        .chain([number(last, bases[3])])
+        .collect::<Vec<_>>()
+        .join(".")
 }
 
 /// Builds an address that carries `inner`, by the RFCs and not by the code under test; `noise` fills the
