@@ -4,6 +4,7 @@
 //! The numbers are those of the threats chapter of the manual. What needs names to be resolved, sockets
 //! or HTTP is tested end to end.
 #![cfg(feature = "target")]
+#![expect(clippy::panic, reason = "helpers of tests")]
 
 use std::net::IpAddr;
 
