@@ -57,6 +57,7 @@
     clippy::undocumented_unsafe_blocks,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::use_self,
     unsafe_code,
     unused_qualifications,
     unreachable_pub,
@@ -67,11 +68,13 @@ pub mod bindings;
 #[doc(hidden)]
 pub mod glue;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use pinfold_addr as addr;
 pub use pinfold_addr::{Class, Embedded, Embedding, Reason};
-pub use settings::Problem;
+pub use settings::{Object, Problem};
 pub use types::{
     Answer, Code, Decision, Denial, Description, Host, Request, Resolution, Spelling, Target, Terms,
     Verdict,

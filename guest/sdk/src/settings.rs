@@ -1,8 +1,11 @@
 //! Settings: from a JSON document to a typed value, with a path for each thing that is wrong.
 
-use std::hint::black_box;
+use std::{fmt, hint::black_box, marker::PhantomData};
 
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
@@ -35,6 +38,51 @@ impl Problem {
             path: path.into(),
             message,
         }
+    }
+}
+
+/// A value that is written as an object, its members by name.
+///
+/// Serde's derive also reads a struct from a list, by position. No schema says so, and `[]` would then
+/// pass for settings that leave everything out.
+///
+/// ```
+/// use pinfold_policy::Object;
+///
+/// #[derive(Debug, Default, serde::Deserialize)]
+/// #[serde(default, deny_unknown_fields)]
+/// struct Limits {
+///     redirects: u8,
+/// }
+///
+/// assert!(serde_json::from_str::<Limits>("[7]").is_ok());
+/// assert!(serde_json::from_str::<Object<Limits>>("[7]").is_err());
+/// assert_eq!(serde_json::from_str::<Object<Limits>>(r#"{ "redirects": 7 }"#).unwrap().0.redirects, 7);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a wrapper without meaning of its own"
+)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+
+        from.deserialize_map(Members(PhantomData)).map(Self)
     }
 }
 
@@ -173,7 +221,7 @@ fn suggestion(message: &str) -> String {
 }
 
 /// The name at the smallest edit distance, if it is small.
-pub(crate) fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = names
         .map(|name| (distance(given, name), name))
         .min_by_key(|(cost, _)| *cost)?;

@@ -1,0 +1,261 @@
+//! From the settings as written to the rules that decide.
+
+use std::sync::Arc;
+
+use pinfold_policy::Terms;
+
+use crate::{
+    conflicts,
+    hosts::{Effect, HostTable},
+    networks::{self, NetworkRule, NetworkTable},
+    ports::Ports,
+    problems::Problems,
+    rules::{Rules, Setting},
+    schemes::Schemes,
+    settings::{
+        Hosts, Limits, Names, NetworkEntry, Networks, PortEntry, Scheme, Sections, Switch, TextList,
+    },
+};
+
+/// What holds when the settings are silent.
+pub(crate) fn defaults() -> Rules {
+    Rules {
+        schemes: default(Schemes::new(&[Scheme::Http, Scheme::Https])),
+        ports: default(Ports::any()),
+        userinfo: default(Default::default()),
+        literals: default(Default::default()),
+        ip_literals: default(Switch::Allow),
+        hosts: default(Default::default()),
+        names: default(Default::default()),
+        check_chain: default(true),
+        networks: default(Default::default()),
+        wrapped: default(Default::default()),
+        special_global: default(Switch::Deny),
+        mixed_answers: default(Default::default()),
+        limits: default(Terms::default()),
+    }
+}
+
+fn default<T>(value: T) -> Setting<T> {
+    Setting {
+        value,
+        subject: None,
+    }
+}
+
+/// Lays `sections` over `base`: a section that is present replaces the whole section of the base.
+pub(crate) fn overlay(
+    base: &Rules,
+    sections: Sections,
+    subject: Option<usize>,
+    problems: &mut Problems,
+) -> Rules {
+    let mut reader = Reader { subject, problems };
+    let own = Own::of(&sections);
+    let limits = sections.limits.map(terms);
+    let mut network_rules = Vec::new();
+    let networks = sections.networks.map(|networks| {
+        network_rules = reader.networks(networks);
+        Arc::new(NetworkTable::new(network_rules.clone()))
+    });
+    let rules = Rules {
+        schemes: reader.or(sections.schemes, &base.schemes, Reader::schemes),
+        ports: reader.or(sections.ports, &base.ports, |reader, ports| {
+            reader.ports("/ports", &ports)
+        }),
+        userinfo: reader.or(sections.userinfo, &base.userinfo, same),
+        literals: reader.or(sections.literals, &base.literals, same),
+        ip_literals: reader.or(sections.ip_literals, &base.ip_literals, same),
+        hosts: reader.or(sections.hosts, &base.hosts, Reader::hosts),
+        names: reader.or(sections.names, &base.names, Reader::names),
+        check_chain: reader.or(sections.check_chain, &base.check_chain, same),
+        networks: reader.or(networks, &base.networks, same),
+        wrapped: reader.or(sections.wrapped, &base.wrapped, same),
+        special_global: reader.or(sections.special_global, &base.special_global, same),
+        mixed_answers: reader.or(sections.mixed_answers, &base.mixed_answers, same),
+        limits: reader.or(limits, &base.limits, same),
+    };
+    let prefix = reader.prefix();
+    conflicts::find(
+        &conflicts::Scene {
+            rules: &rules,
+            network_rules: &network_rules,
+            own,
+            prefix,
+        },
+        problems,
+    );
+    rules
+}
+
+/// Which sections a document or a subject brings itself: only those can be at fault.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own {
+    pub(crate) hosts: bool,
+    pub(crate) names: bool,
+    pub(crate) limits: bool,
+}
+
+impl Own {
+    fn of(sections: &Sections) -> Self {
+        Self {
+            hosts: sections.hosts.is_some(),
+            names: sections.names.is_some(),
+            limits: sections.limits.is_some(),
+        }
+    }
+}
+
+/// Reads sections and knows the path that leads to them.
+struct Reader<'a> {
+    subject: Option<usize>,
+    problems: &'a mut Problems,
+}
+
+impl Reader<'_> {
+    fn prefix(&self) -> String {
+        self.subject
+            .map_or_else(String::new, |index| format!("/subjects/{index}"))
+    }
+
+    fn refuse(&mut self, path: &str, problem: impl Into<String>) {
+        self.problems.add(self.prefix() + path, problem);
+    }
+
+    /// The section if it is given, else that of the base.
+    fn or<T, U: Clone>(
+        &mut self,
+        section: Option<T>,
+        base: &Setting<U>,
+        read: impl FnOnce(&mut Self, T) -> U,
+    ) -> Setting<U> {
+        match section {
+            Some(section) => Setting {
+                value: read(self, section),
+                subject: self.subject,
+            },
+            None => base.clone(),
+        }
+    }
+
+    fn schemes(&mut self, schemes: Vec<Scheme>) -> Schemes {
+        self.schemes_at("/schemes", &schemes)
+    }
+
+    fn schemes_at(&mut self, path: &str, schemes: &[Scheme]) -> Schemes {
+        if schemes.is_empty() {
+            self.refuse(
+                path,
+                "an empty list allows no scheme at all; leave it out for the default",
+            );
+        }
+        Schemes::new(schemes)
+    }
+
+    fn ports(&mut self, path: &str, entries: &[PortEntry]) -> Ports {
+        Ports::read(entries, |index, problem| {
+            let at = index.map_or_else(|| path.to_owned(), |index| format!("{path}/{index}"));
+            self.refuse(&at, problem);
+        })
+    }
+
+    fn hosts(&mut self, hosts: Hosts) -> Arc<HostTable> {
+        if hosts.allow.as_ref().is_some_and(TextList::is_empty) {
+            self.refuse(
+                "/hosts/allow",
+                "an empty list allows no host at all; leave it out to allow any",
+            );
+        }
+        Arc::new(HostTable::new(
+            hosts.allow.unwrap_or_default(),
+            hosts.deny,
+            |effect, index, problem| {
+                self.refuse(&format!("/hosts/{}/{index}", key(effect)), problem);
+            },
+        ))
+    }
+
+    fn names(&mut self, names: Names) -> Arc<HostTable> {
+        Arc::new(HostTable::new(
+            names.allow,
+            TextList::default(),
+            |_, index, problem| {
+                self.refuse(&format!("/names/allow/{index}"), problem);
+            },
+        ))
+    }
+
+    fn networks(&mut self, networks: Networks) -> Vec<NetworkRule> {
+        let mut rules = Vec::with_capacity(networks.allow.len() + networks.deny.len());
+        for (effect, entries) in [
+            (Effect::Allow, networks.allow),
+            (Effect::Deny, networks.deny),
+        ] {
+            let read = |(index, entry)| self.network(effect, index, entry);
+            rules.extend(entries.into_iter().enumerate().filter_map(read));
+        }
+        rules
+    }
+
+    fn network(
+        &mut self,
+        effect: Effect,
+        index: usize,
+        entry: NetworkEntry,
+    ) -> Option<NetworkRule> {
+        let path = format!("/networks/{}/{index}", key(effect));
+        let ports = entry
+            .ports
+            .map(|ports| self.ports(&format!("{path}/ports"), &ports));
+        let schemes = entry
+            .schemes
+            .map(|schemes| self.schemes_at(&format!("{path}/schemes"), &schemes));
+        let network = networks::parse(&entry.cidr).and_then(|network| match effect {
+            Effect::Allow => conflicts::allowable(network),
+            Effect::Deny => Ok(network),
+        });
+        match network {
+            Ok(network) => Some(NetworkRule {
+                effect,
+                index,
+                network,
+                ports,
+                schemes,
+            }),
+            Err(problem) => {
+                let member = if entry.is_table { "/cidr" } else { "" };
+                self.refuse(&(path + member), problem);
+                None
+            }
+        }
+    }
+}
+
+/// How a list is called in the settings.
+pub(crate) fn key(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Allow => "allow",
+        Effect::Deny => "deny",
+    }
+}
+
+fn same<T>(_: &mut Reader<'_>, value: T) -> T {
+    value
+}
+
+fn terms(limits: Limits) -> Terms {
+    let Limits {
+        connect_timeout_ms,
+        total_timeout_ms,
+        response_kib,
+        redirects,
+        https_only,
+    } = limits;
+    Terms {
+        connect_timeout_ms,
+        total_timeout_ms,
+        response_kib,
+        redirects,
+        https_only,
+    }
+}

@@ -1,0 +1,107 @@
+//! Allow and deny rules for networks.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use pinfold_addr::PrefixMap;
+
+use crate::{hosts::Effect, ports::Ports, schemes::Schemes, settings::Scheme};
+
+/// A network rule as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct NetworkRule {
+    pub(crate) effect: Effect,
+    /// Position in its list.
+    pub(crate) index: usize,
+    pub(crate) network: IpNet,
+    /// `None` for any.
+    pub(crate) ports: Option<Ports>,
+    /// `None` for any.
+    pub(crate) schemes: Option<Schemes>,
+}
+
+impl NetworkRule {
+    fn applies(&self, scheme: Scheme, port: u16) -> bool {
+        self.ports.as_ref().is_none_or(|ports| ports.contains(port))
+            && self.schemes.is_none_or(|schemes| schemes.contains(scheme))
+    }
+
+    /// A rule for some ports or schemes is more specific than one for all.
+    fn conditions(&self) -> usize {
+        usize::from(self.ports.is_some()) + usize::from(self.schemes.is_some())
+    }
+
+    /// Whether this rule decides in every case that `other`, for the same network, is about.
+    fn overrules(&self, other: &Self) -> bool {
+        let any_port = Ports::any();
+        let ports = |rule: &Self| rule.ports.clone().unwrap_or_else(|| any_port.clone());
+        let schemes = |rule: &Self| rule.schemes.unwrap_or_else(Schemes::any);
+        self.network == other.network
+            && self.conditions() >= other.conditions()
+            && ports(self).includes(&ports(other))
+            && schemes(self).includes(schemes(other))
+    }
+}
+
+/// Rules by network.
+#[derive(Debug, Default)]
+pub(crate) struct NetworkTable(PrefixMap<Box<[NetworkRule]>>);
+
+impl NetworkTable {
+    pub(crate) fn new(mut rules: Vec<NetworkRule>) -> Self {
+        rules.sort_by_key(|rule| rule.network);
+        let groups = rules.chunk_by(|one, other| one.network == other.network);
+        let entries = groups.filter_map(|group| Some((group.first()?.network, Box::from(group))));
+        // Grouped by network, so no network is given twice.
+        Self(PrefixMap::new(entries).unwrap_or_default())
+    }
+
+    /// The rule that decides about an address: the longest prefix wins, then a rule for some ports or
+    /// schemes, then deny.
+    pub(crate) fn find(&self, address: IpAddr, scheme: Scheme, port: u16) -> Option<&NetworkRule> {
+        self.0.matches(address).find_map(|(_, rules)| {
+            rules
+                .iter()
+                .filter(|rule| rule.applies(scheme, port))
+                .max_by_key(|rule| (rule.conditions(), rule.effect))
+        })
+    }
+}
+
+/// Every allow rule that can never decide, with the deny rule that wins over it.
+pub(crate) fn overruled(
+    rules: &[NetworkRule],
+) -> impl Iterator<Item = (&NetworkRule, &NetworkRule)> {
+    let allows = rules.iter().filter(|rule| rule.effect == Effect::Allow);
+    allows.filter_map(|allow| {
+        let mut denies = rules.iter().filter(|rule| rule.effect == Effect::Deny);
+        Some((allow, denies.find(|deny| deny.overrules(allow))?))
+    })
+}
+
+/// Reads a network, or an address as the network that holds it alone.
+pub(crate) fn parse(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.into());
+    }
+    let network: IpNet = text.parse().map_err(|_| not_a_network(text))?;
+    if network != network.trunc() {
+        return Err(format!(
+            "`{text}` has bits beyond its prefix: write `{}`",
+            network.trunc()
+        ));
+    }
+    Ok(network)
+}
+
+fn not_a_network(text: &str) -> String {
+    let hint = match text {
+        _ if text.contains('%') => "an address has no zone here",
+        _ if text.contains('[') => "write IPv6 without brackets",
+        _ if text.bytes().any(|octet| octet.is_ascii_alphabetic()) && !text.contains(':') => {
+            "names belong in `hosts`"
+        }
+        _ => "write an address, `/` and a prefix length, such as `10.0.0.0/8` or `2001:db8::/32`",
+    };
+    format!("`{text}` is no network: {hint}")
+}

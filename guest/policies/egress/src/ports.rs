@@ -1,0 +1,188 @@
+//! Sets of ports.
+
+use std::fmt;
+
+use crate::{pattern::is_plain_number, settings::PortEntry};
+
+/// Ports as ranges, both ends included, sorted and apart from one another.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Ports(Box<[(u16, u16)]>);
+
+impl Ports {
+    /// Every port but 0.
+    pub(crate) fn any() -> Self {
+        Self(Box::new([(1, u16::MAX)]))
+    }
+
+    /// Reads a list. Entries that are wrong are handed to `refuse` and left out; an empty list is
+    /// wrong as a whole.
+    pub(crate) fn read(
+        entries: &[PortEntry],
+        mut refuse: impl FnMut(Option<usize>, String),
+    ) -> Self {
+        if entries.is_empty() {
+            refuse(
+                None,
+                "an empty list allows no port at all; leave it out to allow any".into(),
+            );
+        }
+        let mut ranges = Vec::with_capacity(entries.len());
+        for (index, entry) in entries.iter().enumerate() {
+            match range(entry) {
+                Ok(range) => ranges.push(range),
+                Err(problem) => refuse(Some(index), problem),
+            }
+        }
+        Self(merge(ranges).into_boxed_slice())
+    }
+
+    pub(crate) fn contains(&self, port: u16) -> bool {
+        self.0
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&port))
+    }
+
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.0
+            .iter()
+            .any(|one| other.0.iter().any(|two| one.0 <= two.1 && two.0 <= one.1))
+    }
+
+    pub(crate) fn includes(&self, other: &Self) -> bool {
+        let holds = |inner: &(u16, u16)| {
+            self.0
+                .iter()
+                .any(|one| one.0 <= inner.0 && inner.1 <= one.1)
+        };
+        other.0.iter().all(holds)
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, (first, last)) in self.0.iter().enumerate() {
+            if position > 0 {
+                f.write_str(", ")?;
+            }
+            if first == last {
+                write!(f, "{first}")?;
+            } else {
+                write!(f, "{first}-{last}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn range(entry: &PortEntry) -> Result<(u16, u16), String> {
+    match entry {
+        PortEntry::Number(number) => match u16::try_from(*number) {
+            Ok(port) if port != 0 => Ok((port, port)),
+            _ => Err(format!("{number} is no port: ports are 1 to 65535")),
+        },
+        PortEntry::Range(text) => parse_range(text),
+    }
+}
+
+fn parse_range(text: &str) -> Result<(u16, u16), String> {
+    let number = |part: &str| {
+        part.parse()
+            .ok()
+            .filter(|port| *port != 0 && is_plain_number(part))
+    };
+    let parts = text
+        .split_once('-')
+        .map(|(first, last)| (number(first), number(last)));
+    let Some((Some(first), Some(last))) = parts else {
+        return Err(format!(
+            "`{text}` is no range: write two ports from 1 to 65535, such as `8000-8999`"
+        ));
+    };
+    if first > last {
+        return Err(format!("`{text}` is reversed: write `{last}-{first}`"));
+    }
+    Ok((first, last))
+}
+
+fn merge(mut ranges: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
+    ranges.sort_unstable();
+    let mut merged: Vec<(u16, u16)> = Vec::with_capacity(ranges.len());
+    for (first, last) in ranges {
+        match merged.last_mut() {
+            Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
+            _ => merged.push((first, last)),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(entries: &[PortEntry]) -> (Ports, Vec<String>) {
+        let mut problems = Vec::new();
+        let ports = Ports::read(entries, |_, problem| problems.push(problem));
+        (ports, problems)
+    }
+
+    fn text(range: &str) -> PortEntry {
+        PortEntry::Range(range.into())
+    }
+
+    #[test]
+    fn ranges_are_sorted_and_merged() {
+        let entries = [
+            text("8000-8999"),
+            PortEntry::Number(443),
+            text("8500-9000"),
+            text("444-445"),
+        ];
+        let (ports, problems) = read(&entries);
+        assert_eq!(
+            (ports.to_string().as_str(), problems.len()),
+            ("443-445, 8000-9000", 0)
+        );
+        for (port, expected) in [
+            (442, false),
+            (443, true),
+            (445, true),
+            (446, false),
+            (9000, true),
+        ] {
+            assert_eq!(ports.contains(port), expected, "{port}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_port_is_refused() {
+        let table = [
+            (PortEntry::Number(0), "no port"),
+            (PortEntry::Number(65_536), "no port"),
+            (text("443"), "no range"),
+            (text("9-1"), "reversed: write `1-9`"),
+            (text("0-9"), "no range"),
+            (text("1-65536"), "no range"),
+            (text("-9"), "no range"),
+            (text("1-+9"), "no range"),
+            (text("1-2-3"), "no range"),
+            (text(" 1-2"), "no range"),
+        ];
+        for (entry, part) in table {
+            let (_, problems) = read(std::slice::from_ref(&entry));
+            assert!(
+                problems.len() == 1 && problems[0].contains(part),
+                "{entry:?}: {problems:?}"
+            );
+        }
+        assert_eq!(read(&[]).1.len(), 1);
+    }
+
+    #[test]
+    fn sets_are_compared() {
+        let (web, _) = read(&[PortEntry::Number(80), PortEntry::Number(443)]);
+        let (high, _) = read(&[text("1024-65535")]);
+        assert!(Ports::any().includes(&web) && !web.includes(&Ports::any()));
+        assert!(!web.overlaps(&high) && Ports::any().overlaps(&high));
+    }
+}
