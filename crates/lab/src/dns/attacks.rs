@@ -479,7 +479,7 @@ fn packets(scene: &Scene) -> Vec<Attack> {
             "a forged answer to another question comes first",
             forged(Tamper::WrongQuestion),
         ),
-        safe(
+        retried(
             "flipped-case",
             "the question comes back in other letters (0x20)",
             Strategy::Always(p().tamper(Tamper::FlippedCase)),

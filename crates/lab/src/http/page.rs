@@ -35,7 +35,7 @@ pub(super) enum Content {
     WrongLength { claimed: u64, sent: usize },
     EarlyClose,
     Silence,
-    Raw(Vec<u8>),
+    Raw { octets: Vec<u8>, open: bool },
 }
 
 /// How a bomb is packed.
@@ -123,7 +123,18 @@ impl Page {
 
     /// These octets and nothing else; then the connection is closed.
     pub fn raw(octets: impl Into<Vec<u8>>) -> Self {
-        Self::new(Content::Raw(octets.into()))
+        Self::new(Content::Raw {
+            octets: octets.into(),
+            open: false,
+        })
+    }
+
+    /// These octets and nothing else; the connection stays open for the next request.
+    pub fn raw_open(octets: impl Into<Vec<u8>>) -> Self {
+        Self::new(Content::Raw {
+            octets: octets.into(),
+            open: true,
+        })
     }
 
     /// Sets the status. Default: 200.

@@ -42,7 +42,7 @@ pub(super) async fn respond(
         }
         Content::EarlyClose => early_close(stream, page).await?,
         Content::Silence => pending().await,
-        Content::Raw(octets) => raw(stream, octets).await?,
+        Content::Raw { octets, open } => raw(stream, octets, *open).await?,
     };
     stream.flush().await?;
     Ok(flow)
@@ -208,7 +208,11 @@ async fn early_close(stream: &mut (impl AsyncWrite + Unpin), page: &Page) -> io:
     Ok(Flow::Close)
 }
 
-async fn raw(stream: &mut (impl AsyncWrite + Unpin), octets: &[u8]) -> io::Result<Flow> {
+async fn raw(
+    stream: &mut (impl AsyncWrite + Unpin),
+    octets: &[u8],
+    open: bool,
+) -> io::Result<Flow> {
     stream.write_all(octets).await?;
-    Ok(Flow::Close)
+    Ok(if open { Flow::Keep } else { Flow::Close })
 }
