@@ -190,6 +190,12 @@ impl<'a> Exchange<'a> {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(path);
         *request.headers_mut() = self.headers.clone();
+        // Said for the methods that give content a meaning (RFC 9110, 8.6); else some servers wait.
+        if self.body.is_empty() && CONTENT_METHODS.contains(&self.method) {
+            request
+                .headers_mut()
+                .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         Ok(request)
     }
 
@@ -365,6 +371,9 @@ fn unsendable(problem: impl std::fmt::Display) -> Error {
 fn invalid(detail: &str) -> Error {
     Error::exchange(Reason::ResponseInvalid, detail)
 }
+
+/// Methods that send content as a rule.
+const CONTENT_METHODS: [Method; 3] = [Method::PATCH, Method::POST, Method::PUT];
 
 /// Stands for a peer until there is one.
 const UNDIALED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

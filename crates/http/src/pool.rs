@@ -97,12 +97,6 @@ impl Pool {
         }
     }
 
-    /// The number of connections kept.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.shared.lock().count
-    }
-
     fn sweep(&self, runtime: &Handle) {
         if self.shared.sweeping.swap(true, Ordering::AcqRel) {
             return;
