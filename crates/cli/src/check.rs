@@ -1,14 +1,14 @@
 //! `pinfold check`: judges without connecting, and explains.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
-use pinfold::{Decision, Denial, Guard};
+use pinfold::{Denial, Guard};
 use pinfold_addr::Target;
 
 use crate::{
     batch,
     exit::Exit,
-    explain::Report,
+    explain::{self, Report},
     options::{DnsOptions, PolicyOptions, RequestOptions},
     output::Output,
 };
@@ -92,8 +92,7 @@ pub(crate) struct Judge<'a> {
 async fn urls(args: &Args, judge: Judge<'_>, out: &mut Output) -> anyhow::Result<Exit> {
     let guard = judge
         .policy
-        .apply(Guard::builder().resolver(args.dns.resolver()))?
-        .build()?;
+        .build(Guard::builder().resolver(args.dns.resolver()))?;
     let mut worst = Exit::Ok;
     for (number, url) in args.urls.iter().enumerate() {
         if number > 0 && !args.json {
@@ -111,35 +110,33 @@ async fn one(
     json: bool,
     out: &mut Output,
 ) -> anyhow::Result<Exit> {
-    let read = Target::parse(url).map_err(Denial::from);
-    let decision = match &read {
-        Ok(target) => Some(judged(guard, target, judge).await),
-        Err(_) => None,
+    let (target, decision, unreadable) = match Target::parse(url) {
+        Ok(target) => {
+            let request = judge.request.request(target.clone(), judge.method);
+            (Some(target), Some(guard.check(request).await), None)
+        }
+        Err(refusal) => (None, None, Some(Denial::from(refusal))),
     };
-    let denial = match &decision {
-        Some(decision) => decision.outcome.denial(),
-        None => read.as_ref().err(),
+    let addresses = match (&target, &decision) {
+        (Some(target), Some(decision)) => {
+            explain::addresses_of(decision, target.host(), &judge.policy.classifier())
+        }
+        _ => Vec::new(),
     };
+    let denial = decision
+        .as_deref()
+        .map_or(unreadable.as_ref(), |made| made.outcome.denial());
     let report = Report {
         url,
-        target: read.as_ref().ok(),
+        target: target.as_ref(),
         denial,
         decision: decision.as_deref(),
+        addresses: &addresses,
     };
-    if json {
-        report.json(out)?
-    } else {
-        report.text(out)?
-    }
+    report.write(json, out)?;
     Ok(if denial.is_none() {
         Exit::Ok
     } else {
         Exit::Refused
     })
-}
-
-async fn judged(guard: &Guard, target: &Target, judge: Judge<'_>) -> Arc<Decision> {
-    guard
-        .check(judge.request.request(target.clone(), judge.method))
-        .await
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use pinfold::{Decision, Denial, JudgedAddress, Outcome};
-use pinfold_addr::{Embedded, Host, Reason, Stage, Target};
+use pinfold_addr::{Classified, Classifier, Embedded, Host, Reason, Stage, Target};
 use serde::Serialize;
 
 use crate::{
@@ -45,6 +45,8 @@ pub(crate) struct Report<'a> {
     pub(crate) denial: Option<&'a Denial>,
     /// The record; none when the URL was refused while it was read.
     pub(crate) decision: Option<&'a Decision>,
+    /// Each address and what became of it.
+    pub(crate) addresses: &'a [JudgedAddress],
 }
 
 /// [`Report`] as JSON shows it.
@@ -57,12 +59,18 @@ struct Json<'a> {
     detail: Option<&'a str>,
     hint: Option<&'a str>,
     target: Option<String>,
+    addresses: &'a [JudgedAddress],
     decision: Option<&'a Decision>,
 }
 
 impl Report<'_> {
-    /// Writes one line of JSON.
-    pub(crate) fn json(&self, out: &mut Output) -> anyhow::Result<()> {
+    /// Writes it, as JSON for programs or as text for people.
+    pub(crate) fn write(&self, json: bool, out: &mut Output) -> anyhow::Result<()> {
+        if json { self.json(out) } else { self.text(out) }
+    }
+
+    /// One line of JSON.
+    fn json(&self, out: &mut Output) -> anyhow::Result<()> {
         out.json(&Json {
             url: self.url,
             verdict: Verdict::of(self.denial),
@@ -71,12 +79,13 @@ impl Report<'_> {
             detail: self.denial.map(Denial::detail),
             hint: self.denial.and_then(Denial::hint),
             target: self.target.map(Target::to_string),
+            addresses: self.addresses,
             decision: self.decision,
         })
     }
 
-    /// Writes the explanation, stage by stage.
-    pub(crate) fn text(&self, out: &mut Output) -> anyhow::Result<()> {
+    /// The explanation, stage by stage.
+    fn text(&self, out: &mut Output) -> anyhow::Result<()> {
         out.line(Printable(self.url))?;
         if let Some(target) = self.target {
             row(out, "parse", parsed(target))?;
@@ -84,7 +93,8 @@ impl Report<'_> {
         if let Some(decision) = self.decision {
             self.stages(decision, out)?;
         }
-        verdict(self.denial, out)
+        addresses(self.addresses, out)?;
+        self.verdict(out)
     }
 
     fn stages(&self, decision: &Decision, out: &mut Output) -> anyhow::Result<()> {
@@ -99,11 +109,67 @@ impl Report<'_> {
         if let Some(Host::Domain(_)) = self.target.map(Target::host) {
             row(out, "resolve", resolved(decision))?;
         }
-        addresses(&decision.addresses, out)
+        Ok(())
+    }
+
+    fn verdict(&self, out: &mut Output) -> anyhow::Result<()> {
+        let Some(denial) = self.denial else {
+            return row(out, "verdict", format_args!("{GOOD}allowed{GOOD:#}"));
+        };
+        // What is wrong with an address stands beside it already.
+        let is_shown = self
+            .addresses
+            .iter()
+            .any(|judged| judged.denial.as_ref() == Some(denial));
+        let stage = denial.stage();
+        let rule = if is_shown {
+            format!("by `{}`", denial.code())
+        } else {
+            rule(denial)
+        };
+        let rule = Printable(&rule);
+        row(
+            out,
+            "verdict",
+            format_args!("{BAD}denied{BAD:#} at stage `{stage}` {rule}"),
+        )?;
+        if let Some(hint) = denial.hint() {
+            out.line(format_args!("\n{LABEL}hint{LABEL:#}: {hint}"))?;
+        }
+        Ok(())
     }
 }
 
-/// Writes the record of one hop on standard error, for `fetch -v`.
+/// The addresses of a hop. The floor refuses a literal before it is an answer; what that literal is
+/// belongs into the explanation all the same.
+pub(crate) fn addresses_of(
+    decision: &Decision,
+    host: &Host,
+    known: &Classifier,
+) -> Vec<JudgedAddress> {
+    match (host, decision.outcome.denial()) {
+        (Host::Ip(address), Some(denial))
+            if decision.addresses.is_empty() && denial.stage() == Stage::Address =>
+        {
+            let Classified {
+                address,
+                class,
+                embedded,
+            } = known.classify(*address);
+            let denial = Some(denial.clone());
+            vec![JudgedAddress {
+                address,
+                class,
+                embedded,
+                granted: false,
+                denial,
+            }]
+        }
+        _ => decision.addresses.clone(),
+    }
+}
+
+/// The record of one hop in lines, for `fetch --verbose`.
 pub(crate) fn lines_of(decision: &Decision) -> Vec<String> {
     let policy = format!(
         "policy `{}` generation {}",
@@ -223,23 +289,6 @@ fn class(judged: &JudgedAddress) -> String {
         text.push_str(", granted");
     }
     text
-}
-
-fn verdict(denial: Option<&Denial>, out: &mut Output) -> anyhow::Result<()> {
-    let Some(denial) = denial else {
-        return row(out, "verdict", format_args!("{GOOD}allowed{GOOD:#}"));
-    };
-    let stage = denial.stage();
-    let rule = rule(denial);
-    row(
-        out,
-        "verdict",
-        format_args!("{BAD}denied{BAD:#} at stage `{stage}` {}", Printable(&rule)),
-    )?;
-    if let Some(hint) = denial.hint() {
-        out.line(format_args!("\n{LABEL}hint{LABEL:#}: {hint}"))?;
-    }
-    Ok(())
 }
 
 /// The rule that refused, and what exactly it refused.

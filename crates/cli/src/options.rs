@@ -13,11 +13,11 @@ use std::{
 use anyhow::Context;
 use ipnet::Ipv6Net;
 use pinfold::{
-    Grant, GuardBuilder, Limits, Request,
-    policy::Source,
+    Grant, Guard, GuardBuilder, Limits, Request,
+    policy::{LoadError, Source},
     resolve::{Answers, Dns, Fixed, Resolve, ResolveError, Resolving},
 };
-use pinfold_addr::{Domain, Target};
+use pinfold_addr::{Classifier, Domain, Target};
 
 use crate::fault::Fault;
 
@@ -83,16 +83,34 @@ pub(crate) struct RequestOptions {
 }
 
 impl PolicyOptions {
-    /// Applies the options to a guard.
-    pub(crate) fn apply(&self, guard: GuardBuilder) -> anyhow::Result<GuardBuilder> {
+    /// Builds a guard under these options.
+    pub(crate) fn build(&self, guard: GuardBuilder) -> anyhow::Result<Guard> {
         let source = self.policy.clone().map_or(Source::Shipped, Source::Path);
         let mut guard = guard.policy(source).limits(limits());
         if let Some(file) = &self.settings {
             guard = guard.settings(read_settings(file)?);
         }
-        Ok(guard
+        let guard = guard
             .grants(self.grant.iter().copied())
-            .nat64(self.nat64.iter().copied()))
+            .nat64(self.nat64.iter().copied());
+        guard.build().map_err(|error| self.name_the_file(error))
+    }
+
+    /// Says which file an error is about.
+    fn name_the_file(&self, error: LoadError) -> anyhow::Error {
+        let context = match (&error, &self.settings, &self.policy) {
+            (LoadError::Settings(_), Some(file), _) => {
+                format!("cannot use the settings in `{}`", file.display())
+            }
+            (LoadError::Io { .. }, _, _) | (_, _, None) => return error.into(),
+            (_, _, Some(file)) => format!("cannot use the policy `{}`", file.display()),
+        };
+        anyhow::Error::from(error).context(context)
+    }
+
+    /// What the guard knows of addresses. A prefix that is none has failed the guard already.
+    pub(crate) fn classifier(&self) -> Classifier {
+        Classifier::with_nat64(self.nat64.clone()).unwrap_or_default()
     }
 }
 
@@ -149,7 +167,7 @@ impl RequestOptions {
 }
 
 /// The bounds of a guard on the command line.
-pub(crate) fn limits() -> Limits {
+fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.decision = DECISION;
     limits.policy_instances = INSTANCES;

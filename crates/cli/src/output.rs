@@ -6,7 +6,7 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
-use pinfold::policy::LoadError;
+use pinfold::policy::{LoadError, Problem};
 
 use crate::{fault::Fault, text::Printable};
 
@@ -92,40 +92,37 @@ pub(crate) fn hint(hint: impl fmt::Display) {
     note(format_args!("\n{LABEL}hint{LABEL:#}: {hint}"));
 }
 
-/// Writes an error with its causes, its problems and its hint to standard error.
+/// Writes an error with its causes, each problem of the settings, and a hint to standard error.
 pub(crate) fn report(error: &anyhow::Error) {
     note(format_args!(
         "{BAD}error{BAD:#}: {}",
         Printable(&error.to_string())
     ));
     for cause in error.chain().skip(1) {
-        note(format_args!(
-            "  caused by: {}",
-            Printable(&cause.to_string())
-        ));
+        match cause.downcast_ref() {
+            Some(LoadError::Settings(problems)) => problems.iter().for_each(tell_problem),
+            _ => tell_cause(&cause.to_string()),
+        }
     }
     if let Some(load) = error.downcast_ref::<LoadError>() {
-        load_problems(load);
         hint(load.hint());
     } else if let Some(fault) = error.downcast_ref::<Fault>() {
         hint(fault.hint());
     }
 }
 
-fn load_problems(error: &LoadError) {
-    let LoadError::Settings(problems) = error else {
-        return;
-    };
-    for problem in problems {
-        let path = if problem.path.is_empty() {
-            "/"
+/// A cause may have several lines: a parser shows the place.
+fn tell_cause(cause: &str) {
+    for (number, line) in cause.trim_end().lines().enumerate() {
+        let label = if number == 0 {
+            "caused by:"
         } else {
-            &problem.path
+            "          "
         };
-        note(format_args!(
-            "  `{}`: {}",
-            Printable(path),
-            Printable(&problem.message)
-        ));
+        note(format_args!("  {label} {}", Printable(line)));
     }
+}
+
+fn tell_problem(problem: &Problem) {
+    note(format_args!("  {}", Printable(&problem.to_string())));
 }

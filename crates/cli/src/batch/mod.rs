@@ -11,10 +11,10 @@ mod script;
 use std::path::Path;
 
 use pinfold::{
-    Decision, Denial, Guard, JudgedAddress, Request, Session,
+    Denial, Guard, JudgedAddress, Request, Session,
     resolve::{Answers, ResolveError},
 };
-use pinfold_addr::{Reason, Stage, Target};
+use pinfold_addr::{Classifier, Host, Reason, Stage, Target};
 use serde::Serialize;
 
 use self::{
@@ -23,7 +23,12 @@ use self::{
     progress::Progress,
     script::{Recorder, Script},
 };
-use crate::{check::Judge, exit::Exit, explain::Verdict, output::Output};
+use crate::{
+    check::Judge,
+    exit::Exit,
+    explain::{self, Verdict},
+    output::Output,
+};
 
 /// Judges every case of `file`, `-` for standard input, in order.
 pub(crate) async fn run(file: &Path, judge: Judge<'_>, out: &mut Output) -> anyhow::Result<Exit> {
@@ -90,16 +95,11 @@ impl Answer {
     }
 }
 
-/// Why a chain ended, and at which hop.
-struct Refused {
-    hop: usize,
-    denial: Denial,
-}
-
 /// The guard with the two ends that a batch holds in its hands: what names resolve to, and the records.
 struct Bench<'a> {
     judge: Judge<'a>,
     guard: Guard,
+    classifier: Classifier,
     script: Script,
     recorder: Recorder,
 }
@@ -110,10 +110,12 @@ impl<'a> Bench<'a> {
         let guard = Guard::builder()
             .resolver(script.clone())
             .observer(recorder.clone());
-        let guard = judge.policy.apply(guard)?.build()?;
+        let guard = judge.policy.build(guard)?;
+        let classifier = judge.policy.classifier();
         Ok(Self {
             judge,
             guard,
+            classifier,
             script,
             recorder,
         })
@@ -136,45 +138,53 @@ impl<'a> Bench<'a> {
     }
 
     async fn case(&self, number: usize, case: &Case) -> Answer {
-        self.recorder.take();
-        let refused = self.chain(case).await.err();
-        let last = self.recorder.take().filter(|last| {
-            // A hop that was refused while its URL was read leaves no record: not the one before it.
-            refused
-                .as_ref()
-                .is_none_or(|refused| usize::from(last.hop) == refused.hop)
-        });
+        let mut trail = Vec::new();
+        let refused = self.chain(case, &mut trail).await.err();
+        let hop = trail.len().saturating_sub(1);
+        let refused = refused.as_ref();
         Answer::Judged {
             id: case.id.clone().unwrap_or_else(|| number.into()),
-            verdict: refused.as_ref().map_or(Verdict::Allow, Refused::verdict),
-            stage: refused.as_ref().map(Refused::stage),
-            code: refused
-                .as_ref()
-                .map(|refused| refused.denial.code().to_owned()),
-            addresses: last.map_or_else(Vec::new, |last| addresses(&last)),
+            verdict: Verdict::of(refused),
+            // What a later hop is refused for is a refused redirect.
+            stage: refused.map(|denial| {
+                if hop == 0 {
+                    denial.stage()
+                } else {
+                    Stage::Redirect
+                }
+            }),
+            code: refused.map(|denial| denial.code().to_owned()),
+            addresses: trail
+                .last()
+                .and_then(Option::as_ref)
+                .map_or_else(Vec::new, |host| self.addresses(host)),
         }
     }
 
-    /// Judges the first URL and each redirect, in one session.
-    async fn chain(&self, case: &Case) -> Result<(), Refused> {
+    /// Judges the first URL and each redirect, in one session. The trail holds the host of each hop,
+    /// none where the URL itself was refused.
+    async fn chain(&self, case: &Case, trail: &mut Vec<Option<Host>>) -> Result<(), Denial> {
         let session = self.guard.session();
-        let refused_at = |hop| move |denial| Refused { hop, denial };
-        let target = start(case).map_err(refused_at(0))?;
-        let mut hosts = vec![target.host().clone()];
+        let target = start(case).inspect_err(|_| trail.push(None))?;
+        trail.push(Some(target.host().clone()));
         let mut request = self.judge.request.request(target, self.judge.method);
-        self.hop(&session, &request, case.answers(&hosts))
-            .await
-            .map_err(refused_at(0))?;
-        for (number, location) in (1..).zip(case.redirects()) {
-            let target = redirect(request.target(), location).map_err(refused_at(number))?;
-            hosts.push(target.host().clone());
+        self.hop(&session, &request, case.answers(trail)).await?;
+        for location in case.redirects() {
+            let target = redirect(request.target(), location).inspect_err(|_| trail.push(None))?;
+            trail.push(Some(target.host().clone()));
             request = request.redirected(target, self.judge.method.as_str());
-            let answers = case.answers(&hosts);
-            self.hop(&session, &request, answers)
-                .await
-                .map_err(refused_at(number))?;
+            self.hop(&session, &request, case.answers(trail)).await?;
         }
         Ok(())
+    }
+
+    /// The addresses of the hop that was judged last.
+    fn addresses(&self, host: &Host) -> Vec<Address> {
+        let Some(decision) = self.recorder.take() else {
+            return Vec::new();
+        };
+        let judged = explain::addresses_of(&decision, host, &self.classifier);
+        judged.iter().map(Address::from).collect()
     }
 
     async fn hop(
@@ -209,25 +219,6 @@ fn redirect(from: &Target, location: &str) -> Result<Target, Denial> {
         Reason::UrlInvalid => Denial::new(Reason::RedirectInvalid, refusal.detail),
         _ => refusal.into(),
     })
-}
-
-impl Refused {
-    fn verdict(&self) -> Verdict {
-        Verdict::of(Some(&self.denial))
-    }
-
-    /// What a later hop is refused for is a refused redirect.
-    fn stage(&self) -> Stage {
-        if self.hop == 0 {
-            self.denial.stage()
-        } else {
-            Stage::Redirect
-        }
-    }
-}
-
-fn addresses(decision: &Decision) -> Vec<Address> {
-    decision.addresses.iter().map(Address::from).collect()
 }
 
 impl From<&JudgedAddress> for Address {

@@ -161,7 +161,7 @@ fn client(args: &Args) -> anyhow::Result<Client> {
     if args.verbose {
         guard = guard.observer(Narrator);
     }
-    let guard = args.policy.apply(guard)?.build()?;
+    let guard = args.policy.build(guard)?;
     let client = Client::builder(guard).limits(limits(args));
     Ok(match &args.cacert {
         Some(file) => client.tls_roots(roots(file)?).build(),

@@ -12,17 +12,45 @@ fn an_allowed_name_is_explained_stage_by_stage() {
         "example.com=93.184.216.34,2606:4700:4700::1111",
         "https://example.com/path?query#fragment",
     ]);
-    assert_snapshot!(output, @"");
+    assert_snapshot!(output, @r#"
+    exit: 0
+    --- stdout
+    https://example.com/path?query#fragment
+      parse    https, example.com, port 443
+      target   allowed by policy `egress`
+      resolve  2 addresses
+      address  93.184.216.34         public  allowed
+      address  2606:4700:4700::1111  public  allowed
+      verdict  allowed
+    "#);
 }
 
 #[test]
 fn a_denied_literal_says_which_rule_and_what_to_do() {
-    assert_snapshot!(shown(&["check", "http://169.254.169.254/latest/meta-data/"]), @"");
+    assert_snapshot!(shown(&["check", "http://169.254.169.254/latest/meta-data/"]), @r#"
+    exit: 1
+    --- stdout
+    http://169.254.169.254/latest/meta-data/
+      parse    http, 169.254.169.254, port 80
+      address  169.254.169.254  metadata  denied by `address-metadata`: 169.254.169.254 is a metadata endpoint
+      verdict  denied at stage `address` by `address-metadata`
+
+    hint: metadata endpoints are never dialled on behalf of a URL
+    "#);
 }
 
 #[test]
 fn an_embedded_address_is_shown() {
-    assert_snapshot!(shown(&["check", "http://[64:ff9b::7f00:1]/"]), @"");
+    assert_snapshot!(shown(&["check", "http://[64:ff9b::7f00:1]/"]), @r#"
+    exit: 1
+    --- stdout
+    http://[64:ff9b::7f00:1]/
+      parse    http, [64:ff9b::7f00:1], port 80
+      address  64:ff9b::7f00:1  translated, nat64 of 127.0.0.1 (loopback)  denied by `address-floor`: 64:ff9b::7f00:1 carries a loopback address
+      verdict  denied at stage `address` by `address-floor`
+
+    hint: an operator may grant it by prefix and port
+    "#);
 }
 
 #[test]
@@ -33,50 +61,99 @@ fn one_bad_answer_refuses_the_name() {
         "mixed.example=93.184.216.34,10.0.0.7",
         "http://mixed.example/",
     ]);
-    assert_snapshot!(output, @"");
+    assert_snapshot!(output, @r#"
+    exit: 1
+    --- stdout
+    http://mixed.example/
+      parse    http, mixed.example, port 80
+      target   allowed by policy `egress`
+      resolve  2 addresses
+      address  93.184.216.34  public   denied by `answers-mixed`: `10.0.0.7` is refused (address-not-public) and `mixed_answers` is `deny`
+      address  10.0.0.7       private  denied by `address-not-public`: `10.0.0.7` is private and in no network of `networks.allow`
+      verdict  denied at stage `resolve` by `answers-mixed`
+
+    hint: every address of a name must be allowed, or set `mixed_answers` to `filter`
+    "#);
 }
 
 #[test]
 fn a_name_is_refused_before_it_is_looked_up() {
-    assert_snapshot!(shown(&["check", "--resolve", "db.internal=8.8.8.8", "http://db.internal/"]), @"");
+    assert_snapshot!(shown(&["check", "--resolve", "db.internal=8.8.8.8", "http://db.internal/"]), @r#"
+    exit: 1
+    --- stdout
+    http://db.internal/
+      parse    http, db.internal, port 80
+      verdict  denied at stage `name` by `name-special-use`: `db.internal` is reserved for special use (`internal`)
+
+    hint: use a public name, or list the name in `names.allow` of the policy
+    "#);
 }
 
 #[test]
 fn a_url_that_two_parsers_read_differently_is_refused() {
-    assert_snapshot!(shown(&["check", "http://8.8.8.8\\@127.0.0.1/"]), @"");
+    assert_snapshot!(shown(&["check", "http://8.8.8.8\\@127.0.0.1/"]), @r#"
+    exit: 1
+    --- stdout
+    http://8.8.8.8\@127.0.0.1/
+      verdict  denied at stage `parse` by `url-backslash`: U+005C at octet 14
+
+    hint: write `/`, or `%5C` inside a path
+    "#);
 }
 
 #[test]
 fn text_that_is_no_url_is_invalid_and_cannot_drive_the_terminal() {
-    assert_snapshot!(shown(&["check", "http://1.2.3.4.5/\u{1b}[2J"]), @"");
+    assert_snapshot!(shown(&["check", "http://1.2.3.4.5/\u{1b}[2J"]), @r#"
+    exit: 1
+    --- stdout
+    http://1.2.3.4.5/\u{1b}[2J
+      verdict  denied at stage `parse` by `url-invalid`: invalid IPv4 address
+
+    hint: give an absolute URL such as `https://example.com/path`
+    "#);
 }
 
 #[test]
 fn of_several_urls_the_worst_exit_wins() {
-    assert_snapshot!(shown(&["check", "http://8.8.8.8/", "http://127.0.0.1:8080/"]), @"");
+    assert_snapshot!(shown(&["check", "http://8.8.8.8/", "http://127.0.0.1:8080/"]), @r#"
+    exit: 1
+    --- stdout
+    http://8.8.8.8/
+      parse    http, 8.8.8.8, port 80
+      target   allowed by policy `egress`
+      address  8.8.8.8  public  allowed
+      verdict  allowed
+
+    http://127.0.0.1:8080/
+      parse    http, 127.0.0.1, port 8080
+      address  127.0.0.1  loopback  denied by `address-floor`: 127.0.0.1 is a loopback address
+      verdict  denied at stage `address` by `address-floor`
+
+    hint: an operator may grant it by prefix and port
+    "#);
 }
 
 #[test]
 fn a_grant_opens_one_port_of_the_floor() {
     let granted = ["check", "--grant", "127.0.0.2:8080"];
-    assert_snapshot!(shown(&[&granted[..], &["http://127.0.0.2:8080/"]].concat()), @"");
-    assert_eq!(
-        run([&granted[..], &["http://127.0.0.2:8081/"]].concat())
-            .status
-            .code(),
-        Some(1)
-    );
-    assert_eq!(
-        run([&granted[..], &["http://127.0.0.3:8080/"]].concat())
-            .status
-            .code(),
-        Some(1)
-    );
-    let wrapped = "http://[::ffff:127.0.0.2]:8080/";
-    assert_eq!(
-        run([&granted[..], &[wrapped]].concat()).status.code(),
-        Some(1)
-    );
+    assert_snapshot!(shown(&[&granted[..], &["http://127.0.0.2:8080/"]].concat()), @r#"
+    exit: 0
+    --- stdout
+    http://127.0.0.2:8080/
+      parse    http, 127.0.0.2, port 8080
+      target   allowed by policy `egress`
+      address  127.0.0.2  loopback, granted  allowed
+      verdict  allowed
+    "#);
+    for other in [
+        "127.0.0.2:8081",
+        "127.0.0.3:8080",
+        "[::ffff:127.0.0.2]:8080",
+    ] {
+        let url = format!("http://{other}/");
+        let output = run([&granted[..], &[&url]].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", show(&output));
+    }
 }
 
 #[test]
@@ -92,8 +169,7 @@ fn metadata_endpoints_cannot_be_granted() {
 
 #[test]
 fn an_operators_nat64_prefix_is_unwrapped() {
-    let url = "http://[2001:db8:64::a9fe:a9fe]/";
-    let url = &url.replace("db8", "4860");
+    let url = "http://[2001:4860:64::a9fe:a9fe]/";
     assert_eq!(run(["check", url]).status.code(), Some(0));
     let output = run(["check", "--nat64", "2001:4860:64::/96", url]);
     assert_eq!(output.status.code(), Some(1), "{}", show(&output));
@@ -121,13 +197,88 @@ fn json_holds_the_verdict_and_the_whole_record() {
         );
         report["decision"]["policy"][digest] = "[DIGEST]".into();
     }
-    assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @"");
+    assert_snapshot!(serde_json::to_string_pretty(&report).unwrap(), @r#"
+    {
+      "addresses": [
+        {
+          "address": "::ffff:10.0.0.1",
+          "class": "translated",
+          "denial": {
+            "code": "address-wrapped",
+            "detail": "`::ffff:10.0.0.1` wraps `10.0.0.1` (mapped, private) and `wrapped` is `deny`",
+            "stage": "address"
+          },
+          "embedded": [
+            {
+              "address": "10.0.0.1",
+              "class": "private",
+              "form": "mapped"
+            }
+          ],
+          "granted": false
+        }
+      ],
+      "code": "address-wrapped",
+      "decision": {
+        "addresses": [
+          {
+            "address": "::ffff:10.0.0.1",
+            "class": "translated",
+            "denial": {
+              "code": "address-wrapped",
+              "detail": "`::ffff:10.0.0.1` wraps `10.0.0.1` (mapped, private) and `wrapped` is `deny`",
+              "stage": "address"
+            },
+            "embedded": [
+              {
+                "address": "10.0.0.1",
+                "class": "private",
+                "form": "mapped"
+              }
+            ],
+            "granted": false
+          }
+        ],
+        "chain": [],
+        "code": "address-wrapped",
+        "detail": "`::ffff:10.0.0.1` wraps `10.0.0.1` (mapped, private) and `wrapped` is `deny`",
+        "hop": 0,
+        "id": 1,
+        "method": "GET",
+        "policy": {
+          "digest": "[DIGEST]",
+          "generation": 1,
+          "name": "egress",
+          "settings_digest": "[DIGEST]"
+        },
+        "stage": "address",
+        "subject": "tenant-7",
+        "target": "http://[::ffff:10.0.0.1]:80",
+        "terms": {
+          "connect_timeout_ms": 10000,
+          "https_only": false
+        },
+        "timings": "[TIMINGS]",
+        "verdict": "deny"
+      },
+      "detail": "`::ffff:10.0.0.1` wraps `10.0.0.1` (mapped, private) and `wrapped` is `deny`",
+      "hint": "use the IPv4 address itself",
+      "stage": "address",
+      "target": "http://[::ffff:10.0.0.1]/",
+      "url": "http://[::ffff:10.0.0.1]/",
+      "verdict": "deny"
+    }
+    "#);
 }
 
 #[test]
 fn json_of_an_unreadable_url_has_no_record() {
     let output = run(["check", "--json", "http://[::1"]);
-    assert_snapshot!(show(&output), @"");
+    assert_snapshot!(show(&output), @r#"
+    exit: 1
+    --- stdout
+    {"url":"http://[::1","verdict":"invalid","stage":"parse","code":"url-invalid","detail":"invalid IPv6 address","hint":"give an absolute URL such as `https://example.com/path`","target":null,"addresses":[],"decision":null}
+    "#);
 }
 
 #[test]
@@ -172,21 +323,97 @@ fn bad_settings_are_refused_with_every_problem() {
     let dir = tempfile::tempdir().unwrap();
     let settings = dir.path().join("settings.json");
     std::fs::write(&settings, r#"{"ports": [0], "no_such_setting": 1}"#).unwrap();
-    assert_snapshot!(shown(&["check", "--settings", settings.to_str().unwrap(), "http://8.8.8.8/"]), @"");
+    let output = shown(&[
+        "check",
+        "--settings",
+        settings.to_str().unwrap(),
+        "http://8.8.8.8/",
+    ]);
+    let output = output.replace(dir.path().to_str().unwrap(), "[DIR]");
+    assert_snapshot!(output, @r#"
+    exit: 2
+    --- stderr
+    error: cannot use the settings in `[DIR]/settings.json`
+      `/ports/0`: value is less than the minimum of 1
+      `/`: Additional properties are not allowed ('no_such_setting' was unexpected)
+
+    hint: `pinfold inspect` shows the schema of the settings
+    "#);
+}
+
+#[test]
+fn settings_that_do_not_parse_show_the_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = dir.path().join("settings.toml");
+    std::fs::write(&settings, "ports = [443\nschemes = 1\n").unwrap();
+    let output = shown(&[
+        "check",
+        "--settings",
+        settings.to_str().unwrap(),
+        "http://8.8.8.8/",
+    ]);
+    let output = output.replace(dir.path().to_str().unwrap(), "[DIR]");
+    assert_snapshot!(output, @r#"
+    exit: 2
+    --- stderr
+    error: `[DIR]/settings.toml` is not valid TOML
+      caused by: TOML parse error at line 2, column 1
+                   |
+                 2 | schemes = 1
+                   | ^
+                 missing comma between array elements, expected `,`
+    "#);
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_an_error() {
-    assert_snapshot!(shown(&["check", "--settings", "/nonexistent/settings.toml", "http://8.8.8.8/"]), @"");
-    assert_snapshot!(shown(&["check", "--policy", "/nonexistent/policy.wasm", "http://8.8.8.8/"]), @"");
-    assert_snapshot!(shown(&["check", "--batch", "/nonexistent/cases.jsonl"]), @"");
+    assert_snapshot!(shown(&["check", "--settings", "/nonexistent/settings.toml", "http://8.8.8.8/"]), @r#"
+    exit: 2
+    --- stderr
+    error: cannot read `/nonexistent/settings.toml`
+      caused by: No such file or directory (os error 2)
+    "#);
+    assert_snapshot!(shown(&["check", "--policy", "/nonexistent/policy.wasm", "http://8.8.8.8/"]), @r#"
+    exit: 2
+    --- stderr
+    error: cannot read `/nonexistent/policy.wasm`: No such file or directory (os error 2)
+
+    hint: check the path and its permissions
+    "#);
+    assert_snapshot!(shown(&["check", "--batch", "/nonexistent/cases.jsonl"]), @r#"
+    exit: 2
+    --- stderr
+    error: cannot read `/nonexistent/cases.jsonl`
+      caused by: No such file or directory (os error 2)
+    "#);
 }
 
 #[test]
 fn wrong_usage_is_an_error_with_a_hint() {
-    assert_snapshot!(shown(&["check"]), @"");
-    assert_snapshot!(shown(&["check", "--resolve", "example.com", "http://example.com/"]), @"");
-    assert_snapshot!(shown(&["check", "--grant", "localhost", "http://localhost/"]), @"");
+    assert_snapshot!(shown(&["check"]), @r#"
+    exit: 2
+    --- stderr
+    error: the following required arguments were not provided:
+      <URL>...
+
+    Usage: pinfold check <URL>...
+
+    For more information, try '--help'.
+    "#);
+    assert_snapshot!(shown(&["check", "--resolve", "example.com", "http://example.com/"]), @r#"
+    exit: 2
+    --- stderr
+    error: invalid value 'example.com' for '--resolve <NAME=IP[,IP...]>': write `NAME=IP`, for example `example.com=192.0.2.7`
+
+    For more information, try '--help'.
+    "#);
+    assert_snapshot!(shown(&["check", "--grant", "localhost", "http://localhost/"]), @r#"
+    exit: 2
+    --- stderr
+    error: invalid value 'localhost' for '--grant <PREFIX[:PORT]>': `localhost` is not a grant: expected an IP address or a prefix
+
+    For more information, try '--help'.
+    "#);
 }
 
 const BATCH: &str = r#"
@@ -208,14 +435,37 @@ const BATCH: &str = r#"
 
 #[test]
 fn a_batch_answers_one_line_a_case() {
-    assert_snapshot!(show(&run_with_input(&["check", "--batch", "-"], BATCH)), @"");
+    assert_snapshot!(show(&run_with_input(&["check", "--batch", "-"], BATCH)), @r#"
+    exit: 1
+    --- stdout
+    {"id":"allowed","verdict":"allow","stage":null,"code":null,"addresses":[{"address":"93.184.216.34","class":"public","verdict":"allow","code":null}]}
+    {"id":"denied","verdict":"deny","stage":"resolve","code":"answers-mixed","addresses":[{"address":"10.0.0.1","class":"private","verdict":"deny","code":"address-not-public"},{"address":"93.184.216.34","class":"public","verdict":"deny","code":"answers-mixed"}]}
+    {"id":"invalid","verdict":"invalid","stage":"parse","code":"url-invalid","addresses":[]}
+    {"id":"address","verdict":"deny","stage":"address","code":"address-floor","addresses":[{"address":"::ffff:127.0.0.1","class":"translated","verdict":"deny","code":"address-floor"}]}
+    {"id":"zone","verdict":"deny","stage":"address","code":"address-scoped","addresses":[]}
+    {"id":"scoped answer","verdict":"deny","stage":"resolve","code":"address-scoped","addresses":[]}
+    {"id":"no answer","verdict":"deny","stage":"resolve","code":"resolve-no-answer","addresses":[]}
+    {"id":"alias","verdict":"deny","stage":"resolve","code":"chain-name-denied","addresses":[{"address":"93.184.216.34","class":"public","verdict":"deny","code":"chain-name-denied"}]}
+    {"id":"redirect","verdict":"deny","stage":"redirect","code":"address-floor","addresses":[{"address":"127.0.0.1","class":"loopback","verdict":"deny","code":"address-floor"}]}
+    {"id":"redirect to a name","verdict":"deny","stage":"redirect","code":"address-not-public","addresses":[{"address":"10.0.0.1","class":"private","verdict":"deny","code":"address-not-public"}]}
+    {"id":"redirect twice","verdict":"allow","stage":null,"code":null,"addresses":[{"address":"93.184.216.34","class":"public","verdict":"allow","code":null}]}
+    {"id":"redirect to nonsense","verdict":"deny","stage":"redirect","code":"redirect-invalid","addresses":[]}
+    {"id":"rebound","verdict":"deny","stage":"redirect","code":"address-not-public","addresses":[{"address":"127.0.0.1","class":"loopback","verdict":"deny","code":"address-not-public"}]}
+    {"id":15,"verdict":"allow","stage":null,"code":null,"addresses":[{"address":"8.8.8.8","class":"public","verdict":"allow","code":null}]}
+    "#);
 }
 
 #[test]
 fn a_malformed_line_does_not_stop_a_batch() {
     let lines =
         "{\"url\": \"http://8.8.8.8/\"}\nnonsense\n{\"id\": 7, \"url\": \"http://8.8.8.8/\"}\n";
-    assert_snapshot!(show(&run_with_input(&["check", "--batch", "-"], lines)), @"");
+    assert_snapshot!(show(&run_with_input(&["check", "--batch", "-"], lines)), @r#"
+    exit: 2
+    --- stdout
+    {"id":1,"verdict":"allow","stage":null,"code":null,"addresses":[{"address":"8.8.8.8","class":"public","verdict":"allow","code":null}]}
+    {"id":2,"line":2,"error":"expected ident at line 1 column 2"}
+    {"id":7,"verdict":"allow","stage":null,"code":null,"addresses":[{"address":"8.8.8.8","class":"public","verdict":"allow","code":null}]}
+    "#);
 }
 
 #[test]

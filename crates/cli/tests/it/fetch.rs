@@ -136,7 +136,16 @@ fn a_redirect_is_followed_and_told() {
     assert_eq!(output.stdout, b"there", "{}", show(&output));
     let told = String::from_utf8(output.stderr).unwrap();
     let told = told.replace(&server.address.to_string(), "[SERVER]");
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @r#"
+    * http://[SERVER] (hop 0, policy `egress` generation 1)
+    * 127.0.0.2  loopback, granted  allowed
+    * allowed, connected to [SERVER]
+    * http://[SERVER] (hop 1, policy `egress` generation 1)
+    * 127.0.0.2  loopback, granted  allowed
+    * allowed, connected to [SERVER]
+    * GET http://[SERVER]/here answered 302 Found
+    * GET http://[SERVER]/there answered 200 OK
+    "#);
 }
 
 #[test]
@@ -283,17 +292,23 @@ fn an_error_status_fails_when_asked() {
     let output = server.fetch(&[&server.url("/")]);
     assert_eq!(show(&output), "exit: 0\n--- stdout\ngone");
     let output = server.fetch(&["-f", &server.url("/")]);
-    insta::assert_snapshot!(show(&output), @"");
+    insta::assert_snapshot!(show(&output), @r#"
+    exit: 1
+    --- stderr
+    error: the server answered `404 Not Found`
+
+    hint: without `--fail` the body is written all the same
+    "#);
 }
 
 #[test]
 fn what_is_never_sent_is_an_error_of_usage() {
     for args in [
-        &["-H", "Host: other.example", "http://8.8.8.8/"][..],
-        &["-X", "CONNECT", "http://8.8.8.8/"],
-        &["-H", "no colon", "http://8.8.8.8/"],
-        &["-d", "@/nonexistent/data", "http://8.8.8.8/"],
-        &["--cacert", "/nonexistent/ca.pem", "https://8.8.8.8/"],
+        &["-H", "Host: other.example", "http://127.0.0.3/"][..],
+        &["-X", "CONNECT", "http://127.0.0.3/"],
+        &["-H", "no colon", "http://127.0.0.3/"],
+        &["-d", "@/nonexistent/data", "http://127.0.0.3/"],
+        &["--cacert", "/nonexistent/ca.pem", "https://127.0.0.3/"],
     ] {
         let output = run([&["fetch"][..], args].concat());
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", show(&output));

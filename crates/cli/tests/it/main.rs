@@ -1,4 +1,9 @@
 //! Tests of the command line: the real binary, its whole output.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the helpers of tests are tests"
+)]
 
 mod check;
 mod corpus;

@@ -8,7 +8,44 @@ use crate::support::{pinfold, run, shown};
 
 #[test]
 fn help_names_every_verb_and_shows_examples() {
-    assert_snapshot!(shown(&["--help"]), @"");
+    assert_snapshot!(shown(&["--help"]), @r#"
+    exit: 0
+    --- stdout
+    Fetch URLs that strangers wrote, without letting them into the network behind you
+
+    A policy judges each URL and each address that its name resolves to; only judged addresses are
+    connected to, and no name is looked up twice.
+
+    Usage: pinfold <COMMAND>
+
+    Commands:
+      check        Judge URLs without connecting, and explain each verdict
+      fetch        Fetch a URL: judged, resolved once, connected only to judged addresses
+      inspect      Show what a policy component is: digest, world, imports, settings
+      codes        List every reason code: stage, meaning, what to do
+      completions  Print a completion script for a shell
+      man          Print the manual page, or write the page of every verb into a folder
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Examples:
+      pinfold check https://example.com/        Judge a URL and explain the verdict
+      pinfold check --json http://[::1]:8080/   The same, for programs
+      pinfold fetch -o page.html https://example.com/
+      pinfold inspect policy.wasm               What is this policy, what could it do?
+      pinfold codes                             Every reason code, with what to do about it
+
+    Exit codes:
+      0  allowed, or done
+      1  denied, or the network failed
+      2  error: usage, a file that cannot be read, a policy that cannot be loaded
+    "#);
 }
 
 #[test]
@@ -23,8 +60,21 @@ fn every_verb_has_help_with_examples() {
 
 #[test]
 fn a_code_is_explained() {
-    assert_snapshot!(shown(&["codes", "answers-mixed", "url-ambiguous"]), @"");
-    assert_snapshot!(shown(&["codes", "no-such-code"]), @"");
+    assert_snapshot!(shown(&["codes", "answers-mixed", "url-ambiguous"]), @r#"
+    exit: 0
+    --- stdout
+    answers-mixed  resolve  One of several answers was refused and the policy refuses the whole
+                            hint: every address of a name must be allowed, or set `mixed_answers` to `filter`
+    url-ambiguous  parse    A strict RFC 3986 reading and the WHATWG reading disagree on scheme, host or port
+                            hint: write the URL as scheme, `://`, host, optional port, path
+    "#);
+    assert_snapshot!(shown(&["codes", "no-such-code"]), @r#"
+    exit: 2
+    --- stderr
+    error: `no-such-code` is no reason code
+
+    hint: run `pinfold codes` for the list; a policy may use codes of its own
+    "#);
 }
 
 #[test]
