@@ -4,6 +4,7 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use ipnet::Ipv6Net;
@@ -19,6 +20,9 @@ use crate::{
     policy::{Active, Judge, LoadError, Policies, Problem, Source, floor::Floor},
     resolve::{Answers, Broken, Dns, MAX_ANSWERS, MAX_CHAIN, Resolve, ResolveError},
 };
+
+/// The longest that a pin can be good for, whatever [`Limits::pin`] says.
+const MAX_PIN: Duration = Duration::from_secs(3600);
 
 /// Judges, resolves once, pins. Cheap to clone; clones share policy, resolver and floor.
 ///
@@ -231,7 +235,7 @@ impl Session {
         match self.core.addresses(&request, judge, &mut record).await {
             Ok(addresses) => {
                 record.pinned();
-                let expires = Instant::now() + self.core.limits.pin;
+                let expires = Instant::now() + self.core.limits.pin.min(MAX_PIN);
                 Ok(Pinned {
                     target: request.target,
                     addresses,

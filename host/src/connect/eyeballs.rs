@@ -348,6 +348,48 @@ mod tests {
         assert_eq!(tried.len(), 4, "one each 250 ms");
     }
 
+    /// All 256 races of four servers: what must hold in each.
+    #[tokio::test(start_paused = true)]
+    async fn every_race_keeps_the_rules() {
+        use Server::{Accepts, Refuses, Silent};
+        const KINDS: [Server; 4] = [Accepts(100), Accepts(600), Refuses(20), Silent];
+        let names = [
+            "[2001:db8::1]:1",
+            "192.0.2.1:1",
+            "[2001:db8::2]:1",
+            "192.0.2.2:1",
+        ];
+        for race in 0..KINDS.len().pow(4) {
+            let kind = |at: u32| KINDS[race / KINDS.len().pow(at) % KINDS.len()];
+            let servers: Vec<_> = (0..4).map(|at| (names[at as usize], kind(at))).collect();
+            let begin = Instant::now();
+            let (result, tried) = play(PACE, &servers).await;
+
+            let expected = all(&names[..tried.len()]);
+            let order: Vec<_> = tried.iter().map(|(address, _)| *address).collect();
+            assert_eq!(order, expected, "in order, each once: {servers:?}");
+            let gaps = tried.windows(2).map(|pair| pair[1].1 - pair[0].1);
+            assert!(
+                gaps.into_iter().all(|gap| gap <= 250),
+                "{servers:?}: {tried:?}"
+            );
+            assert!(begin.elapsed() <= PACE.whole, "{servers:?}");
+
+            let winner =
+                |won: SocketAddr| names.iter().position(|name| won == name.parse().unwrap());
+            match result {
+                Ok(won) => assert!(
+                    matches!(servers[winner(won).unwrap()].1, Accepts(_)),
+                    "{servers:?}"
+                ),
+                Err(_) => assert!(
+                    servers.iter().all(|(_, kind)| !matches!(kind, Accepts(_))),
+                    "{servers:?}"
+                ),
+            }
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn nothing_to_try_is_a_failure() {
         let (lost, _) = play(PACE, &[]).await;

@@ -5,6 +5,7 @@
 //! | metadata and platform endpoints, also embedded in IPv6; their names | `address-metadata`, `name-metadata` | never |
 //! | the guard's own listeners, also embedded | `address-own` | by a grant of exactly this address and port |
 //! | loopback, link-local, unspecified, multicast, broadcast | `address-floor` | by prefix and port |
+//! | any other address of this machine, seen when the socket's own address is its peer's | `address-own` | by prefix and port |
 //! | an IPv6 address that carries one of these | `address-floor` | never: grant the IPv4 address and use it |
 //!
 //! Everything else (private networks, reserved space, ...) is the policy's business.

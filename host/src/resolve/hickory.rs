@@ -56,6 +56,13 @@ const PAYLOAD: u16 = 1232;
 
 /// DNS over UDP and TCP, by own queries to the servers given: no NSS, no hosts file, no search list.
 ///
+/// ```no_run
+/// use pinfold::{Guard, resolve::Dns};
+///
+/// let guard = Guard::builder().resolver(Dns::servers(["192.0.2.53:53".parse()?])).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # What one lookup is
 ///
 /// - One question for each family (AAAA and A), absolute, to the first server; the next server is asked
