@@ -11,14 +11,15 @@ use std::{
 };
 
 use wasmparser::WasmFeatures;
-use wasmtime::{Config, Enabled, Engine, EngineWeak, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, EngineWeak, OptLevel, PoolingAllocationConfig};
 
 use super::{
     LoadError,
     limits::{
-        CORE_INSTANCES, INSTANCE_BYTES, KEEP_RESIDENT, MEMORIES, PAGE, STACK_BYTES, TABLE_ELEMENTS,
-        TABLES, TICK,
+        CORE_INSTANCES, INSTANCE_BYTES, KEEP_RESIDENT, MEMORIES, PAGE, PREPARED, STACK_BYTES,
+        TABLE_ELEMENTS, TABLES, TICK,
     },
+    load::Prepared,
     pool::Keeper,
 };
 use crate::Limits;
@@ -46,6 +47,8 @@ pub(super) struct Runtime {
     pub(super) configuring: Engine,
     pub(super) deciding: Engine,
     pub(super) keeper: Keeper,
+    /// The components that were loaded last, most recent first, by digest.
+    prepared: Mutex<Vec<(String, Arc<Prepared>)>>,
 }
 
 impl Runtime {
@@ -63,8 +66,32 @@ impl Runtime {
         Ok(runtime)
     }
 
+    /// What is known of a component that was loaded before: when only settings change, which is what
+    /// changes most, nothing but the result is compiled again.
+    pub(super) fn prepared(
+        &self,
+        digest: &str,
+        prepare: impl FnOnce() -> Result<Prepared, LoadError>,
+    ) -> Result<Arc<Prepared>, LoadError> {
+        if let Some(known) = self.recall(digest) {
+            return Ok(known);
+        }
+        let prepared = Arc::new(prepare()?);
+        let mut recent = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.truncate(PREPARED - 1);
+        recent.insert(0, (digest.into(), Arc::clone(&prepared)));
+        Ok(prepared)
+    }
+
+    fn recall(&self, digest: &str) -> Option<Arc<Prepared>> {
+        let mut recent = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = recent.iter().position(|(known, _)| known == digest)?;
+        recent[..=place].rotate_right(1);
+        recent.first().map(|(_, prepared)| Arc::clone(prepared))
+    }
+
     fn new(shape: Shape) -> Result<Self, LoadError> {
-        let configuring = Engine::new(&common()).map_err(failed)?;
+        let configuring = Engine::new(&configuring()).map_err(failed)?;
         let deciding = deciding(shape)?;
         start_clock(vec![configuring.weak(), deciding.weak()])?;
         let keeper = Keeper::start(shape.instances as usize / 4)?;
@@ -72,13 +99,14 @@ impl Runtime {
             configuring,
             deciding,
             keeper,
+            prepared: Mutex::default(),
         })
     }
 }
 
 /// An engine with a clock that configures, and nothing else: for looking at a component.
 pub(super) fn inspecting() -> Result<Engine, LoadError> {
-    let engine = Engine::new(&common()).map_err(failed)?;
+    let engine = Engine::new(&configuring()).map_err(failed)?;
     start_clock(vec![engine.weak()])?;
     Ok(engine)
 }
@@ -122,6 +150,13 @@ fn common() -> Config {
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)
         .native_unwind_info(false);
+    config
+}
+
+/// The engine that configures. What it compiles runs once: the compiler need not try hard.
+fn configuring() -> Config {
+    let mut config = common();
+    config.cranelift_opt_level(OptLevel::None);
     config
 }
 
@@ -201,13 +236,16 @@ mod tests {
 
     #[test]
     fn guards_with_equal_bounds_share_a_runtime() {
-        let mut limits = Limits::default();
-        limits.policy_instances = 11;
-        let one = Runtime::shared(&limits).unwrap();
-        let two = Runtime::shared(&limits).unwrap();
-        assert!(Arc::ptr_eq(&one, &two));
-        limits.policy_instances = 12;
-        assert!(!Arc::ptr_eq(&one, &Runtime::shared(&limits).unwrap()));
+        let runtime = |policy_instances| {
+            let limits = Limits {
+                policy_instances,
+                ..Limits::default()
+            };
+            Runtime::shared(&limits).unwrap()
+        };
+        let eleven = runtime(11);
+        assert!(Arc::ptr_eq(&eleven, &runtime(11)));
+        assert!(!Arc::ptr_eq(&eleven, &runtime(12)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use wasmtime::component::Component;
 use super::{
     LoadError, Source, engine,
     gate::Surface,
-    load::{self, describe, digest},
+    load::{self, describe, hex_digest},
 };
 use crate::Limits;
 
@@ -69,7 +69,7 @@ pub fn inspect(source: &Source) -> Result<Inspection, LoadError> {
         Err(fault) => (None, Some(fault.to_string())),
     };
     Ok(Inspection {
-        digest: digest(&bytes),
+        digest: hex_digest(&bytes),
         size: bytes.len(),
         world: surface.world().map(Into::into),
         imports: surface.imports,

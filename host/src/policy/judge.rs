@@ -25,7 +25,7 @@ impl Judge {
     pub(super) fn new(active: Arc<Active>) -> Result<Self, Denial> {
         let instance = match active.keeper().take(&active) {
             Some(spare) => spare,
-            None => active.maker().make()?,
+            None => make(&active)?,
         };
         Ok(Self {
             instance: Some(instance),
@@ -58,6 +58,7 @@ impl Judge {
     ) -> Result<Vec<Option<Denial>>, Denial> {
         let mut instance = self.take()?;
         let verdicts = ask_addresses(&mut instance, request, chain, answers)?;
+        self.active.keeper().give_back(&self.active, instance);
         if verdicts.len() != answers.len() {
             let detail = format!(
                 "{} verdicts for {} addresses",
@@ -87,6 +88,18 @@ impl Judge {
         let gone = || Denial::new(Reason::PolicyTrapped, "this judge has spoken already");
         self.instance.take().ok_or_else(gone)
     }
+}
+
+/// Makes an instance on the spot. Used ones that were not wiped yet may hold the last places.
+fn make(active: &Active) -> Result<Instance, Fault> {
+    active.maker().make().or_else(|fault| {
+        let again = fault.reason == Reason::PolicyBusy && active.keeper().wipe(active.stock());
+        if again {
+            active.maker().make()
+        } else {
+            Err(fault)
+        }
+    })
 }
 
 impl fmt::Debug for Judge {

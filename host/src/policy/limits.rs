@@ -31,6 +31,8 @@ pub(super) const STACK_BYTES: usize = 128 << 10;
 pub(super) const KEEP_RESIDENT: usize = 4 << 20;
 /// The page of linear memory.
 pub(super) const PAGE: usize = 64 << 10;
+/// Components whose first half of the way is remembered.
+pub(super) const PREPARED: usize = 4;
 /// Octets in the code of a denial.
 pub(super) const CODE_BYTES: usize = 64;
 /// Octets in a message of a policy: of a denial, or of a problem.

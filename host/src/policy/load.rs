@@ -1,5 +1,8 @@
 //! The way from bytes to a policy that is ready to judge.
 
+use std::fmt;
+
+use pinfold_addr::Reason;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use wasmtime::{
@@ -22,7 +25,6 @@ use super::{
     snapshot::Instrumented,
 };
 use crate::Limits;
-use pinfold_addr::Reason;
 
 /// A configured policy, proven to start.
 pub(super) struct Loaded {
@@ -30,6 +32,20 @@ pub(super) struct Loaded {
     pub(super) digest: String,
     pub(super) settings_digest: String,
     pub(super) maker: Maker,
+}
+
+/// A policy that has described itself and waits for settings.
+pub(super) struct Prepared {
+    pre: PolicyPre<Data>,
+    description: Description,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared")
+            .field("name", &self.description.name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Loads a policy. Each step refuses with an error of its own, and nothing of the policy runs before
@@ -41,38 +57,54 @@ pub(super) fn load(
     settings: Value,
 ) -> Result<Loaded, LoadError> {
     let bytes = source.read(limits.component_bytes)?;
+    let digest = hex_digest(&bytes);
     Surface::read(&bytes)?.admit()?;
-
     let instrumented = Instrumented::new(&bytes)?;
-    let component =
-        Component::new(&runtime.configuring, &instrumented.bytes).map_err(compile_failed)?;
-    let pre = link(&component)?;
-    let description = describe(&pre, limits)?;
+    let prepared = runtime.prepared(&digest, || prepare(runtime, limits, &instrumented))?;
+    let Prepared { pre, description } = &*prepared;
     let json = settings::checked(
         &description.settings_schema,
         settings,
         limits.settings_bytes,
     )?;
-    let frozen = configure(&pre, limits, &instrumented, &json)?;
-
-    let component = Component::new(&runtime.deciding, &frozen).map_err(compile_failed)?;
-    component
-        .initialize_copy_on_write_image()
-        .map_err(compile_failed)?;
-    let maker = Maker::new(link(&component)?, limits);
-    maker
-        .make()
-        .map_err(|fault| LoadError::SelfTest(fault.detail))?;
+    let frozen = configure(pre, limits, &instrumented, &json)?;
+    let maker = seal(runtime, limits, &frozen)?;
+    let settings_digest = hex_digest(json.as_bytes());
     Ok(Loaded {
-        name: description.name,
-        digest: digest(&bytes),
-        settings_digest: digest(json.as_bytes()),
+        name: description.name.clone(),
+        digest,
+        settings_digest,
         maker,
     })
 }
 
+fn prepare(
+    runtime: &Runtime,
+    limits: &Limits,
+    instrumented: &Instrumented<'_>,
+) -> Result<Prepared, LoadError> {
+    let component = Component::new(&runtime.configuring, &instrumented.bytes);
+    let pre = link(&component.map_err(compile_failed)?)?;
+    let description = describe(&pre, limits)?;
+    Ok(Prepared { pre, description })
+}
+
+/// Compiles the configured policy for good, and proves that it starts.
+fn seal(runtime: &Runtime, limits: &Limits, frozen: &[u8]) -> Result<Maker, LoadError> {
+    let component = Component::new(&runtime.deciding, frozen).map_err(compile_failed)?;
+    component
+        .initialize_copy_on_write_image()
+        .map_err(compile_failed)?;
+    let maker = Maker::new(link(&component)?, limits);
+    match maker.make() {
+        // A full pool is the load of this moment, and says nothing about the policy.
+        Err(fault) if fault.reason != Reason::PolicyBusy => Err(LoadError::SelfTest(fault.detail)),
+        _ => Ok(maker),
+    }
+}
+
 /// SHA-256, hex.
-pub(super) fn digest(bytes: &[u8]) -> String {
+pub(super) fn hex_digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))

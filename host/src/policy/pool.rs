@@ -1,8 +1,8 @@
 //! Never-used instances, made ahead of time.
 //!
 //! A fresh instance costs some microseconds. A *spare* is one that was made earlier and has seen
-//! nothing: taking it is as safe and costs a lock. A thread of its own makes new ones, off the way of
-//! a request; when there are none left, a request makes its own.
+//! nothing: taking it is as safe and costs a lock. A thread of its own makes new ones and wipes used
+//! ones, off the way of a request; when there are none left, a request makes its own.
 
 use std::{
     mem,
@@ -65,16 +65,19 @@ pub(super) struct Stock {
     asked: AtomicBool,
 }
 
-/// The spares; closed for good when the policy is replaced.
+/// The spares, and what was used and waits to be wiped: the two never mix. Closed for good when the
+/// policy is replaced.
 struct Shelf {
     spares: Vec<Instance>,
+    used: Vec<Instance>,
     closed: bool,
 }
 
 impl Stock {
     pub(super) fn new(capacity: usize) -> Self {
         let shelf = Shelf {
-            spares: Vec::with_capacity(capacity),
+            spares: Vec::new(),
+            used: Vec::new(),
             closed: false,
         };
         Self {
@@ -109,7 +112,7 @@ impl Stock {
         shelf.closed || shelf.spares.len() >= self.capacity
     }
 
-    /// Gives the spare back when there is no place for it.
+    /// Puts a spare on the shelf; gives it back when there is no place for it.
     fn put(&self, spare: Instance) -> Option<Instance> {
         let mut shelf = self.shelf();
         if shelf.closed || shelf.spares.len() >= self.capacity {
@@ -119,10 +122,26 @@ impl Stock {
         None
     }
 
+    /// Lays a used instance aside; gives it back when there is no place for it.
+    fn lay_aside(&self, used: Instance) -> Option<Instance> {
+        let mut shelf = self.shelf();
+        if shelf.closed || shelf.used.len() >= self.capacity {
+            return Some(used);
+        }
+        shelf.used.push(used);
+        None
+    }
+
+    fn take_used(&self) -> Vec<Instance> {
+        mem::take(&mut self.shelf().used)
+    }
+
     fn close(&self) -> Vec<Instance> {
         let mut shelf = self.shelf();
         shelf.closed = true;
-        mem::take(&mut shelf.spares)
+        let mut all = mem::take(&mut shelf.spares);
+        all.append(&mut shelf.used);
+        all
     }
 }
 
@@ -130,8 +149,8 @@ impl Stock {
 #[derive(Debug)]
 pub(super) struct Keeper {
     calls: mpsc::Sender<Weak<Active>>,
-    /// Spares that exist, and how many may: what is kept ready must not starve what is in use.
-    spares: AtomicUsize,
+    /// Instances that lie on shelves, and how many may: they must not starve those in use.
+    shelved: AtomicUsize,
     most: usize,
 }
 
@@ -152,7 +171,7 @@ impl Keeper {
             .map_err(|e| LoadError::Engine(e.to_string()))?;
         Ok(Self {
             calls,
-            spares: AtomicUsize::new(0),
+            shelved: AtomicUsize::new(0),
             most,
         })
     }
@@ -170,11 +189,27 @@ impl Keeper {
         spare
     }
 
+    /// Takes an instance that has judged, to be wiped later: that takes a system call, and the
+    /// answer is there already.
+    pub(super) fn give_back(&self, active: &Active, used: Instance) {
+        if self.count_one() && active.stock().lay_aside(used).is_some() {
+            self.forget(1);
+        }
+    }
+
+    /// Wipes what was used, and says whether there was any.
+    pub(super) fn wipe(&self, stock: &Stock) -> bool {
+        let used = stock.take_used().len();
+        self.forget(used);
+        used > 0
+    }
+
     /// Fills the stock of a policy, as far as all policies together may have spares.
     pub(super) fn fill(&self, active: &Active) {
         let stock = active.stock();
         // Before the work: who takes the last one while it is done asks again.
         stock.asked.store(false, Ordering::Release);
+        self.wipe(stock);
         while !stock.is_full() && self.count_one() {
             let Ok(spare) = active.maker().make() else {
                 return self.forget(1);
@@ -185,21 +220,21 @@ impl Keeper {
         }
     }
 
-    /// Drops the spares of a policy that was replaced; it gets no new ones.
+    /// Drops what lies on the shelf of a policy that was replaced; it stays empty.
     pub(super) fn close(&self, stock: &Stock) {
         self.forget(stock.close().len());
     }
 
     fn count_one(&self) -> bool {
         let more = |n: usize| (n < self.most).then_some(n + 1);
-        self.spares
+        self.shelved
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
             .is_ok()
     }
 
     fn forget(&self, n: usize) {
         if n > 0 {
-            self.spares.fetch_sub(n, Ordering::AcqRel);
+            self.shelved.fetch_sub(n, Ordering::AcqRel);
         }
     }
 }

@@ -118,7 +118,7 @@ impl Reader<'_> {
             .instance
             .get_export_index(&mut *self.store, Some(&outer), function);
         let inner = inner.context("the instrumented component lacks an accessor")?;
-        self.instance.get_typed_func(&mut *self.store, &inner)
+        self.instance.get_typed_func(&mut *self.store, inner)
     }
 
     fn memory(&mut self, instance: &str, function: &str) -> Result<Vec<u8>> {

@@ -300,10 +300,11 @@ mod tests {
     /// Files, and what was done about them.
     struct Bench {
         dir: tempfile::TempDir,
-        swaps: Rc<RefCell<Vec<(Vec<u8>, Value)>>>,
+        swaps: Rc<RefCell<Vec<Swapped>>>,
         events: Rc<RefCell<Vec<WatchEvent>>>,
     }
 
+    type Swapped = (Vec<u8>, Value);
     type Swap = Box<dyn FnMut(Source, Value) -> Result<u64, LoadError>>;
     type Report = Box<dyn FnMut(WatchEvent)>;
 
@@ -324,8 +325,10 @@ mod tests {
                 Ok(swaps.borrow().len() as u64 + 1)
             });
             let report: Report = Box::new(move |event| events.borrow_mut().push(event));
-            let mut limits = Limits::default();
-            limits.component_bytes = 100;
+            let limits = Limits {
+                component_bytes: 100,
+                ..Limits::default()
+            };
             let watch = Watch::policy(bench.path("p"))
                 .settings(bench.path("s"))
                 .limits(limits);
@@ -340,7 +343,7 @@ mod tests {
             std::fs::write(self.path(name), text).unwrap();
         }
 
-        fn swaps(&self) -> Vec<(Vec<u8>, Value)> {
+        fn swaps(&self) -> Vec<Swapped> {
             self.swaps.take()
         }
     }
