@@ -23,8 +23,16 @@ pub(crate) struct Args {
     #[arg(value_name = "URL", required_unless_present = "batch")]
     urls: Vec<String>,
 
-    /// Judge the cases of a file, one JSON object a line; `-` is standard input.
-    /// Prints one JSON object a case. Nothing is looked up: a case carries its answers
+    /// Judge the cases of a file, one JSON object a line; `-` is standard input
+    ///
+    /// Prints one JSON object a case: `id`, `verdict` (`allow`, `deny`, `invalid`), `stage`, `code`,
+    /// `addresses`; for a line that is no case, `id`, `line`, `error`. Nothing is looked up: a case
+    /// carries its answers.
+    ///
+    /// A case has a `url` or an `ip`, and may have `id`, `resolves_to` (addresses; without it the name
+    /// does not exist), `cname` (aliases), `redirects_to` (a location, or a list of them, followed and
+    /// judged in turn), `redirect_resolves_to` (addresses, or a list for each redirect), and
+    /// `then_resolves_to` (what the same name answers when it is asked again). Other fields are ignored.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["urls", "resolve", "dns"])]
     batch: Option<PathBuf>,
 

@@ -9,5 +9,6 @@ mod check;
 mod corpus;
 mod fetch;
 mod inspect;
+mod lab;
 mod support;
 mod verbs;
