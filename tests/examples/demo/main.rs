@@ -10,6 +10,14 @@
 )]
 
 mod cli;
+#[path = "../../fixtures/guests/mod.rs"]
+#[expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    dead_code,
+    reason = "made for tests, which use all of it"
+)]
+mod guests;
 mod plain;
 mod say;
 mod service;

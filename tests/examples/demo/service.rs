@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use pinfold::{
-    Grant, Guard,
+    Grant, Guard, Limits,
     policy::{Source, Watch, WatchEvent, Watcher},
     resolve::Dns,
 };
@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    say,
+    guests, say,
     theatre::{PATH, PUBLIC_NAME, Theatre},
 };
 
@@ -29,8 +29,12 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(10);
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_millis(50);
+/// Time for one decision: generous, so that a verdict does not depend on how busy this machine is.
+const DECISION: Duration = Duration::from_millis(500);
 /// How long a change may take to show.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What the policy of the fixture `deny` says.
+const DENY_CODE: &str = "fixture";
 /// Requests that show that a verdict stays.
 const ENOUGH: usize = 20;
 
@@ -39,41 +43,43 @@ pub(crate) async fn act_four(theatre: &Theatre) -> Result<()> {
     say::act("Act 4: a service runs while its policy is replaced");
     let files = Files::new(theatre)?;
     let service = Service::start(theatre, &files)?;
-
     say::line(format!("a service fetches {} again and again", service.url));
     service.until("served").await?;
-    say::happened(true, "served, under generation 1")?;
+    say::happened(
+        service.guard.policy().generation == 1,
+        "served, under generation 1",
+    )?;
+
+    say::line("the policy is replaced by another one, which denies everything");
+    files.policy(&guests::component("deny"))?;
+    service.swapped(2).await?;
+    service.until(DENY_CODE).await?;
+
+    say::line("the policy is replaced by a corrupt file");
+    files.policy(b"\0asm, or so it says")?;
+    say::printed(&service.kept().await?);
+    service.until(DENY_CODE).await?;
+    let generation = service.guard.policy().generation;
+    say::happened(
+        generation == 2,
+        "the file is refused, the last good policy stays",
+    )?;
+
+    say::line("the policy is replaced by the shipped one");
+    files.policy(&theatre.shipped()?)?;
+    service.swapped(3).await?;
+    service.until("served").await?;
 
     say::line(format!(
         "the settings are replaced: they deny {PUBLIC_NAME}.{APEX}"
     ));
-    files.deny()?;
-    let generation = service.swapped().await?;
+    files.settings(&format!(
+        r#"{{ "hosts": {{ "deny": ["{PUBLIC_NAME}.{APEX}"] }} }}"#
+    ))?;
+    service.swapped(4).await?;
     service.until("host-denied").await?;
-    say::happened(
-        generation > 1,
-        format!("`host-denied`, under generation {generation}"),
-    )?;
 
-    say::line("the policy is replaced by a corrupt file");
-    files.corrupt()?;
-    let problem = service.kept().await?;
-    say::printed(&problem);
-    service.until("host-denied").await?;
-    say::happened(
-        service.guard.policy().generation == generation,
-        "refused, the last good one stays",
-    )?;
-
-    say::line("policy and settings are replaced by good ones");
-    files.mend(theatre)?;
-    let generation = service.swapped().await?;
-    service.until("served").await?;
-    say::happened(
-        true,
-        format!("served again, under generation {generation} or later"),
-    )?;
-    service.finish().await
+    service.finish(&["served", DENY_CODE, "served", "host-denied"])
 }
 
 /// The policy and its settings, replaced as a deployment would: written beside, then renamed.
@@ -86,32 +92,25 @@ impl Files {
         let files = Self {
             folder: tempfile::tempdir()?,
         };
-        files.mend(theatre)?;
+        files.policy(&theatre.shipped()?)?;
+        files.settings("{}")?;
         Ok(files)
     }
 
-    fn policy(&self) -> PathBuf {
+    fn policy(&self, bytes: &[u8]) -> Result<()> {
+        replace(&self.policy_path(), bytes)
+    }
+
+    fn settings(&self, text: &str) -> Result<()> {
+        replace(&self.settings_path(), text.as_bytes())
+    }
+
+    fn policy_path(&self) -> PathBuf {
         self.folder.path().join("policy.wasm")
     }
 
-    fn settings(&self) -> PathBuf {
+    fn settings_path(&self) -> PathBuf {
         self.folder.path().join("settings.json")
-    }
-
-    fn mend(&self, theatre: &Theatre) -> Result<()> {
-        let policy = fs::read(&theatre.policy);
-        let policy = policy.with_context(|| format!("cannot read {:?}", theatre.policy))?;
-        replace(&self.settings(), b"{}")?;
-        replace(&self.policy(), &policy)
-    }
-
-    fn deny(&self) -> Result<()> {
-        let settings = format!(r#"{{ "hosts": {{ "deny": ["{PUBLIC_NAME}.{APEX}"] }} }}"#);
-        replace(&self.settings(), settings.as_bytes())
-    }
-
-    fn corrupt(&self) -> Result<()> {
-        replace(&self.policy(), b"\0asm, or so it says")
     }
 }
 
@@ -134,8 +133,11 @@ struct Service {
 impl Service {
     fn start(theatre: &Theatre, files: &Files) -> Result<Self> {
         let grant: Grant = format!("{PUBLIC}:{}", theatre.lab.port()).parse()?;
+        let mut limits = Limits::default();
+        limits.decision = DECISION;
         let guard = Guard::builder()
-            .policy(Source::Path(files.policy()))
+            .limits(limits)
+            .policy(Source::Path(files.policy_path()))
             .resolver(Dns::servers([theatre.lab.dns().addr()]))
             .grants([grant])
             .build()?;
@@ -164,10 +166,13 @@ impl Service {
         seen.with_context(|| format!("the service never saw `{outcome}`: {:?}", self.log.runs()))
     }
 
-    async fn swapped(&self) -> Result<u64> {
+    async fn swapped(&self, expected: u64) -> Result<()> {
         match self.event().await? {
-            WatchEvent::Swapped { generation } => Ok(generation),
-            other => bail!("the files were not taken up: {other:?}"),
+            WatchEvent::Swapped { generation } => say::happened(
+                generation == expected,
+                format!("generation {generation} is active"),
+            ),
+            other => bail!("the file was not taken up: {other:?}"),
         }
     }
 
@@ -192,8 +197,8 @@ impl Service {
             .context("nobody looked at the files")
     }
 
-    /// Every request had one of the two verdicts, and they changed only with the files.
-    async fn finish(self) -> Result<()> {
+    /// Every request had one of these outcomes, which changed only with the files.
+    fn finish(self, expected: &[&str]) -> Result<()> {
         ensure!(!self.fetching.is_finished(), "the service stopped");
         self.fetching.abort();
         let runs = self.log.runs();
@@ -206,7 +211,6 @@ impl Service {
             first += count;
         }
         let outcomes: Vec<&str> = runs.iter().map(|(outcome, _)| outcome.as_str()).collect();
-        let expected = ["served", "host-denied", "served"];
         say::happened(
             outcomes == expected,
             "no request was lost, none had another verdict",
@@ -216,8 +220,8 @@ impl Service {
 
 fn watch(guard: Guard, files: &Files) -> Result<(mpsc::Receiver<WatchEvent>, Watcher)> {
     let (report, events) = mpsc::channel();
-    let watch = Watch::policy(files.policy())
-        .settings(files.settings())
+    let watch = Watch::policy(files.policy_path())
+        .settings(files.settings_path())
         .interval(LOOK);
     let watcher = watch.start(
         move |source, settings| guard.swap(source, settings),

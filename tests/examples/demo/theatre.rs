@@ -16,8 +16,8 @@ pub(crate) struct Theatre {
     pub(crate) lab: Lab,
     /// The real binary.
     pub(crate) pinfold: PathBuf,
-    /// The shipped policy, as a file.
-    pub(crate) policy: PathBuf,
+    /// The file of the shipped policy.
+    policy: PathBuf,
 }
 
 /// What the public server says.
@@ -51,6 +51,11 @@ impl Theatre {
     /// The canary's counter.
     pub(crate) async fn leaks(&self) -> Result<u64> {
         self.lab.leaks().await.context("the canary does not answer")
+    }
+
+    /// The shipped policy, as a component.
+    pub(crate) fn shipped(&self) -> Result<Vec<u8>> {
+        std::fs::read(&self.policy).with_context(|| format!("cannot read {:?}", self.policy))
     }
 
     fn set(&self) {

@@ -22,8 +22,10 @@ pub(crate) fn check(tree: &Tree, report: &mut Report) {
     for file in tree.ending("Cargo.toml") {
         shared_lints(file, report);
     }
+    for file in tree.ending(".wat") {
+        fixtures(file, report);
+    }
     pure_roots(tree, report);
-    fixtures(tree, report);
 }
 
 /// The repository names no machine and no place of work.
@@ -129,32 +131,20 @@ fn pure_roots(tree: &Tree, report: &mut Report) {
     }
 }
 
-/// A hostile guest without an expectation tests nothing.
-fn fixtures(tree: &Tree, report: &mut Report) {
-    let expectations = tree.get(EXPECTATIONS).map_or("", |file| &file.text);
-    for file in tree
-        .ending(".wat")
-        .filter(|file| file.path.starts_with("tests/fixtures/"))
+/// A guest without an expectation tests nothing. The parts that guests are made of need none.
+fn fixtures(file: &File, report: &mut Report) {
+    let is_guest = file.path.starts_with(GUESTS) && !file.path[GUESTS.len()..].contains('/');
+    let expected = file
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix(";; expect: "));
+    if is_guest
+        && !expected
+            .into_iter()
+            .any(|outcome| !outcome.trim().is_empty())
     {
-        let name = file
-            .path
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .trim_end_matches(".wat");
-        if !has_word(expectations, name) {
-            report.violation(&file.path, format!("has no expectation in {EXPECTATIONS}"));
-        }
+        report.violation(&file.path, "has no line `;; expect: OUTCOME`");
     }
-}
-
-fn has_word(text: &str, word: &str) -> bool {
-    let part = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-    text.match_indices(word).any(|(at, _)| {
-        let before = text[..at].chars().next_back();
-        let after = text[at + word.len()..].chars().next();
-        !before.is_some_and(part) && !after.is_some_and(part)
-    })
 }
 
 /// Tests and what serves them: benches, examples, the lab.
@@ -208,7 +198,8 @@ const ROOTS: &[(&str, &str)] = &[
     ("crates/lab/src/lib.rs", "#![forbid(unsafe_code)]"),
 ];
 
-const EXPECTATIONS: &str = "tests/e2e/guests.rs";
+/// The guests of the tests, and in folders below it the parts that they are made of.
+const GUESTS: &str = "tests/fixtures/guests/";
 
 #[cfg(test)]
 mod tests {
@@ -280,16 +271,17 @@ mod tests {
     }
 
     #[test]
-    fn a_fixture_needs_an_expectation() {
-        let guests = (EXPECTATIONS, "case(\"loops-forever\")");
-        let found = violations(&[guests, ("tests/fixtures/guests/loops.wat", "")]);
-        assert!(
-            found
-                .iter()
-                .any(|line| line.starts_with("tests/fixtures/guests/loops.wat"))
-        );
-        let found = violations(&[guests, ("tests/fixtures/guests/loops-forever.wat", "")]);
-        assert!(!found.iter().any(|line| line.starts_with("tests/fixtures")));
+    fn a_guest_needs_an_expectation() {
+        for (path, text, expected) in [
+            ("tests/fixtures/guests/a.wat", ";; expect: allow", 0),
+            ("tests/fixtures/guests/a.wat", ";; expect: ", 1),
+            ("tests/fixtures/guests/a.wat", "(module)", 1),
+            ("tests/fixtures/guests/base/a.wat", "(module)", 0),
+        ] {
+            let found = violations(&[(path, text)]);
+            let found = found.iter().filter(|line| line.starts_with(path)).count();
+            assert_eq!(found, expected, "{path}: {text}");
+        }
     }
 
     #[test]
