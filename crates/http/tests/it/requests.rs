@@ -126,7 +126,7 @@ async fn a_switch_of_protocols_is_refused() {
 #[tokio::test]
 async fn a_stream_is_sent_chunk_by_chunk() {
     let server = Server::start(PUBLIC, |_| ok("got it")).await;
-    let chunks = stream::iter(["one ", "two ", "three"].map(|text| Ok::<_, std::io::Error>(text)));
+    let chunks = stream::iter(["one ", "two ", "three"].map(Ok::<_, std::io::Error>));
     let response = client()
         .post(&server.url("/"))
         .body(Body::stream(chunks))
