@@ -15,7 +15,11 @@ use std::{
 };
 
 use attack::{Decisions, client, code, guard, public};
-use pinfold::{Error, Guard, Request, addr::Target};
+use pinfold::{
+    Error, Guard, Request,
+    addr::{Domain, Target},
+    resolve::{Dns, Resolve, Resolving},
+};
 use pinfold_lab::{
     INTERNAL, Lab, PUBLIC, SECRET,
     dns::{Attack, Kind, Reply, Strategy, Transport, attacks},
@@ -88,6 +92,47 @@ async fn no_strategy_reaches_a_canary() {
             "{}: the control is not fooled",
             attack.name
         );
+    }
+}
+
+/// What the first test asserts can fail: a resolver that looks up twice and a grant that is too wide show.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_harness_notices_what_it_looks_for() {
+    let lab = Arc::new(Lab::start().await.unwrap());
+    let attacks = attacks(&lab.scene());
+    let attack = attacks
+        .iter()
+        .find(|attack| attack.name == "first-then-second")
+        .unwrap();
+
+    let twice = guard(&lab).resolver(Twice(Dns::servers([lab.dns().addr()])));
+    let tally = play(&lab, &twice.build().unwrap(), attack).await;
+    assert_eq!((tally.questions, tally.leaks), (2, 0));
+    assert!(!judge(attack, &tally).is_empty());
+
+    let attack = attacks
+        .iter()
+        .find(|attack| attack.name == "round-robin")
+        .unwrap();
+    let wide = guard(&lab).grants(["127.0.0.0/8".parse().unwrap()]);
+    let tally = play(&lab, &wide.build().unwrap(), attack).await;
+    assert!(tally.leaks > 0);
+    assert!(
+        judge(attack, &tally).len() >= 2,
+        "counted at the canary and seen by the client"
+    );
+}
+
+/// The mistake that makes rebinding possible.
+#[derive(Debug)]
+struct Twice(Dns);
+
+impl Resolve for Twice {
+    fn resolve<'a>(&'a self, name: &'a Domain) -> Resolving<'a> {
+        Box::pin(async move {
+            self.0.resolve(name).await?;
+            self.0.resolve(name).await
+        })
     }
 }
 
