@@ -222,12 +222,24 @@ fn is_code(code: &str) -> bool {
 }
 
 /// What only the host can know. A policy that answered one of these would write in the host's name:
-/// that it trapped, or that a peer was not the one that was pinned.
+/// that it trapped, that DNS failed, or that a peer was not the one that was pinned.
 fn is_ours(reason: Reason) -> bool {
-    matches!(
-        reason.stage(),
-        Stage::Connect | Stage::Exchange | Stage::Parse | Stage::Policy
-    ) && reason != Reason::LiteralNotCanonical
+    match reason {
+        Reason::LiteralNotCanonical
+        | Reason::PolicyMissing
+        | Reason::AnswersMixed
+        | Reason::ChainNameDenied => false,
+        Reason::AddressFloor | Reason::AddressOwn | Reason::AddressScoped => true,
+        other => matches!(
+            other.stage(),
+            Stage::Connect
+                | Stage::Exchange
+                | Stage::Parse
+                | Stage::Policy
+                | Stage::Redirect
+                | Stage::Resolve
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -259,7 +271,10 @@ mod tests {
             ("in the host's name", "policy-trapped", "m", false),
             ("in the socket's name", "peer-mismatch", "m", false),
             ("in the parser's name", "url-ambiguous", "m", false),
-            ("literal", "literal-not-canonical", "m", true),
+            ("in the resolver's name", "resolve-timeout", "m", false),
+            ("in the floor's name", "address-floor", "m", false),
+            ("spelling", "literal-not-canonical", "m", true),
+            ("alias", "chain-name-denied", "m", true),
         ] {
             let denial = denial(raw(code, message), Stage::Name);
             assert_eq!(denial.is_ok(), ok, "{name}");

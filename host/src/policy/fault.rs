@@ -14,7 +14,7 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// Reads the error of a call or of an instantiation.
+    /// Reads the error of a call.
     ///
     /// Memory comes first: an allocator that was refused a page ends in whatever its language does
     /// about it, most often `unreachable`. What is no trap is an answer that cannot be lifted.
@@ -31,6 +31,19 @@ impl Fault {
         Self {
             reason,
             detail: tidy(&format!("{error:#}"), MESSAGE_BYTES),
+        }
+    }
+
+    /// Reads the error of an instantiation. What is no trap is a limit, of ours or of the system: no
+    /// answer was lifted yet.
+    pub(super) fn of_start(error: &wasmtime::Error, data: &Data) -> Self {
+        let fault = Self::of(error, data);
+        match fault.reason {
+            Reason::PolicyOutput => Self {
+                reason: Reason::PolicyMemory,
+                ..fault
+            },
+            _ => fault,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use pinfold_addr::Reason;
 use wasmtime::{Engine, ResourceLimiter, Result, Store, UpdateDeadline};
 
 /// One tick of the clock that stops policies.
@@ -34,7 +35,7 @@ pub(super) const PAGE: usize = 64 << 10;
 /// Components whose first half of the way is remembered.
 pub(super) const PREPARED: usize = 4;
 /// Octets in the code of a denial.
-pub(super) const CODE_BYTES: usize = 64;
+pub(super) const CODE_BYTES: usize = Reason::MAX_CODE;
 /// Octets in a message of a policy: of a denial, or of a problem.
 pub(super) const MESSAGE_BYTES: usize = 512;
 /// Octets in the name and in the version of a policy.

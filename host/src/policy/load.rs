@@ -190,19 +190,10 @@ fn configure(
         time: CONFIGURE_TIME,
     };
     let mut store = limits::store(pre.engine(), budget);
-    let failed = |error: &wasmtime::Error, store: &Store<Data>| {
-        let Fault { reason, detail } = Fault::of(error, store.data());
-        match reason {
-            Reason::PolicyMemory => LoadError::ConfigureMemory(detail),
-            Reason::PolicyTimeout => LoadError::ConfigureTimeout(detail),
-            _ => LoadError::ConfigureTrapped(detail),
-        }
-    };
-    let instance = pre
-        .instance_pre()
-        .instantiate(&mut store)
-        .map_err(|e| failed(&e, &store))?;
-    let policy = Policy::new(&mut store, &instance).map_err(|e| failed(&e, &store))?;
+    let started = pre.instance_pre().instantiate(&mut store);
+    let instance = started.map_err(|e| configure_failed(Fault::of_start(&e, store.data())))?;
+    let policy =
+        Policy::new(&mut store, &instance).map_err(|e| gate::wrong_world(tidy_error(&e)))?;
     limits::restart_clock(&mut store);
     match policy
         .pinfold_policy_settings()
@@ -210,16 +201,33 @@ fn configure(
     {
         Ok(Ok(())) => instrumented.freeze(&mut store, instance),
         Ok(Err(problems)) => Err(LoadError::Settings(problems_of(problems))),
-        Err(error) => Err(failed(&error, &store)),
+        Err(error) => Err(configure_failed(Fault::of(&error, store.data()))),
+    }
+}
+
+fn configure_failed(fault: Fault) -> LoadError {
+    match fault.reason {
+        Reason::PolicyMemory => LoadError::ConfigureMemory(fault.detail),
+        Reason::PolicyTimeout => LoadError::ConfigureTimeout(fault.detail),
+        _ => LoadError::ConfigureTrapped(fault.detail),
     }
 }
 
 fn problems_of(raw: Vec<RawProblem>) -> Vec<Problem> {
-    let problem = |raw: RawProblem| Problem {
-        path: tidy(&raw.path, MESSAGE_BYTES),
-        message: tidy(&raw.message, MESSAGE_BYTES),
+    let problem = |path: &str, message: &str| Problem {
+        path: tidy(path, MESSAGE_BYTES),
+        message: tidy(message, MESSAGE_BYTES),
     };
-    raw.into_iter().take(PROBLEMS).map(problem).collect()
+    if raw.is_empty() {
+        return vec![problem(
+            "",
+            "the policy refuses the settings and does not say why",
+        )];
+    }
+    raw.iter()
+        .take(PROBLEMS)
+        .map(|raw| problem(&raw.path, &raw.message))
+        .collect()
 }
 
 /// Makes the first instance ever of a policy. Here it shows whether its functions have the types of
@@ -230,7 +238,7 @@ fn start(pre: &PolicyPre<Data>, budget: Budget) -> Result<(Store<Data>, Policy),
         .instance_pre()
         .instantiate(&mut store)
         .map_err(|error| {
-            let fault = Fault::of(&error, store.data());
+            let fault = Fault::of_start(&error, store.data());
             LoadError::Describe(format!(
                 "it does not start: {}: {}",
                 fault.reason, fault.detail

@@ -52,7 +52,7 @@ impl Maker {
         let mut store = limits::store(self.pre.engine(), self.budget);
         match self.pre.instantiate(&mut store) {
             Ok(policy) => Ok(Instance { store, policy }),
-            Err(error) => Err(Fault::of(&error, store.data())),
+            Err(error) => Err(Fault::of_start(&error, store.data())),
         }
     }
 }

@@ -435,6 +435,76 @@ fn sources_are_bounded_and_regular() {
     );
 }
 
+/// What the snapshot's tool asserts about a component is not what every valid component is like.
+#[test]
+fn components_of_strange_shapes_are_refused_and_end_nothing() {
+    for (name, module, error) in [
+        ("a second memory", "(module (memory 1))", "policy-memory"),
+        (
+            "a mutable global that nobody can read",
+            "(module (global (mut i32) (i32.const 0)))",
+            "shape",
+        ),
+        (
+            "a table that is filled",
+            "(module (table 1 funcref) (func (export \"f\") (table.fill (i32.const 0) (ref.null func) (i32.const 1))))",
+            "table.fill",
+        ),
+        (
+            "an export in the tool's name",
+            "(module (global (export \"__wizer_global_0\") (mut i32) (i32.const 0)))",
+            "__wizer_",
+        ),
+        (
+            "a start function that traps",
+            "(module (func $boom unreachable) (start $boom))",
+            "policy-trapped",
+        ),
+    ] {
+        let bytes = with_module("good", module);
+        let loaded = Policies::new(&limits(), Source::Bytes(bytes.into()), json!({}));
+        let refused = loaded.map(drop).expect_err(name);
+        assert!(says(&refused, error), "{name}: {refused}");
+    }
+    let harmless = with_module("good", "(module (func (export \"f\")))");
+    Policies::new(&limits(), Source::Bytes(harmless.into()), json!({})).unwrap();
+}
+
+/// A fixture with one core module more, instantiated with nothing.
+fn with_module(name: &str, module: &str) -> Vec<u8> {
+    let mut component = guests::component(name);
+    let index = sections(&component).filter(|id| *id == CORE_MODULE).count();
+    let module = wat::parse_str(module).unwrap();
+    let instance = [1, 0, u8::try_from(index).unwrap(), 0];
+    for (id, content) in [(CORE_MODULE, &module[..]), (CORE_INSTANCE, &instance[..])] {
+        component.push(id);
+        component.extend([
+            content.len() as u8 & 0x7f | 0x80,
+            (content.len() >> 7) as u8,
+        ]);
+        component.extend(content);
+    }
+    component
+}
+
+const CORE_MODULE: u8 = 1;
+const CORE_INSTANCE: u8 = 2;
+
+/// The kinds of the sections of a component.
+fn sections(component: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = &component[8..];
+    std::iter::from_fn(move || {
+        let (id, after) = rest.split_first()?;
+        let len = after.iter().take_while(|byte| **byte >= 0x80).count() + 1;
+        let size = after[..len]
+            .iter()
+            .rev()
+            .fold(0, |n, byte| n << 7 | usize::from(byte & 0x7f));
+        rest = &after[len + size..];
+        Some(*id)
+    })
+}
+
 #[test]
 fn inspection_shows_what_a_component_could_do() {
     let seen = inspect(&fixture("good")).unwrap();

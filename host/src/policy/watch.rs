@@ -22,10 +22,34 @@ use super::{LoadError, Problem, Source, source::read_file};
 use crate::Limits;
 
 /// Which files to watch.
+///
+/// Make it before the files are loaded: what they were then counts as seen, and a change that comes
+/// between loading and watching is not lost.
+///
+/// ```no_run
+/// # fn main() -> Result<(), pinfold::policy::LoadError> {
+/// use pinfold::{Guard, policy::{Watch, WatchEvent}};
+///
+/// let watch = Watch::policy("policy.wasm").settings("settings.json");
+/// let (source, settings) = watch.read()?;
+/// let guard = Guard::builder().policy(source).settings(settings).build()?;
+/// let watched = guard.clone();
+/// let _watcher = watch.start(
+///     move |source, settings| watched.swap(source, settings),
+///     |event| match event {
+///         WatchEvent::Swapped { generation } => println!("generation {generation}"),
+///         WatchEvent::Kept { error } => println!("kept the old policy: {error}"),
+///         _ => {}
+///     },
+/// )?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Watch {
     policy: Option<PathBuf>,
     settings: Option<PathBuf>,
+    made: Stamps,
     fallback: Value,
     interval: Duration,
     parse: Parse,
@@ -54,9 +78,14 @@ pub enum WatchEvent {
 impl Watch {
     /// Watches a file that holds a policy.
     pub fn policy(path: impl Into<PathBuf>) -> Self {
-        Self {
-            policy: Some(path.into()),
+        let policy = Some(path.into());
+        let watch = Self {
+            policy,
             ..Self::shipped()
+        };
+        Self {
+            made: watch.stamps(),
+            ..watch
         }
     }
 
@@ -65,6 +94,7 @@ impl Watch {
         Self {
             policy: None,
             settings: None,
+            made: Stamps::default(),
             fallback: Value::Object(serde_json::Map::new()),
             interval: INTERVAL,
             parse: |text| serde_json::from_str(text).map_err(|e| e.to_string()),
@@ -76,6 +106,7 @@ impl Watch {
     #[must_use]
     pub fn settings(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings = Some(path.into());
+        self.made = self.stamps();
         self
     }
 
@@ -107,8 +138,24 @@ impl Watch {
         self
     }
 
-    /// Starts watching, on a thread of its own. The files as they are now count as seen: the caller
-    /// has loaded them.
+    /// Reads the files as they are now.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, is too large, or the settings cannot be parsed.
+    pub fn read(&self) -> Result<(Source, Value), LoadError> {
+        let source = match &self.policy {
+            Some(path) => Source::Bytes(read_file(path, self.limits.component_bytes)?.into()),
+            None => Source::Shipped,
+        };
+        let settings = match &self.settings {
+            Some(path) => self.read_settings(path)?,
+            None => self.fallback.clone(),
+        };
+        Ok((source, settings))
+    }
+
+    /// Starts watching, on a thread of its own.
     ///
     /// `swap` takes what was read, for example `move |source, settings| guard.swap(source, settings)`;
     /// `report` hears of each outcome. Neither is called after the [`Watcher`] is dropped.
@@ -147,18 +194,6 @@ impl Watch {
             policy: stamp(self.policy.as_deref()),
             settings: stamp(self.settings.as_deref()),
         }
-    }
-
-    fn read(&self) -> Result<(Source, Value), LoadError> {
-        let source = match &self.policy {
-            Some(path) => Source::Bytes(read_file(path, self.limits.component_bytes)?.into()),
-            None => Source::Shipped,
-        };
-        let settings = match &self.settings {
-            Some(path) => self.read_settings(path)?,
-            None => self.fallback.clone(),
-        };
-        Ok((source, settings))
     }
 
     fn read_settings(&self, path: &Path) -> Result<Value, LoadError> {
@@ -216,7 +251,7 @@ where
     R: FnMut(WatchEvent),
 {
     fn new(watch: Watch, swap: S, report: R) -> Self {
-        let done = watch.stamps();
+        let done = watch.made.clone();
         Self {
             watch,
             swap,
@@ -251,7 +286,7 @@ where
 }
 
 /// What both files looked like.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Stamps {
     policy: Option<Stamp>,
     settings: Option<Stamp>,
@@ -346,6 +381,25 @@ mod tests {
         fn swaps(&self) -> Vec<Swapped> {
             self.swaps.take()
         }
+    }
+
+    #[test]
+    fn a_change_between_loading_and_watching_is_not_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let (policy, settings) = (dir.path().join("p"), dir.path().join("s"));
+        std::fs::write(&policy, "one").unwrap();
+        std::fs::write(&settings, "{}").unwrap();
+        let watch = Watch::policy(&policy).settings(&settings);
+        assert_eq!(watch.read().unwrap().1, json!({}));
+        std::fs::write(&policy, "another").unwrap();
+        let mut swaps = 0;
+        let swap = |_, _| {
+            swaps += 1;
+            Ok(2)
+        };
+        let mut looks = Looks::new(watch, swap, |_| {});
+        (0..3).for_each(|_| looks.look());
+        assert_eq!(swaps, 1);
     }
 
     #[test]
