@@ -306,3 +306,67 @@ impl<'a> CsvRow<'a> {
         format!("{}:{}", self.csv.file.display(), self.number)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_table_is_what_the_data_says() {
+        run(true).unwrap();
+    }
+
+    #[test]
+    fn a_prefix_has_a_length_that_fits_and_no_bits_after_it() {
+        for good in [
+            "10.0.0.0/8",
+            "0.0.0.0/0",
+            "1.2.3.4/32",
+            "::/0",
+            "2000::/3",
+            "::1/128",
+        ] {
+            assert!(prefix(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "10.0.0.0",
+            "10.0.0.1/8",
+            "10.0.0.0/33",
+            "::/129",
+            "2000::/2",
+            "10.0.0/8",
+            "x/8",
+        ] {
+            assert!(prefix(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_class_does_not_contradict_the_registry() {
+        let rows = [
+            ("private", Some("false"), true),
+            ("public", Some("false"), false),
+            ("special-global", Some("n/a"), false),
+            ("special-global", Some("true"), true),
+            ("translated", Some("true"), true),
+            ("private", Some("true"), false),
+            ("private", Some("maybe"), false),
+            ("public", None, true),
+        ];
+        for (class, reachable, good) in rows {
+            assert_eq!(
+                check_reachability(class, reachable).is_ok(),
+                good,
+                "{class} {reachable:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_class_is_the_name_of_a_variant() {
+        assert_eq!(variant("link-local").unwrap(), "LinkLocal");
+        for bad in ["", "Link", "a--b", "1a"] {
+            assert!(variant(bad).is_err(), "{bad}");
+        }
+    }
+}

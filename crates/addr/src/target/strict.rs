@@ -239,3 +239,132 @@ impl fmt::Display for Hexadecimal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Domain;
+
+    fn read(text: &str) -> Reading<'_> {
+        Reading::of(text).unwrap_or_else(|problem| panic!("{text}: {problem}"))
+    }
+
+    #[test]
+    fn reads_scheme_userinfo_host_and_port() {
+        let authority = |userinfo, host, port| {
+            Some(Authority {
+                userinfo,
+                host,
+                port,
+            })
+        };
+        let rows = [
+            ("http://h", Some("http"), authority(None, "h", None)),
+            (
+                "h+t.p-2://h:1/",
+                Some("h+t.p-2"),
+                authority(None, "h", Some("1")),
+            ),
+            ("//u:p@h:", None, authority(Some("u:p"), "h", None)),
+            (
+                "http://@[::1]:80?@x",
+                Some("http"),
+                authority(Some(""), "[::1]", Some("80")),
+            ),
+            (
+                "http://[::1]#@x",
+                Some("http"),
+                authority(None, "[::1]", None),
+            ),
+            ("/a//b", None, None),
+            ("?a://b", None, None),
+            ("1a:b", None, None),
+            ("", None, None),
+        ];
+        for (text, scheme, authority) in rows {
+            assert_eq!(read(text), Reading { scheme, authority }, "{text}");
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let rows = [
+            ("http:h", "no `//` after the scheme"),
+            ("http:///h", "the host is empty"),
+            ("//:80", "the host is empty"),
+            ("//a@b@h", "more than one `@` before the path"),
+            (
+                "//a[b@h",
+                "the userinfo holds a character that RFC 3986 forbids there",
+            ),
+            ("//h:8a", "the port is not a number"),
+            ("//h:+8", "the port is not a number"),
+        ];
+        for (text, problem) in rows {
+            assert_eq!(Reading::of(text), Err(problem), "{text}");
+        }
+    }
+
+    /// The parser at hand may change, or be wrong: what it says is compared, not believed.
+    #[test]
+    fn a_parser_that_reads_otherwise_is_not_believed() {
+        let name = |name| Host::Domain(Domain::parse(name).unwrap());
+        let ip = |ip: &str| Host::Ip(ip.parse().unwrap());
+        let rows = [
+            ("//example.com", name("example.com"), 80, true),
+            ("//example.com", name("example.net"), 80, false),
+            ("//example.com", name("example.com"), 81, false),
+            ("//example.com:81", name("example.com"), 80, false),
+            ("//example.com:70000", name("example.com"), 4464, false),
+            ("//a%2eb", name("a.b"), 80, true),
+            ("//a%252eb", name("a.b"), 80, false),
+            ("//a|b", name("a"), 80, false),
+            ("//a..", name("a"), 80, false),
+            ("//127.1", ip("127.0.0.1"), 80, true),
+            ("//127.1", ip("127.1.0.0"), 80, false),
+            ("//127.0.0.1", ip("127.0.0.2"), 80, false),
+            ("//example.com", ip("127.0.0.1"), 80, false),
+            ("//[::1]", ip("::1"), 80, true),
+            ("//[::1]", ip("::2"), 80, false),
+            ("//[::1%1]", ip("::1"), 80, false),
+            ("//::1", ip("::1"), 80, false),
+        ];
+        for (text, host, port, agrees) in rows {
+            // What cannot be read does not agree either.
+            let read = Reading::of(text).ok().and_then(|reading| reading.authority);
+            let found = read.is_some_and(|read| read.agrees(Scheme::Http, &host, port).is_ok());
+            assert_eq!(found, agrees, "{text} as {host} {port}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_dots() {
+        let rows = [
+            ("1.2.3.4", Some([1, 2, 3, 4])),
+            ("1.2.3.4.", Some([1, 2, 3, 4])),
+            ("0X1.02.0x3.4", Some([1, 2, 3, 4])),
+            ("1.2.772", Some([1, 2, 3, 4])),
+            ("1.131844", Some([1, 2, 3, 4])),
+            ("16909060", Some([1, 2, 3, 4])),
+            ("4294967295", Some([255; 4])),
+            ("4294967296", None),
+            ("99999999999999999999999", None),
+            ("1.16777216", None),
+            ("256.1", None),
+            ("1.2.3.256", None),
+            ("1.2.3.4.5", None),
+            ("1..2", None),
+            ("08", None),
+            ("0x", None),
+            ("0xg", None),
+            ("+1", None),
+            ("-1", None),
+            ("0x+1", None),
+            ("", None),
+            (".", None),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(inet_aton(text).map(|ip| ip.octets()), expected, "{text}");
+        }
+    }
+}

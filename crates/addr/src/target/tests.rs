@@ -764,3 +764,55 @@ fn details_are_short_and_clean() {
     let cut = Refusal::quoting(Reason::HostInvalid, "name", &"ü".repeat(81));
     assert_eq!(cut.detail, format!("name `{}...`", "ü".repeat(80)));
 }
+
+/// Were the WHATWG parser to resolve a reference to somewhere else than the text says, it is refused.
+#[test]
+fn a_reading_that_leads_elsewhere_is_refused() {
+    let target = |url: &str| Target::parse(url).unwrap();
+    let base = target("http://example.com/");
+    let rows = [
+        ("same host", "http://example.com/a", "/a", true),
+        ("another host for a path", "http://127.0.0.1/a", "/a", false),
+        (
+            "another port for a path",
+            "http://example.com:81/a",
+            "/a",
+            false,
+        ),
+        (
+            "another scheme for a path",
+            "https://example.com/a",
+            "/a",
+            false,
+        ),
+        (
+            "another scheme for a host",
+            "https://example.com/",
+            "//example.com:443/",
+            false,
+        ),
+        (
+            "another scheme than written",
+            "https://example.com/",
+            "http://example.com:443/",
+            false,
+        ),
+        (
+            "another host than written",
+            "http://127.0.0.1/",
+            "http://example.com/",
+            false,
+        ),
+    ];
+    for (name, read, text, agrees) in rows {
+        assert_eq!(
+            target(read).compare(text, Some(&base)).is_ok(),
+            agrees,
+            "{name}"
+        );
+    }
+    assert!(
+        target("http://example.com/a").compare("/a", None).is_err(),
+        "no base"
+    );
+}
