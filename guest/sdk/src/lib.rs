@@ -67,6 +67,7 @@
 pub mod bindings;
 #[doc(hidden)]
 pub mod glue;
+mod locate;
 mod settings;
 #[cfg(test)]
 mod tests;

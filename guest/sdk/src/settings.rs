@@ -6,10 +6,11 @@ use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
-use serde_json::Value;
-use serde_path_to_error::{Path, Segment};
 
-use crate::types::truncate;
+use crate::{
+    locate::{blank_member, locate, offset},
+    types::truncate,
+};
 
 /// One thing that is wrong with the settings.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -102,24 +103,27 @@ const MAX_REREAD: usize = 256 * 1024;
 /// problem shows too: an author mends them all at once.
 pub(crate) fn read<T: DeserializeOwned>(json: &str) -> Read<T> {
     let mut problems = Vec::new();
-    let mut pruned: Option<Value> = None;
+    let mut rest = None;
     while problems.len() < Problem::MAX_COUNT {
-        let text = pruned.as_ref().map(Value::to_string);
-        match read_once(text.as_deref().unwrap_or(json)) {
+        let text = rest.as_deref().unwrap_or(json);
+        let error = match serde_json::from_str(text) {
             Ok(settings) => {
                 return Read {
                     settings: Some(settings),
                     problems,
                 };
             }
-            Err(fault) => {
-                let at = fault.pointer.clone();
-                problems.push(fault.problem());
-                if !prune(&mut pruned, json, &at) {
-                    break;
-                }
-            }
-        }
+            Err(error) => error,
+        };
+        let place = locate(text, offset(text, error.line(), error.column()));
+        problems.push(problem(place.pointer, &error));
+        let Some(member) = place
+            .member
+            .filter(|_| error.is_data() && json.len() <= MAX_REREAD)
+        else {
+            break;
+        };
+        blank_member(rest.get_or_insert_with(|| json.to_owned()), member);
     }
     Read {
         settings: None,
@@ -134,81 +138,14 @@ pub(crate) fn scrub(json: String) {
     black_box(&bytes);
 }
 
-struct Fault {
-    pointer: String,
-    message: String,
-}
-
-impl Fault {
-    fn problem(self) -> Problem {
-        let hint = suggestion(&self.message);
-        Problem::new(self.pointer, self.message + &hint)
+fn problem(pointer: String, error: &serde_json::Error) -> Problem {
+    let mut message = error.to_string();
+    // The position is of no use to who wrote TOML, and wrong after a member was left out.
+    if let Some(end) = message.rfind(" at line ").filter(|_| error.is_data()) {
+        message.truncate(end);
     }
-}
-
-fn read_once<T: DeserializeOwned>(json: &str) -> Result<T, Fault> {
-    let mut reader = serde_json::Deserializer::from_str(json);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let pointer = pointer(error.path());
-        Fault {
-            pointer,
-            message: without_position(&error.into_inner()),
-        }
-    })?;
-    reader.end().map_err(|error| Fault {
-        pointer: String::new(),
-        message: error.to_string(),
-    })?;
-    Ok(value)
-}
-
-/// Removes the member at `pointer`; false when that is not possible without shifting other paths.
-fn prune(document: &mut Option<Value>, json: &str, pointer: &str) -> bool {
-    if document.is_none() && json.len() <= MAX_REREAD {
-        *document = serde_json::from_str(json).ok();
-    }
-    let Some((parent, member)) = pointer.rsplit_once('/') else {
-        return false;
-    };
-    let parent = document
-        .as_mut()
-        .and_then(|document| document.pointer_mut(parent));
-    let Some(Value::Object(members)) = parent else {
-        return false;
-    };
-    members.remove(&unescape(member)).is_some()
-}
-
-fn pointer(path: &Path) -> String {
-    let mut pointer = String::new();
-    for segment in path {
-        let part = match segment {
-            Segment::Seq { index } => index.to_string(),
-            Segment::Map { key } => escape(key),
-            Segment::Enum { variant } => escape(variant),
-            Segment::Unknown => continue,
-        };
-        pointer.push('/');
-        pointer.push_str(&part);
-    }
-    pointer
-}
-
-fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
-}
-
-fn unescape(part: &str) -> String {
-    part.replace("~1", "/").replace("~0", "~")
-}
-
-/// The position is of no use to who wrote TOML, and wrong after a member was left out.
-fn without_position(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) if !error.is_syntax() && !error.is_eof() => text[..end].to_owned(),
-        _ => text,
-    }
+    let hint = suggestion(&message);
+    Problem::new(pointer, message + &hint)
 }
 
 /// For "unknown field `prots`, expected one of `ports`, ...": the name that was probably meant.

@@ -109,7 +109,7 @@ fn each_problem_has_its_path() {
         ("of the policy", r#"{ "limit": 0 }"#, "/limit", "is 0"),
         ("not JSON", "{", "", "EOF"),
         ("something after it", r#"{ "limit": 1 } x"#, "", "trailing"),
-        ("twice", r#"{ "limit": 1, "limit": 2 }"#, "", "duplicate"),
+        ("twice", r#"{ "limit": 1, "limit": 2 }"#, "/limit", "duplicate"),
         ("empty", "", "", "EOF"),
     ];
     for (name, json, path, part) in table {

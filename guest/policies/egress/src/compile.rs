@@ -56,7 +56,7 @@ pub(crate) fn overlay(
     let mut network_rules = Vec::new();
     let networks = sections.networks.map(|networks| {
         network_rules = reader.networks(networks);
-        Arc::new(NetworkTable::new(network_rules.clone()))
+        reader.network_table(&network_rules)
     });
     let rules = Rules {
         schemes: reader.or(sections.schemes, &base.schemes, Reader::schemes),
@@ -195,6 +195,13 @@ impl Reader<'_> {
             rules.extend(entries.into_iter().enumerate().filter_map(read));
         }
         rules
+    }
+
+    fn network_table(&mut self, rules: &[NetworkRule]) -> Arc<NetworkTable> {
+        Arc::new(NetworkTable::new(rules).unwrap_or_else(|duplicate| {
+            self.refuse("/networks", duplicate.to_string());
+            NetworkTable::default()
+        }))
     }
 
     fn network(

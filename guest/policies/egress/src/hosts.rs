@@ -1,12 +1,11 @@
 //! Allow and deny patterns in one hash table, looked up once a label.
 //!
-//! The cost of a decision does not depend on the number of patterns. The hash has no random seed: a
-//! policy has no randomness, and needs none, because only the operator puts names into the table and a
-//! requested name is compared with the few patterns of one probe.
+//! The cost of a decision does not depend on the number of patterns.
 
 use crate::{
     pattern::{Pattern, Scope},
     settings::TextList,
+    slots::{Hash, Slots},
 };
 
 /// What a pattern says.
@@ -22,8 +21,7 @@ pub(crate) struct HostTable {
     allow: TextList,
     deny: TextList,
     entries: Vec<Entry>,
-    /// Open addressing, a power of two, at most half full. `EMPTY` or a position in `entries`.
-    slots: Vec<u32>,
+    slots: Slots,
 }
 
 /// A pattern in the table. Small, because a snapshot carries all of them.
@@ -49,8 +47,6 @@ pub(crate) struct Match<'a> {
     pub(crate) pattern: &'a str,
 }
 
-const EMPTY: u32 = u32::MAX;
-
 impl HostTable {
     /// Builds the table. Patterns that do not parse are handed to `refuse` and left out.
     pub(crate) fn new(
@@ -65,7 +61,9 @@ impl HostTable {
         };
         table.allow.make_lowercase();
         table.deny.make_lowercase();
-        table.make_room();
+        let count = table.allow.len() + table.deny.len();
+        table.entries = Vec::with_capacity(count);
+        table.slots = Slots::with_room(count);
         for effect in [Effect::Allow, Effect::Deny] {
             for index in 0..table.list(effect).len() {
                 if let Err(problem) = table.insert(effect, index) {
@@ -144,14 +142,6 @@ impl HostTable {
         }
     }
 
-    fn make_room(&mut self) {
-        let count = self.allow.len() + self.deny.len();
-        self.entries = Vec::with_capacity(count);
-        if count > 0 {
-            self.slots = vec![EMPTY; (2 * count).next_power_of_two()];
-        }
-    }
-
     fn insert(&mut self, effect: Effect, index: usize) -> Result<(), String> {
         const TOO_LONG: &str = "the list or the pattern is too long";
         let text = self.list(effect).get(index).unwrap_or_default();
@@ -165,28 +155,16 @@ impl HostTable {
             len: name.len().try_into().map_err(|_| TOO_LONG)?,
             port: port.unwrap_or(0),
         };
-        let at = self.entries.len().try_into().map_err(|_| TOO_LONG)?;
-        let free = self
-            .positions(hash)
-            .find(|slot| self.slots.get(*slot) == Some(&EMPTY));
-        if let Some(slot) = free.and_then(|slot| self.slots.get_mut(slot)) {
-            *slot = at;
-            self.entries.push(entry);
+        if !self.slots.insert(hash, self.entries.len()) {
+            return Err(TOO_LONG.into());
         }
+        self.entries.push(entry);
         Ok(())
     }
 
     /// Every entry whose hash may be this one.
     fn probe(&self, hash: u32) -> impl Iterator<Item = &Entry> {
-        self.positions(hash)
-            .map_while(|slot| self.slots.get(slot).filter(|at| **at != EMPTY))
-            .filter_map(|at| self.entries.get(*at as usize))
-    }
-
-    /// The slots for a hash: the first one, then its neighbours.
-    fn positions(&self, hash: u32) -> impl Iterator<Item = usize> + use<> {
-        let mask = self.slots.len().wrapping_sub(1);
-        (0..self.slots.len()).map(move |step| (hash as usize).wrapping_add(step) & mask)
+        self.slots.probe(hash).filter_map(|at| self.entries.get(at))
     }
 
     fn name(&self, entry: &Entry) -> Option<&str> {
@@ -210,14 +188,14 @@ impl HostTable {
 /// The name's suffixes at label boundaries, shortest first, each with its hash. One pass from the end.
 fn suffixes(name: &str) -> impl Iterator<Item = (&str, u32)> {
     let octets = name.as_bytes();
-    let mut state = FNV_BASIS;
+    let mut hash = Hash::new();
     (0..octets.len()).rev().filter_map(move |at| {
-        state = step(state, *octets.get(at)?);
+        hash = hash.octet(*octets.get(at)?);
         let begins_label = at
             .checked_sub(1)
             .is_none_or(|before| octets.get(before) == Some(&b'.'));
         if begins_label {
-            Some((name.get(at..)?, finish(state)))
+            Some((name.get(at..)?, hash.finish()))
         } else {
             None
         }
@@ -225,30 +203,12 @@ fn suffixes(name: &str) -> impl Iterator<Item = (&str, u32)> {
 }
 
 fn hash(name: &str) -> u32 {
-    finish(name.bytes().rev().fold(FNV_BASIS, step))
-}
-
-/// FNV-1a, 64 bits.
-const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-
-fn step(state: u64, octet: u8) -> u64 {
-    (state ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
-}
-
-/// The low bits of FNV alone are weak, and a table's mask keeps only those.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "folding 64 bits to 32 is the point"
-)]
-fn finish(state: u64) -> u32 {
-    (state ^ (state >> 32)) as u32
+    Hash::of(name.bytes().rev())
 }
 
 #[cfg(test)]
 impl HostTable {
-    /// The most slots that a look-up visits before it meets a free one.
     pub(crate) fn longest_probe(&self) -> usize {
-        let lengths = self.slots.split(|slot| *slot == EMPTY).map(<[u32]>::len);
-        lengths.max().unwrap_or(0)
+        self.slots.longest_probe()
     }
 }

@@ -29,6 +29,7 @@ mod problems;
 mod rules;
 mod schemes;
 mod settings;
+mod slots;
 mod subjects;
 #[cfg(test)]
 mod tests;

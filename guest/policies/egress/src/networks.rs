@@ -3,9 +3,15 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use pinfold_addr::PrefixMap;
+use pinfold_addr::{DuplicatePrefix, PrefixMap};
 
-use crate::{hosts::Effect, ports::Ports, schemes::Schemes, settings::Scheme};
+use crate::{
+    hosts::Effect,
+    ports::Ports,
+    schemes::Schemes,
+    settings::Scheme,
+    slots::{Hash, Slots},
+};
 
 /// A network rule as it was read.
 #[derive(Clone, Debug)]
@@ -48,12 +54,26 @@ impl NetworkRule {
 pub(crate) struct NetworkTable(PrefixMap<Box<[NetworkRule]>>);
 
 impl NetworkTable {
-    pub(crate) fn new(mut rules: Vec<NetworkRule>) -> Self {
-        rules.sort_by_key(|rule| rule.network);
-        let groups = rules.chunk_by(|one, other| one.network == other.network);
-        let entries = groups.filter_map(|group| Some((group.first()?.network, Box::from(group))));
-        // Grouped by network, so no network is given twice.
-        Self(PrefixMap::new(entries).unwrap_or_default())
+    /// Groups the rules by network.
+    pub(crate) fn new(rules: &[NetworkRule]) -> Result<Self, DuplicatePrefix> {
+        let mut slots = Slots::with_room(rules.len());
+        let mut groups: Vec<(IpNet, Vec<NetworkRule>)> = Vec::new();
+        for rule in rules {
+            let hash = hash(rule.network);
+            let is_group =
+                |at: &usize| groups.get(*at).is_some_and(|group| group.0 == rule.network);
+            let known = slots.probe(hash).find(is_group);
+            if let Some((_, group)) = known.and_then(|at| groups.get_mut(at)) {
+                group.push(rule.clone());
+            } else {
+                slots.insert(hash, groups.len());
+                groups.push((rule.network, vec![rule.clone()]));
+            }
+        }
+        let entries = groups
+            .into_iter()
+            .map(|(network, group)| (network, group.into()));
+        PrefixMap::new(entries).map(Self)
     }
 
     /// The rule that decides about an address: the longest prefix wins, then a rule for some ports or
@@ -77,6 +97,14 @@ pub(crate) fn overruled(
         let mut denies = rules.iter().filter(|rule| rule.effect == Effect::Deny);
         Some((allow, denies.find(|deny| deny.overrules(allow))?))
     })
+}
+
+fn hash(network: IpNet) -> u32 {
+    let octets = match network.addr() {
+        IpAddr::V4(address) => address.to_ipv6_compatible().octets(),
+        IpAddr::V6(address) => address.octets(),
+    };
+    Hash::of(octets.into_iter().chain([network.prefix_len()]))
 }
 
 /// Reads a network, or an address as the network that holds it alone.

@@ -26,14 +26,14 @@ impl Ports {
                 "an empty list allows no port at all; leave it out to allow any".into(),
             );
         }
-        let mut ranges = Vec::with_capacity(entries.len());
+        let mut ranges = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
             match range(entry) {
-                Ok(range) => ranges.push(range),
+                Ok(range) => add(&mut ranges, range),
                 Err(problem) => refuse(Some(index), problem),
             }
         }
-        Self(merge(ranges).into_boxed_slice())
+        Self(ranges.into_boxed_slice())
     }
 
     pub(crate) fn contains(&self, port: u16) -> bool {
@@ -104,16 +104,17 @@ fn parse_range(text: &str) -> Result<(u16, u16), String> {
     Ok((first, last))
 }
 
-fn merge(mut ranges: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
-    ranges.sort_unstable();
-    let mut merged: Vec<(u16, u16)> = Vec::with_capacity(ranges.len());
-    for (first, last) in ranges {
-        match merged.last_mut() {
-            Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
-            _ => merged.push((first, last)),
-        }
+/// Adds a range to ranges that are sorted and apart from one another, joining what it touches.
+fn add(ranges: &mut Vec<(u16, u16)>, (mut first, mut last): (u16, u16)) {
+    let start = ranges.partition_point(|range| range.1.saturating_add(1) < first);
+    let end = ranges.partition_point(|range| range.0 <= last.saturating_add(1));
+    if let (Some(low), Some(high)) = (ranges.get(start), ranges.get(end.wrapping_sub(1)))
+        && start < end
+    {
+        first = first.min(low.0);
+        last = last.max(high.1);
     }
-    merged
+    drop(ranges.splice(start..end, [(first, last)]));
 }
 
 #[cfg(test)]

@@ -2,87 +2,114 @@
 
 use pinfold_policy::Object;
 
-use crate::{problems::Problems, settings::Subject};
+use crate::{
+    problems::Problems,
+    settings::Subject,
+    slots::{Hash, Slots},
+};
 
-/// Rules by subject: exact names, then prefixes.
+/// Rules by subject: exact names and prefixes. The cost of a look-up grows with the length of the subject
+/// only.
 #[derive(Debug, Default)]
 pub(crate) struct Subjects {
-    /// Sorted by name.
-    exact: Box<[(Box<str>, usize)]>,
-    /// The longest first.
-    prefixes: Box<[(Box<str>, usize)]>,
+    entries: Vec<Entry>,
+    slots: Slots,
+}
+
+#[derive(Debug)]
+struct Entry {
+    text: Box<str>,
+    is_prefix: bool,
+    rule: usize,
 }
 
 impl Subjects {
     /// Reads the `match` lists; a pattern that is wrong or given twice is a problem.
     pub(crate) fn new(subjects: &[Object<Subject>], problems: &mut Problems) -> Self {
-        let (mut exact, mut prefixes) = (Vec::new(), Vec::new());
+        let count = subjects
+            .iter()
+            .map(|Object(subject)| subject.matches.len())
+            .sum();
+        let mut known = Self {
+            entries: Vec::with_capacity(count),
+            slots: Slots::with_room(count),
+        };
         for (rule, Object(subject)) in subjects.iter().enumerate() {
             if subject.matches.is_empty() {
-                problems.add(
-                    format!("/subjects/{rule}/match"),
-                    "names no subject, so the rule never applies",
-                );
+                let message = "names no subject, so the rule never applies";
+                problems.add(format!("/subjects/{rule}/match"), message);
             }
             for (position, text) in subject.matches.iter().enumerate() {
-                match pattern(text) {
-                    Ok(Some(prefix)) => prefixes.push((Box::from(prefix), rule)),
-                    Ok(None) => exact.push((Box::from(text.as_str()), rule)),
-                    Err(problem) => {
-                        problems.add(format!("/subjects/{rule}/match/{position}"), problem);
-                    }
+                if let Err(problem) = known.insert(text, rule) {
+                    problems.add(format!("/subjects/{rule}/match/{position}"), problem);
                 }
             }
         }
-        exact.sort();
-        prefixes.sort();
-        refuse_duplicates(&exact, "", problems);
-        refuse_duplicates(&prefixes, "*", problems);
-        prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-        Self {
-            exact: exact.into(),
-            prefixes: prefixes.into(),
-        }
+        known
     }
 
     /// The rule for a subject: an exact name wins over a prefix, a longer prefix over a shorter.
     pub(crate) fn find(&self, subject: &str) -> Option<usize> {
-        let exact = self
-            .exact
-            .binary_search_by(|(name, _)| (**name).cmp(subject));
-        if let Some((_, rule)) = exact.ok().and_then(|at| self.exact.get(at)) {
-            return Some(*rule);
+        if self.entries.is_empty() {
+            return None;
         }
-        let prefix = self
-            .prefixes
-            .iter()
-            .find(|(prefix, _)| subject.starts_with(&**prefix));
-        prefix.map(|(_, rule)| *rule)
+        let exact = self.entry(subject, hash(subject), false);
+        let longest = || {
+            prefixes(subject)
+                .filter_map(|(text, hash)| self.entry(text, hash, true))
+                .last()
+        };
+        exact.or_else(longest).map(|entry| entry.rule)
+    }
+
+    fn insert(&mut self, text: &str, rule: usize) -> Result<(), String> {
+        let (text, is_prefix) = pattern(text)?;
+        let hash = hash(text);
+        if let Some(other) = self.entry(text, hash, is_prefix) {
+            return Err(format!("is in `subjects[{}].match` already", other.rule));
+        }
+        if !self.slots.insert(hash, self.entries.len()) {
+            return Err("the lists are too long".into());
+        }
+        self.entries.push(Entry {
+            text: text.into(),
+            is_prefix,
+            rule,
+        });
+        Ok(())
+    }
+
+    fn entry(&self, text: &str, hash: u32, is_prefix: bool) -> Option<&Entry> {
+        let mut candidates = self.slots.probe(hash).filter_map(|at| self.entries.get(at));
+        candidates.find(|entry| *entry.text == *text && entry.is_prefix == is_prefix)
     }
 }
 
-/// The prefix of `prefix*`, or nothing for an exact name.
-fn pattern(text: &str) -> Result<Option<&str>, &'static str> {
+/// What stands before the `*` of `prefix*`, or the exact name.
+fn pattern(text: &str) -> Result<(&str, bool), &'static str> {
     let prefix = text.strip_suffix('*');
+    let name = prefix.unwrap_or(text);
     if text.is_empty() {
         return Err("a subject is not empty");
     }
-    if prefix.unwrap_or(text).contains('*') {
+    if name.contains('*') {
         return Err("`*` may only stand at the end");
     }
-    Ok(prefix)
+    Ok((name, prefix.is_some()))
 }
 
-fn refuse_duplicates(sorted: &[(Box<str>, usize)], suffix: &str, problems: &mut Problems) {
-    for pair in sorted.windows(2) {
-        if let [(one, first), (other, second)] = pair
-            && one == other
-        {
-            let path = format!("/subjects/{second}/match");
-            problems.add(
-                path,
-                format!("`{one}{suffix}` is in `subjects[{first}].match` already"),
-            );
-        }
-    }
+/// Every prefix of a subject, the empty one and the whole included, each with its hash. One pass.
+fn prefixes(subject: &str) -> impl Iterator<Item = (&str, u32)> {
+    let mut hash = Hash::new();
+    let whole = subject.bytes().enumerate().map(move |(at, octet)| {
+        hash = hash.octet(octet);
+        (at + 1, hash.finish())
+    });
+    let lengths = std::iter::once((0, Hash::new().finish())).chain(whole);
+    // Inside a character there is no prefix.
+    lengths.filter_map(|(length, hash)| Some((subject.get(..length)?, hash)))
+}
+
+fn hash(text: &str) -> u32 {
+    Hash::of(text.bytes())
 }

@@ -843,7 +843,7 @@ fn settings_that_contradict_themselves_are_refused() {
         ),
         (
             json!({ "subjects": [{ "match": ["a"] }, { "match": ["b", "a"] }] }),
-            "/subjects/1/match",
+            "/subjects/1/match/1",
             "`subjects[0].match`",
         ),
         (
@@ -931,7 +931,7 @@ fn schema_and_policy_agree_on_shapes() {
         (json!({ "subjects": [[["a"]]] }), "/subjects/0"),
         (
             json!({ "networks": { "deny": [["10.0.0.0/8"]] } }),
-            "/networks/deny/0",
+            "/networks/deny/0/0",
         ),
         (json!({ "prots": [] }), "/prots"),
         (json!({ "hosts": { "alow": [] } }), "/hosts/alow"),
