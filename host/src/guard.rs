@@ -5,6 +5,7 @@ mod builder;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -253,6 +254,10 @@ impl Session {
     }
 }
 
+/// How long an instance of the policy waits for a lookup. Whoever makes names answer slowly would
+/// otherwise hold all instances that there may be, and so keep others from being judged.
+const HOLD: Duration = Duration::from_millis(50);
+
 /// Whether a hop keeps to what earlier hops were allowed under.
 fn obeys(request: &Request, terms: Terms) -> Result<(), Denial> {
     // The counter of hops ends before it could stand still.
@@ -308,7 +313,9 @@ impl Core {
         record: &mut Record,
     ) -> Result<Vec<SocketAddr>, Stop> {
         let start = Instant::now();
-        let found = self.look_up(request.target.host()).await;
+        let found = self
+            .look_up_or_rest(request.target.host(), &mut judge)
+            .await;
         record.time(start, |timings| &mut timings.resolve);
         let Answers {
             addresses, chain, ..
@@ -329,6 +336,22 @@ impl Core {
         match refusal {
             Some(denial) if survivors.is_empty() => Err(denial.into()),
             _ => Ok(order(survivors, self.limits.attempts.max(1))),
+        }
+    }
+
+    /// Looks up, and lets the instance of the policy go when that takes long.
+    async fn look_up_or_rest(
+        &self,
+        host: &Host,
+        judge: &mut Judge,
+    ) -> Result<Answers, ResolveError> {
+        let mut looking = pin!(self.look_up(host));
+        match timeout(HOLD, &mut looking).await {
+            Ok(found) => found,
+            Err(_) => {
+                judge.rest();
+                looking.await
+            }
         }
     }
 

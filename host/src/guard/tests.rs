@@ -546,3 +546,42 @@ async fn operators_nat64_is_unwrapped() {
     assert!(bench.pin("http://a.example/").await.ends_with("@resolve"));
     assert_eq!(bench.seen.all()[1].addresses[0].embedded.len(), 1);
 }
+
+#[tokio::test]
+async fn slow_names_do_not_hold_the_instances_of_the_policy() {
+    let mut limits = Limits::default();
+    (limits.policy_instances, limits.policy_spares) = (1, 0);
+    let guard = Guard::builder()
+        .resolver(Silent)
+        .limits(limits)
+        .build()
+        .unwrap();
+    let waiting = guard.clone();
+    let slow = tokio::spawn(async move { waiting.pin(get("http://slow.example.com/")).await });
+    tokio::time::sleep(2 * HOLD).await;
+    // The only instance there may be is free for others.
+    assert_eq!(
+        outcome(guard.pin(get("http://93.184.216.34/")).await),
+        "93.184.216.34:80"
+    );
+    slow.abort();
+}
+
+#[tokio::test]
+async fn addresses_of_a_slow_name_are_judged_by_another_instance() {
+    #[derive(Debug)]
+    struct Slow;
+    impl Resolve for Slow {
+        fn resolve<'a>(&'a self, _: &'a Domain) -> Resolving<'a> {
+            Box::pin(async {
+                tokio::time::sleep(2 * HOLD).await;
+                Ok(Answers::from_addresses(["10.0.0.1".parse().unwrap()]))
+            })
+        }
+    }
+    let guard = Guard::builder().resolver(Slow).build().unwrap();
+    assert_eq!(
+        outcome(guard.pin(get("http://slow.example.com/")).await),
+        "address-not-public@resolve"
+    );
+}

@@ -1,6 +1,6 @@
 //! One instance, one hop, two questions.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
 use pinfold_addr::{Domain, Host, Reason, Stage};
 
@@ -16,19 +16,25 @@ use crate::{Denial, JudgedAddress, Request, Terms};
 /// Judges one hop: first its target, then the addresses of it. Its instance has seen no other
 /// request and sees no other; it is gone after a refusal, after any failure, and after the addresses.
 pub(crate) struct Judge {
-    instance: Option<Instance>,
+    state: State,
     active: Arc<Active>,
+}
+
+enum State {
+    /// With the instance that will answer.
+    Ready(Instance),
+    /// Without one, while the lookup takes long: who can make names slow must not hold instances.
+    Resting,
+    /// After a refusal, a failure, or the last question.
+    Spent,
 }
 
 impl Judge {
     /// A judge with a spare instance, or a fresh one; `policy-busy` when the pool is exhausted.
     pub(super) fn new(active: Arc<Active>) -> Result<Self, Denial> {
-        let instance = match active.keeper().take(&active) {
-            Some(spare) => spare,
-            None => make(&active)?,
-        };
+        let instance = obtain(&active)?;
         Ok(Self {
-            instance: Some(instance),
+            state: State::Ready(instance),
             active,
         })
     }
@@ -36,16 +42,17 @@ impl Judge {
     /// May this be looked up at all?
     pub(crate) fn check_target(&mut self, request: &Request) -> Result<Terms, Denial> {
         let mut instance = self.take()?;
-        let labels = bindings::labels(request)?;
-        let request = bindings::request(request, &labels);
-        let answer = instance.ask(|Instance { store, policy }| {
-            policy
-                .pinfold_policy_decide()
-                .call_check_target(store, request)
-        })?;
-        let terms = bindings::decision(answer)??;
-        self.instance = Some(instance);
+        let terms = instance.check_target(request)?;
+        self.state = State::Ready(instance);
         Ok(terms)
+    }
+
+    /// Gives the instance back until the addresses are known. They are then judged in another one, which
+    /// is as good: a policy keeps nothing between the stages.
+    pub(crate) fn rest(&mut self) {
+        if let State::Ready(instance) = mem::replace(&mut self.state, State::Resting) {
+            self.active.keeper().give_back(&self.active, instance);
+        }
     }
 
     /// Which of these may be dialled? One entry for each answer, in order; none where a socket may
@@ -57,36 +64,34 @@ impl Judge {
         answers: &[JudgedAddress],
     ) -> Result<Vec<Option<Denial>>, Denial> {
         let mut instance = self.take()?;
-        let verdicts = ask_addresses(&mut instance, request, chain, answers)?;
+        let verdicts = instance.check_addresses(request, chain, answers)?;
         self.active.keeper().give_back(&self.active, instance);
-        if verdicts.len() != answers.len() {
-            let detail = format!(
-                "{} verdicts for {} addresses",
-                verdicts.len(),
-                answers.len()
-            );
-            return Err(Denial::new(Reason::PolicyVerdictCount, detail));
-        }
-        let stage = match request.target().host() {
-            Host::Domain(_) => Stage::Resolve,
-            Host::Ip(_) => Stage::Address,
-        };
-        verdicts
-            .into_iter()
-            .map(|verdict| bindings::verdict(verdict, stage))
-            .collect()
+        Ok(verdicts)
     }
 
-    /// The policy it judges by.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the guard's records"))]
+    #[cfg(test)]
     pub(crate) fn active(&self) -> &Arc<Active> {
         &self.active
     }
 
     /// The instance, out of the judge: it comes back only when all went well.
     fn take(&mut self) -> Result<Instance, Denial> {
-        let gone = || Denial::new(Reason::PolicyTrapped, "this judge has spoken already");
-        self.instance.take().ok_or_else(gone)
+        match mem::replace(&mut self.state, State::Spent) {
+            State::Ready(instance) => Ok(instance),
+            State::Resting => obtain(&self.active),
+            State::Spent => Err(Denial::new(
+                Reason::PolicyTrapped,
+                "this judge has spoken already",
+            )),
+        }
+    }
+}
+
+/// A spare, or one made on the spot.
+pub(super) fn obtain(active: &Arc<Active>) -> Result<Instance, Denial> {
+    match active.keeper().take(active) {
+        Some(spare) => Ok(spare),
+        None => Ok(make(active)?),
     }
 }
 
@@ -111,6 +116,63 @@ impl fmt::Debug for Judge {
 }
 
 impl Instance {
+    pub(super) fn check_target(&mut self, request: &Request) -> Result<Terms, Denial> {
+        let labels = bindings::labels(request)?;
+        let request = bindings::request(request, &labels);
+        let answer = self.ask(|Self { store, policy }| {
+            policy
+                .pinfold_policy_decide()
+                .call_check_target(store, request)
+        })?;
+        bindings::decision(answer)?
+    }
+
+    pub(super) fn check_addresses(
+        &mut self,
+        request: &Request,
+        chain: &[Domain],
+        answers: &[JudgedAddress],
+    ) -> Result<Vec<Option<Denial>>, Denial> {
+        let verdicts = self.ask_addresses(request, chain, answers)?;
+        if verdicts.len() != answers.len() {
+            let detail = format!(
+                "{} verdicts for {} addresses",
+                verdicts.len(),
+                answers.len()
+            );
+            return Err(Denial::new(Reason::PolicyVerdictCount, detail));
+        }
+        let stage = match request.target().host() {
+            Host::Domain(_) => Stage::Resolve,
+            Host::Ip(_) => Stage::Address,
+        };
+        verdicts
+            .into_iter()
+            .map(|verdict| bindings::verdict(verdict, stage))
+            .collect()
+    }
+
+    fn ask_addresses(
+        &mut self,
+        request: &Request,
+        chain: &[Domain],
+        answers: &[JudgedAddress],
+    ) -> Result<Vec<wit::Verdict>, Denial> {
+        let labels = bindings::labels(request)?;
+        let request = bindings::request(request, &labels);
+        let (chain, embedded) = (bindings::chain(chain), bindings::embedded(answers));
+        let answers = bindings::answers(answers, &embedded);
+        let resolution = wit::Resolution {
+            chain: &chain,
+            answers: &answers,
+        };
+        self.ask(|Self { store, policy }| {
+            policy
+                .pinfold_policy_decide()
+                .call_check_addresses(store, request, resolution)
+        })
+    }
+
     /// Asks one question, within the time of one question.
     fn ask<T>(
         &mut self,
@@ -119,25 +181,4 @@ impl Instance {
         restart_clock(&mut self.store);
         question(self).map_err(|error| Fault::of(&error, self.store.data()).into())
     }
-}
-
-fn ask_addresses(
-    instance: &mut Instance,
-    request: &Request,
-    chain: &[Domain],
-    answers: &[JudgedAddress],
-) -> Result<Vec<wit::Verdict>, Denial> {
-    let labels = bindings::labels(request)?;
-    let request = bindings::request(request, &labels);
-    let (chain, embedded) = (bindings::chain(chain), bindings::embedded(answers));
-    let answers = bindings::answers(answers, &embedded);
-    let resolution = wit::Resolution {
-        chain: &chain,
-        answers: &answers,
-    };
-    instance.ask(|Instance { store, policy }| {
-        policy
-            .pinfold_policy_decide()
-            .call_check_addresses(store, request, resolution)
-    })
 }

@@ -214,6 +214,18 @@ mod tests {
     }
 
     #[test]
+    fn a_call_survives_its_ticks_and_is_stopped_by_the_next() {
+        let mut clock = Clock { left: 2, ticks: 2 };
+        assert!(matches!(clock.tick(), UpdateDeadline::Continue(1)));
+        assert!(matches!(clock.tick(), UpdateDeadline::Continue(1)));
+        assert!(matches!(clock.tick(), UpdateDeadline::Interrupt));
+        assert!(
+            matches!(clock.tick(), UpdateDeadline::Interrupt),
+            "stays stopped"
+        );
+    }
+
+    #[test]
     fn a_denied_growth_is_remembered() {
         let mut caps = Caps {
             memory: 2 * PAGE,

@@ -22,6 +22,7 @@
 //! | `bindings` | between our types and those of the contract |
 //! | `pool` | never-used instances, made ahead of time |
 //! | `judge` | one instance, one hop, two questions |
+//! | `evaluate` | a policy outside of a guard, for tools |
 //! | `swap` | the active policy, replaced at once or not at all |
 //! | `watch` | swaps when files change |
 //! | `floor` | native rules that no policy can widen |
@@ -29,6 +30,7 @@
 mod bindings;
 mod engine;
 mod error;
+mod evaluate;
 mod fault;
 pub mod floor;
 mod gate;
@@ -47,6 +49,7 @@ mod tests;
 mod watch;
 
 pub use error::{LoadError, Problem};
+pub use evaluate::{Evaluation, Evaluator};
 pub use inspect::{Description, Inspection, inspect};
 pub(crate) use judge::Judge;
 pub use source::Source;

@@ -137,9 +137,9 @@ fn a_runaway_policy_is_stopped_in_time() {
                 .is_err()
         );
     }
-    // 20 x 6 ms on a quiet machine; ten times that on a busy one.
+    // 20 x 6 ms on a quiet machine; many times that on a busy one.
     assert!(
-        begun.elapsed() < Duration::from_millis(1_200),
+        begun.elapsed() < Duration::from_secs(3),
         "{:?}",
         begun.elapsed()
     );
