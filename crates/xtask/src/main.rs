@@ -12,6 +12,7 @@ use std::{env, process::ExitCode};
 
 use anyhow::{Result, bail};
 
+mod bench;
 mod check;
 mod demo;
 mod setup;
@@ -46,9 +47,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["tables"] => tables::run(false),
         ["tables", "--check"] => tables::run(true),
         ["demo"] => demo::run(),
-        ["bench", rest @ ..] => {
-            setup::run().and_then(|()| shell::cargo(&["bench", "-p", "pinfold-bench"], rest))
-        }
+        ["bench", rest @ ..] => bench::run(rest),
         ["doc", rest @ ..] => setup::run().and_then(|()| check::doc(rest)),
         _ => bail!("no such task: `{}`\n\n{USAGE}", words.join(" ")),
     }
@@ -65,6 +64,6 @@ Usage: cargo xtask <task>
   wit              the contract: parses, documented, no 64-bit integers, imports nothing
   tables [--check] generate the address tables from the registry data, or compare
   demo             an attack on loopback, without and with Pinfold
-  bench [ARGS]     the benches (ARGS go to cargo)
+  bench [ARGS]     the benches, and docs/bench.md from them (with ARGS for cargo: the benches only)
   doc [ARGS]       the documentation, warnings are errors (ARGS go to cargo, e.g. --open)
 ";

@@ -6,6 +6,7 @@ mod code;
 mod documents;
 mod layers;
 mod rules;
+mod threats;
 mod tree;
 
 use self::{layers::Workspace, tree::Tree};
@@ -36,6 +37,7 @@ pub(crate) fn run() -> Result<()> {
     layers::check_lock(&tree, &mut report);
     rules::check(&tree, &mut report);
     documents::check(&tree, &workspace, &mut report);
+    threats::check(&tree, &mut report);
     finish(&tree, report)
 }
 
