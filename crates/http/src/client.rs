@@ -31,7 +31,7 @@ use crate::{
 ///
 /// let client = Client::new(Guard::new()?);
 /// match client.get("https://example.com/avatar.png").send().await {
-///     Ok(response) => println!("{}: {} bytes", response.url(), response.bytes().await?.len()),
+///     Ok(response) => println!("{}", response.bytes().await?.len()),
 ///     Err(error) if error.is_denied() => println!("{error}"),
 ///     Err(error) => return Err(error.into()),
 /// }

@@ -131,7 +131,8 @@ async fn a_head_has_bounds() {
 #[tokio::test]
 async fn every_step_obeys_the_deadline() {
     let slow = Duration::from_millis(20);
-    let rows: [(&str, fn(Duration) -> Reply); 5] = [
+    type Case = (&'static str, fn(Duration) -> Reply);
+    let rows: [Case; 5] = [
         ("no answer", |_| Reply::Hang),
         ("slow head", |slow| {
             Reply::Slow(

@@ -66,6 +66,8 @@ pub(crate) enum Reply {
     Bytes(Vec<u8>),
     /// Sends these bytes and closes.
     Last(Vec<u8>),
+    /// Sends these bytes and drops the connection; under TLS without saying so.
+    Cut(Vec<u8>),
     /// Sends the first, then the second again and again.
     Endless(Vec<u8>, Vec<u8>),
     /// Sends the bytes one at a time, this long apart.
@@ -224,6 +226,10 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             Reply::Last(bytes) => {
                 stream.write_all(&bytes).await?;
                 return stream.shutdown().await;
+            }
+            Reply::Cut(bytes) => {
+                stream.write_all(&bytes).await?;
+                return stream.flush().await;
             }
             Reply::Endless(first, then) => {
                 stream.write_all(&first).await?;
