@@ -346,6 +346,9 @@ impl Core {
         judge: &mut Judge,
     ) -> Result<Answers, ResolveError> {
         let mut looking = pin!(self.look_up(host));
+        if host.ip().is_some() {
+            return looking.await;
+        }
         match timeout(HOLD, &mut looking).await {
             Ok(found) => found,
             Err(_) => {

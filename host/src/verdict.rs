@@ -106,11 +106,13 @@ impl fmt::Display for Denial {
     }
 }
 
+impl std::error::Error for Denial {}
+
 /// Proof that floor and policy admitted a target to resolution. Made by
 /// [`Session::admit`](crate::Session::admit) only.
 ///
-/// It holds the instance of the policy that judged stage one, so that the same instance, which has seen
-/// no other request, judges stage two. Dropped, it leaves a `Decision` record of an abandoned request.
+/// It holds an instance of the policy, which has seen no other request, until the lookup is done or
+/// takes long. Dropped, it leaves a `Decision` record of an abandoned request.
 pub struct Admitted {
     pub(crate) request: Request,
     pub(crate) judge: Judge,
