@@ -78,6 +78,7 @@ mod error;
 mod event;
 mod guard;
 mod limits;
+pub mod manual;
 pub mod policy;
 mod request;
 pub mod resolve;

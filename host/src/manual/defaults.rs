@@ -1,0 +1,41 @@
+//! # Defaults, and why they are what they are
+//!
+//! What holds when nothing is configured. Each can be changed by the operator, none by a URL, by the
+//! environment or by a cargo feature.
+//!
+//! ## Whom a stranger may reach
+//!
+//! | what | default | why |
+//! |---|---|---|
+//! | policy | the shipped `egress`, settings `{}` | a guard without a policy would be a resolver |
+//! | schemes | `http`, `https` | what web hooks, previews and feeds speak; the parser knows three more |
+//! | ports | any | services of partners run on odd ports; a list is one setting away |
+//! | addresses | public unicast only | what the registries call globally reachable, less special purposes |
+//! | IPv4 wrapped in IPv6 | refused | no public service is published that way; it is how address lists are passed |
+//! | userinfo | refused | a person reads the part before `@`, a program the part after it |
+//! | non-canonical literals | refused | another parser may read them differently |
+//! | mixed answers | one bad address refuses all | a name that answers with an internal address is not an accident |
+//! | special-use names, single labels | refused before DNS | they mean something on the inside only |
+//! | unknown subjects | judged by the base rules | without `subjects` there is nobody to know |
+//! | floor | loopback, link-local, unspecified, multicast, broadcast, metadata, own listeners | no policy of a third party may open these; an operator's [`Grant`](crate::Grant) may, metadata excepted |
+//!
+//! ## Lookups
+//!
+//! | what | default | why |
+//! |---|---|---|
+//! | resolver | [`Dns`](crate::resolve::Dns), the system's servers | own resolver: no hosts file, no search list, no NSS, no mDNS |
+//! | families | A and AAAA, one question each | what was not judged cannot be dialled |
+//! | one family fails | the lookup fails | an attacker who can break one family must not choose the other |
+//! | cache | by TTL, at most an hour; TTL 0 is not kept | a cached answer is judged again each time, so the cache cannot widen anything |
+//! | answers, aliases | 64, 16 | more is an attack or a mistake |
+//! | pin | 30 s | a pin is for one connection, now; it does not depend on the TTL |
+//!
+//! ## Time, memory, bytes
+//!
+//! [`Limits`](crate::Limits) documents each bound of this crate with its default; the policy's terms and
+//! the caller's own limits only tighten them, never the other way. What has no field there is a named
+//! constant beside the code that it bounds.
+//!
+//! The time of a policy is counted in ticks that pass while it runs, so that a busy machine does not
+//! deny the innocent; the memory is counted in pages of 64 KiB; the output is counted while it is read,
+//! so that a policy cannot make the host allocate before it is stopped.

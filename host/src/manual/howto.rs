@@ -1,0 +1,68 @@
+//! # How to use it so that nothing goes round it
+//!
+//! A guard protects the sockets that it makes. Everything here is about making it the only one that
+//! makes sockets for strangers.
+//!
+//! ## One client, held by those who may use it
+//!
+//! Build the guard once, at the start, and hand out the HTTP client of `pinfold-http` or the
+//! [`Connector`](crate::Connector). Do not keep another HTTP client beside it in code that sees URLs of
+//! strangers. In Rust a lint helps: ban `TcpStream::connect`, `lookup_host` and the constructors of other
+//! clients in `clippy.toml`, as this project does for itself.
+//!
+//! ## URLs of second order
+//!
+//! A document that was fetched safely may name further URLs: `jwks_uri` and `request_uri` in OpenID
+//! Connect, `$ref` in JSON Schema, external entities in XML, images in SVG, style sheets in HTML, the
+//! web hook that a database calls. Whoever follows them must do so through the guard, or not at all: give the
+//! parser a loader that uses it, and switch its own loader off.
+//!
+//! ## What cannot be guarded in the process
+//!
+//! A subprocess, a native library, or another service that receives the URL makes its own sockets. Give it
+//! bytes that were fetched already, or cut it off from the network.
+//!
+//! ## A service behind a name of your own
+//!
+//! Private services that strangers may legitimately name are opened by settings, for those subjects that may:
+//!
+//! ```
+//! use pinfold::{Guard, Request, addr::Target, resolve::Fixed};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let guard = Guard::builder()
+//!     .resolver(Fixed::default().rule("wiki.corp.internal=10.20.0.7")?)
+//!     .settings(serde_json::json!({
+//!         "subjects": [{
+//!             "match": ["staff"],
+//!             "names": { "allow": ["**.corp.internal"] },
+//!             "networks": { "allow": ["10.20.0.0/16"] },
+//!         }],
+//!     }))
+//!     .build()?;
+//! let request = || Request::new(Target::parse("https://wiki.corp.internal/").unwrap());
+//!
+//! assert!(guard.pin(request().subject("staff")).await.is_ok());
+//! let refused = guard.pin(request().subject("visitor")).await.unwrap_err();
+//! assert_eq!(refused.denial().code(), "name-special-use");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ## A loopback address, for tests or a side-car
+//!
+//! Loopback is on the floor. An operator grants it by prefix and port, where the guard is built and nowhere
+//! else: `builder.grants(["127.0.0.2:8080".parse()?])`. A policy cannot ask for it.
+//!
+//! ## Rolling out a policy
+//!
+//! [`Guard::swap`](crate::Guard::swap) takes bytes or a file and settings; [`policy::Watch`](crate::policy::Watch)
+//! does so when files change. Either the new policy passes every check and serves the next request, or the old one
+//! stays and the error says why. Requests that began under the old one end under it, redirects included; kept
+//! connections do not outlive it.
+//!
+//! ## What to tell the client
+//!
+//! [`Error`](crate::Error) displays as a stage and a code, which is safe to show. Details name addresses and rules: they
+//! belong into the operator's log, which gets them as [`Decision`](crate::Decision) records.
