@@ -1,6 +1,5 @@
 //! A guarded fetch against plain hyper, on loopback, with the name resolved already in both.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up measures nothing")]
-#![expect(missing_docs, reason = "`criterion_group!` makes public functions")]
 #![expect(
     clippy::disallowed_methods,
     reason = "the baseline is a client without a guard; it dials a server of this process"

@@ -1,6 +1,5 @@
 //! A swap, from the bytes of a policy to its first decision.
 #![expect(clippy::expect_used, reason = "a bench that cannot be set up measures nothing")]
-#![expect(missing_docs, reason = "`criterion_group!` makes public functions")]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use pinfold::{Guard, policy::Source};
