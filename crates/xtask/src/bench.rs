@@ -240,7 +240,7 @@ const BENCH: &[&str] = &["bench", "-p", "pinfold-bench"];
 const MEMORY: &[&str] = &[
     "run",
     "--quiet",
-    "--release",
+    "--profile=bench",
     "-p",
     "pinfold-bench",
     "--example",
