@@ -69,5 +69,6 @@ const CLIPPY: &[&str] = &[
     "-D",
     "warnings",
 ];
-const DOC: &[&str] = &["doc", "--workspace", "--no-deps"];
+/// The binary `pinfold` would write over the library of the same name: it has manual pages instead.
+const DOC: &[&str] = &["doc", "--workspace", "--lib", "--no-deps"];
 const DENY_RUSTDOC: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
