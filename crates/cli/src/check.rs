@@ -9,7 +9,7 @@ use crate::{
     batch,
     exit::Exit,
     explain::{self, Report},
-    options::{DnsOptions, PolicyOptions, RequestOptions},
+    options::{self, DnsOptions, PolicyOptions, RequestOptions},
     output::Output,
 };
 
@@ -43,6 +43,7 @@ pub(crate) struct Args {
         default_value = "GET",
         help_heading = "Request"
     )]
+    #[arg(value_parser = options::method)]
     method: http::Method,
 
     /// Print one JSON object a URL

@@ -52,7 +52,7 @@ pub(crate) struct PolicyOptions {
     grant: Vec<Grant>,
 
     /// NAT64 prefix of this network (RFC 6052): IPv4 addresses inside it are judged too
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", value_parser = nat64)]
     nat64: Vec<Ipv6Net>,
 }
 
@@ -108,7 +108,7 @@ impl PolicyOptions {
         anyhow::Error::from(error).context(context)
     }
 
-    /// What the guard knows of addresses. A prefix that is none has failed the guard already.
+    /// What the guard knows of addresses. Each prefix was checked when it was read.
     pub(crate) fn classifier(&self) -> Classifier {
         Classifier::with_nat64(self.nat64.clone()).unwrap_or_default()
     }
@@ -213,6 +213,26 @@ fn dns_server(text: &str) -> Result<SocketAddr, String> {
                 .map(|address| SocketAddr::new(address, DNS_PORT))
         })
         .map_err(|_| String::from("write an address and a port, such as `192.0.2.53:53`"))
+}
+
+/// A prefix of one of the lengths of RFC 6052.
+fn nat64(text: &str) -> Result<Ipv6Net, String> {
+    let prefix = text
+        .parse()
+        .ok()
+        .filter(|prefix| Classifier::with_nat64(vec![*prefix]).is_ok());
+    prefix.ok_or_else(|| {
+        String::from(
+            "write an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits, such as `64:ff9b::/96`",
+        )
+    })
+}
+
+/// A method in upper case: a policy compares names.
+pub(crate) fn method(text: &str) -> Result<http::Method, String> {
+    text.to_ascii_uppercase()
+        .parse()
+        .map_err(|_| String::from("not an HTTP method"))
 }
 
 fn label(text: &str) -> Result<(String, String), String> {

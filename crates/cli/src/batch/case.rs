@@ -1,10 +1,6 @@
 //! One case of a batch: a URL or an address, and all that the network would answer.
 
-use std::{
-    borrow::Cow,
-    net::{IpAddr, Ipv6Addr},
-    time::Duration,
-};
+use std::{borrow::Cow, net::IpAddr, time::Duration};
 
 use pinfold::resolve::{Answers, ResolveError};
 use pinfold_addr::{Domain, Host, Reason};
@@ -137,6 +133,12 @@ impl Case {
     }
 }
 
+/// The name of a line that is no case, if it has one.
+pub(super) fn id_of(line: &str) -> Option<serde_json::Value> {
+    let mut line = serde_json::from_str::<serde_json::Value>(line).ok()?;
+    line.get_mut("id").map(serde_json::Value::take)
+}
+
 /// The URL whose host is this address.
 fn literal(ip: &str) -> Start<'_> {
     if ip.contains('%') {
@@ -215,7 +217,7 @@ fn address(text: &str) -> Result<Answer, String> {
     let wrong = |_| format!("`{text}` is not an IP address");
     match text.split_once('%') {
         Some((address, _zone)) => address
-            .parse::<Ipv6Addr>()
+            .parse::<IpAddr>()
             .map(|_| Answer::Scoped)
             .map_err(wrong),
         None => text.parse().map(Answer::Plain).map_err(wrong),

@@ -83,6 +83,11 @@ struct Address {
 }
 
 impl Answer {
+    fn malformed(id: Option<serde_json::Value>, line: usize, error: String) -> Self {
+        let id = id.unwrap_or_else(|| line.into());
+        Self::Malformed { id, line, error }
+    }
+
     fn exit(&self) -> Exit {
         match self {
             Self::Judged {
@@ -122,18 +127,14 @@ impl<'a> Bench<'a> {
     }
 
     async fn line(&self, line: &Line) -> Answer {
-        match line
-            .text
-            .as_deref()
-            .map_err(ToString::to_string)
-            .and_then(Case::parse)
-        {
-            Ok(case) => self.case(line.number, &case).await,
-            Err(error) => Answer::Malformed {
-                id: line.number.into(),
-                line: line.number,
-                error,
-            },
+        let number = line.number;
+        let text = match &line.text {
+            Ok(text) => text,
+            Err(error) => return Answer::malformed(None, number, (*error).to_owned()),
+        };
+        match Case::parse(text) {
+            Ok(case) => self.case(number, &case).await,
+            Err(error) => Answer::malformed(case::id_of(text), number, error),
         }
     }
 

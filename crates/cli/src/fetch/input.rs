@@ -9,19 +9,12 @@ use std::{
 };
 
 use anyhow::Context;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue};
 
 use crate::fault::Fault;
 
 /// The most that is read from a file or from standard input to be sent, in bytes.
 const MAX_DATA: u64 = 256 << 20;
-
-/// A method in upper case: the policy compares names.
-pub(super) fn method(text: &str) -> Result<Method, String> {
-    text.to_ascii_uppercase()
-        .parse()
-        .map_err(|_| String::from("not an HTTP method"))
-}
 
 /// `Name: value`.
 #[derive(Clone, Debug)]

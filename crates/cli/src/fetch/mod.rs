@@ -19,7 +19,7 @@ use self::input::{Bytes, Data, Header, Seconds};
 use crate::{
     exit::Exit,
     explain,
-    options::{DnsOptions, PolicyOptions, RequestOptions},
+    options::{self, DnsOptions, PolicyOptions, RequestOptions},
     output::{self, BAD, LABEL, Output},
     text::Printable,
 };
@@ -42,7 +42,7 @@ pub(crate) struct Args {
         conflicts_with = "head",
         help_heading = "Request"
     )]
-    #[arg(visible_alias = "request", value_parser = input::method)]
+    #[arg(visible_alias = "request", value_parser = options::method)]
     method: Option<Method>,
 
     /// Fetch the head only
@@ -142,8 +142,11 @@ pub(crate) fn run(args: &Args, _: &mut Output) -> anyhow::Result<Exit> {
 }
 
 async fn fetch(args: &Args) -> anyhow::Result<Exit> {
-    let client = client(args)?;
-    let responded = respond(args, &client).await?;
+    // Files first: a name that is mistyped is told before a policy is compiled.
+    let data = args.data.as_ref().map(Data::read).transpose()?;
+    let roots = args.cacert.as_deref().map(roots).transpose()?;
+    let client = client(args, roots.unwrap_or_default())?;
+    let responded = respond(args, data, &client).await?;
     if let Ok(response) = &responded
         && args.verbose
     {
@@ -156,17 +159,16 @@ async fn fetch(args: &Args) -> anyhow::Result<Exit> {
     }
 }
 
-fn client(args: &Args) -> anyhow::Result<Client> {
+fn client(args: &Args, roots: TlsRoots) -> anyhow::Result<Client> {
     let mut guard = Guard::builder().resolver(args.dns.resolver());
     if args.verbose {
         guard = guard.observer(Narrator);
     }
     let guard = args.policy.build(guard)?;
-    let client = Client::builder(guard).limits(limits(args));
-    Ok(match &args.cacert {
-        Some(file) => client.tls_roots(roots(file)?).build(),
-        None => client.build(),
-    })
+    Ok(Client::builder(guard)
+        .limits(limits(args))
+        .tls_roots(roots)
+        .build())
 }
 
 fn limits(args: &Args) -> Limits {
@@ -184,12 +186,16 @@ fn roots(file: &Path) -> anyhow::Result<TlsRoots> {
 }
 
 /// Sends the request. The outer error is the caller's own fault: exit code 2.
-async fn respond(args: &Args, client: &Client) -> anyhow::Result<Result<Response, Error>> {
+async fn respond(
+    args: &Args,
+    data: Option<Vec<u8>>,
+    client: &Client,
+) -> anyhow::Result<Result<Response, Error>> {
     let mut request = client.request(method(args), &args.url);
     for Header { name, value } in &args.headers {
         request = request.header(name, value);
     }
-    if let Some(data) = &args.data {
+    if let Some(data) = data {
         if !args
             .headers
             .iter()
@@ -197,7 +203,7 @@ async fn respond(args: &Args, client: &Client) -> anyhow::Result<Result<Response
         {
             request = request.header(http::header::CONTENT_TYPE, FORM);
         }
-        request = request.body(data.read()?);
+        request = request.body(data);
     }
     if let Some(subject) = args.request.subject() {
         request = request.subject(subject);

@@ -407,6 +407,13 @@ fn wrong_usage_is_an_error_with_a_hint() {
 
     For more information, try '--help'.
     "#);
+    assert_snapshot!(shown(&["check", "--nat64", "64:ff9b::/95", "http://8.8.8.8/"]), @r#"
+    exit: 2
+    --- stderr
+    error: invalid value '64:ff9b::/95' for '--nat64 <PREFIX>': write an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits, such as `64:ff9b::/96`
+
+    For more information, try '--help'.
+    "#);
     assert_snapshot!(shown(&["check", "--grant", "localhost", "http://localhost/"]), @r#"
     exit: 2
     --- stderr
@@ -457,14 +464,14 @@ fn a_batch_answers_one_line_a_case() {
 
 #[test]
 fn a_malformed_line_does_not_stop_a_batch() {
-    let lines =
-        "{\"url\": \"http://8.8.8.8/\"}\nnonsense\n{\"id\": 7, \"url\": \"http://8.8.8.8/\"}\n";
+    let lines = "{\"url\": \"http://8.8.8.8/\"}\nnonsense\n{\"id\": 7, \"url\": \"http://8.8.8.8/\"}\n{\"id\": \"empty\"}\n";
     assert_snapshot!(show(&run_with_input(&["check", "--batch", "-"], lines)), @r#"
     exit: 2
     --- stdout
     {"id":1,"verdict":"allow","stage":null,"code":null,"addresses":[{"address":"8.8.8.8","class":"public","verdict":"allow","code":null}]}
     {"id":2,"line":2,"error":"expected ident at line 1 column 2"}
     {"id":7,"verdict":"allow","stage":null,"code":null,"addresses":[{"address":"8.8.8.8","class":"public","verdict":"allow","code":null}]}
+    {"id":"empty","line":4,"error":"a case needs `url` or `ip`"}
     "#);
 }
 
