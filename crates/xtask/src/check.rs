@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    setup, shell,
+    demo, setup, shell,
     shell::{Step, run_all},
     tables, tidy, wit,
 };
@@ -19,6 +19,7 @@ pub(crate) fn all() -> Result<()> {
         &["test", "--doc", "--workspace"],
     ));
     steps.push(Step::cargo("doc", DENY_RUSTDOC, DOC));
+    steps.push(Step::task("demo", "cargo xtask demo", demo::run));
     run_all(&steps)
 }
 
