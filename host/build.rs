@@ -17,17 +17,21 @@ const PACKAGE: &str = "pinfold-egress";
 const MODULE: &str = "pinfold_egress.wasm";
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// The guest's shadow stack. Small, because it is part of every instance's memory; large enough for
-/// the deepest settings document that the JSON reader accepts. The default would be 1 MiB.
-const STACK: u32 = 64 * 1024;
+/// The guest's shadow stack in bytes. Small, because it is part of every instance's memory; the shipped
+/// policy was seen to work with an eighth of it. The default would be 1 MiB.
+const STACK: u32 = 32 * 1024;
 
 /// What decides the component's bytes, relative to the repository.
 const SOURCES: &[&str] = &[
     "Cargo.lock",
     "Cargo.toml",
-    "crates/addr",
-    "guest/policies/egress",
-    "guest/sdk",
+    "crates/addr/Cargo.toml",
+    "crates/addr/src",
+    "guest/policies/egress/Cargo.toml",
+    "guest/policies/egress/settings.schema.json",
+    "guest/policies/egress/src",
+    "guest/sdk/Cargo.toml",
+    "guest/sdk/src",
     "wit",
 ];
 
@@ -51,7 +55,7 @@ fn main() -> Result<()> {
     let out = PathBuf::from(variable("OUT_DIR")?);
 
     require_target()?;
-    let module = compile(&root, &out.join("guest"))?;
+    let module = compile(&root, &nested_target_dir(&out))?;
     let component = encode(&module)?;
     require_no_imports(&component)?;
     fs::write(out.join("egress.wasm"), component).context("cannot write the component")
@@ -80,7 +84,18 @@ fn require_target() -> Result<()> {
     Ok(())
 }
 
-/// Compiles the policy with its own target folder: cargo holds a lock on the outer one.
+/// Cargo holds a lock on the outer target folder, so the nested build has one of its own. It stands beside
+/// the folder of all build scripts (`target/<profile>/build`) where there is one: cargo runs this script
+/// once for each set of features and lints, and the policy is the same for all of them.
+fn nested_target_dir(out: &Path) -> PathBuf {
+    let build = out
+        .ancestors()
+        .nth(2)
+        .filter(|folder| folder.ends_with("build"));
+    build.and_then(Path::parent).unwrap_or(out).join("guest")
+}
+
+/// Compiles the policy to a core module.
 fn compile(root: &Path, target_dir: &Path) -> Result<PathBuf> {
     let mut cargo = Command::new(variable("CARGO")?);
     cargo
