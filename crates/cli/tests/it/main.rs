@@ -10,5 +10,6 @@ mod corpus;
 mod fetch;
 mod inspect;
 mod lab;
+mod readme;
 mod support;
 mod verbs;

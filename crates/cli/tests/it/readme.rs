@@ -1,5 +1,4 @@
 //! What README.md shows is what the binary prints.
-#![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
 use std::{
     fs,
