@@ -77,8 +77,8 @@ pub use pinfold_addr as addr;
 pub use pinfold_addr::{Class, Embedded, Embedding, Reason};
 pub use settings::{Object, Problem};
 pub use types::{
-    Answer, Code, Decision, Denial, Description, Host, Request, Resolution, Spelling, Target, Terms,
-    Verdict,
+    Answer, Code, Decision, Denial, Description, Host, Request, Resolution, Spelling, Target,
+    Terms, Verdict,
 };
 
 /// A policy: configured once, then asked about requests.
@@ -87,7 +87,8 @@ pub use types::{
 /// taken after [`configure`](Policy::configure). So whatever is costly belongs there, and what it
 /// leaves in memory is paid for by every instance: keep it compact.
 pub trait Policy: Send + Sized + Sync + 'static {
-    /// The settings. Use `#[serde(deny_unknown_fields)]`: a misspelt rule must not be a missing rule.
+    /// The settings: an [`Object`] of a struct with `#[serde(deny_unknown_fields)]`, because a misspelt
+    /// rule must not be a missing rule.
     type Settings: serde::de::DeserializeOwned;
 
     /// What the policy says of itself; the same always.
@@ -109,7 +110,10 @@ pub trait Policy: Send + Sized + Sync + 'static {
 ///
 /// Every problem of the settings, at most [`Problem::MAX_COUNT`].
 pub fn configure<P: Policy>(json: &str) -> Result<P, Vec<Problem>> {
-    let settings::Read { settings, mut problems } = settings::read(json);
+    let settings::Read {
+        settings,
+        mut problems,
+    } = settings::read(json);
     match settings.map(P::configure) {
         Some(Ok(policy)) if problems.is_empty() => return Ok(policy),
         Some(Err(more)) => problems.extend(more),
@@ -120,10 +124,22 @@ pub fn configure<P: Policy>(json: &str) -> Result<P, Vec<Problem>> {
 }
 
 /// For a policy without settings: accepts the empty object only.
-#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(clippy::exhaustive_structs, reason = "there is nothing to add to nothing")]
-pub struct NoSettings {}
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "there is nothing to add to nothing"
+)]
+pub struct NoSettings;
+
+impl<'de> serde::Deserialize<'de> for NoSettings {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Empty {}
+
+        Object::<Empty>::deserialize(from).map(|_| Self)
+    }
+}
 
 impl NoSettings {
     /// The schema of no settings.
@@ -169,7 +185,7 @@ macro_rules! export {
             }
 
             #[cfg(target_arch = "wasm32")]
-            $crate::bindings::export_bindings!(Exports with_types_in $crate::bindings);
+    $crate::bindings::export_bindings!(Exports with_types_in $crate::bindings);
         };
     };
 }

@@ -109,7 +109,12 @@ fn each_problem_has_its_path() {
         ("of the policy", r#"{ "limit": 0 }"#, "/limit", "is 0"),
         ("not JSON", "{", "", "EOF"),
         ("something after it", r#"{ "limit": 1 } x"#, "", "trailing"),
-        ("twice", r#"{ "limit": 1, "limit": 2 }"#, "/limit", "duplicate"),
+        (
+            "twice",
+            r#"{ "limit": 1, "limit": 2 }"#,
+            "/limit",
+            "duplicate",
+        ),
         ("empty", "", "", "EOF"),
     ];
     for (name, json, path, part) in table {
@@ -141,6 +146,22 @@ fn no_document_is_read_for_ever() {
     );
     let deep = "[".repeat(100_000);
     assert_eq!(problems(&deep).len(), 1);
+}
+
+#[test]
+fn no_settings_are_the_empty_object() {
+    for (json, expected) in [
+        ("{}", true),
+        ("[]", false),
+        ("null", false),
+        (r#"{ "a": 1 }"#, false),
+    ] {
+        assert_eq!(
+            serde_json::from_str::<crate::NoSettings>(json).is_ok(),
+            expected,
+            "{json}"
+        );
+    }
 }
 
 #[test]

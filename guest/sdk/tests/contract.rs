@@ -1,6 +1,12 @@
 //! The bindings in `src/bindings.rs` are generated ahead of time; here they are held against `wit/`, as
 //! are the types that a policy author sees.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::{collections::BTreeMap, path::Path};
 
 use pinfold_policy::addr::{Class, Embedding};

@@ -212,3 +212,96 @@ impl HostTable {
         self.slots.longest_probe()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::Dice;
+
+    const LABELS: [&str; 3] = ["a", "b", "aa"];
+
+    fn name(dice: &mut Dice) -> String {
+        let labels: Vec<_> = (0..=dice.below(3)).map(|_| LABELS[dice.below(3)]).collect();
+        labels.join(".")
+    }
+
+    fn pattern(dice: &mut Dice) -> String {
+        let scope = ["", "*.", "**."][dice.below(3)];
+        let port = ["", ":1", ":2"][dice.below(3)];
+        format!("{scope}{}{port}", name(dice))
+    }
+
+    /// What the documentation says, pattern by pattern.
+    fn by_hand(patterns: &[(Effect, String)], name: &str, port: u16) -> Option<Effect> {
+        let matching = patterns.iter().filter_map(|(effect, text)| {
+            let pattern = Pattern::parse(text).unwrap();
+            let own = &text[pattern.name.clone()];
+            let itself = pattern.scope.covers_itself() && name == own;
+            let below = pattern.scope.covers_below() && name.ends_with(&format!(".{own}"));
+            let here = pattern.port.is_none_or(|own| own == port);
+            ((itself || below) && here).then_some((own.len(), pattern.port.is_some(), *effect))
+        });
+        matching.max().map(|(_, _, effect)| effect)
+    }
+
+    fn list(patterns: &[(Effect, String)], effect: Effect) -> TextList {
+        let own = patterns.iter().filter(|(other, _)| *other == effect);
+        let texts: Vec<_> = own.map(|(_, text)| text.clone()).collect();
+        serde_json::from_value(texts.into()).unwrap()
+    }
+
+    #[test]
+    fn a_look_up_finds_what_a_search_finds() {
+        let mut dice = Dice::new(7);
+        for _ in 0..2_000 {
+            let effect = |dice: &mut Dice| [Effect::Allow, Effect::Deny][dice.below(2)];
+            let patterns: Vec<_> = (0..dice.below(12))
+                .map(|_| (effect(&mut dice), pattern(&mut dice)))
+                .collect();
+            let (allow, deny) = (
+                list(&patterns, Effect::Allow),
+                list(&patterns, Effect::Deny),
+            );
+            let table = HostTable::new(allow, deny, |_, _, problem| panic!("{problem}"));
+            for _ in 0..10 {
+                let (name, port) = (name(&mut dice), [1, 2, 3][dice.below(3)]);
+                let found = table.find(&name, port).map(|found| found.effect);
+                assert_eq!(
+                    found,
+                    by_hand(&patterns, &name, port),
+                    "{name}:{port} in {patterns:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_overruled_never_decides() {
+        let mut dice = Dice::new(11);
+        let mut seen = 0;
+        for _ in 0..5_000 {
+            let deny: Vec<_> = (0..3).map(|_| (Effect::Deny, pattern(&mut dice))).collect();
+            let allow = pattern(&mut dice);
+            let lists = list(&[(Effect::Allow, allow.clone())], Effect::Allow);
+            let table = HostTable::new(lists, list(&deny, Effect::Deny), |_, _, _| ());
+            let is_overruled = table.overruled().next().is_some();
+            let own = Pattern::parse(&allow).unwrap();
+            let port = own.port.unwrap_or(3);
+            // A label that no pattern has, so that only this one can be the most specific.
+            let below = format!("zz.{}", &allow[own.name.clone()]);
+            let names = [
+                (own.scope.covers_itself(), &allow[own.name]),
+                (own.scope.covers_below(), &below),
+            ];
+            let decides = names.iter().any(|(covered, name)| {
+                *covered
+                    && table
+                        .find(name, port)
+                        .is_some_and(|found| found.effect == Effect::Allow)
+            });
+            assert!(!(is_overruled && decides), "{allow} against {deny:?}");
+            seen += usize::from(is_overruled);
+        }
+        assert!(seen > 10, "the dice never met the case");
+    }
+}

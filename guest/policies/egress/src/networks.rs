@@ -133,3 +133,79 @@ fn not_a_network(text: &str) -> String {
     };
     format!("`{text}` is no network: {hint}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{settings::PortEntry, tests::Dice};
+
+    fn rule(dice: &mut Dice, index: usize) -> NetworkRule {
+        let network = [
+            "10.0.0.0/8",
+            "10.0.0.0/9",
+            "10.1.0.0/16",
+            "10.1.1.1/32",
+            "0.0.0.0/0",
+        ][dice.below(5)];
+        let ports =
+            |port| Ports::read(&[PortEntry::Number(port)], |_, problem| panic!("{problem}"));
+        NetworkRule {
+            effect: [Effect::Allow, Effect::Deny][dice.below(2)],
+            index,
+            network: parse(network).unwrap(),
+            ports: [None, Some(ports(1)), Some(ports(2))][dice.below(3)].clone(),
+            schemes: [None, Some(Schemes::new(&[Scheme::Http]))][dice.below(2)],
+        }
+    }
+
+    /// What the documentation says, rule by rule.
+    fn by_hand(
+        rules: &[NetworkRule],
+        address: IpAddr,
+        scheme: Scheme,
+        port: u16,
+    ) -> Option<Effect> {
+        let matching = rules
+            .iter()
+            .filter(|rule| rule.network.contains(&address) && rule.applies(scheme, port));
+        let best = matching.map(|rule| (rule.network.prefix_len(), rule.conditions(), rule.effect));
+        best.max().map(|(_, _, effect)| effect)
+    }
+
+    #[test]
+    fn a_look_up_finds_what_a_search_finds() {
+        let mut dice = Dice::new(3);
+        for _ in 0..1_000 {
+            let rules: Vec<_> = (0..dice.below(8))
+                .map(|index| rule(&mut dice, index))
+                .collect();
+            let table = NetworkTable::new(&rules).unwrap();
+            for text in [
+                "10.1.1.1",
+                "10.1.2.3",
+                "10.2.0.0",
+                "10.200.0.0",
+                "11.0.0.0",
+                "::1",
+            ] {
+                let address = text.parse().unwrap();
+                let (scheme, port) = (
+                    [Scheme::Http, Scheme::Https][dice.below(2)],
+                    [1, 2, 3][dice.below(3)],
+                );
+                let found = table.find(address, scheme, port).map(|rule| rule.effect);
+                assert_eq!(
+                    found,
+                    by_hand(&rules, address, scheme, port),
+                    "{text} in {rules:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_network_of_its_own() {
+        assert_eq!(parse("10.0.0.1"), parse("10.0.0.1/32"));
+        assert_eq!(parse("2001:db8::1"), parse("2001:db8::1/128"));
+    }
+}

@@ -113,3 +113,43 @@ fn prefixes(subject: &str) -> impl Iterator<Item = (&str, u32)> {
 fn hash(text: &str) -> u32 {
     Hash::of(text.bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_match_decides() {
+        let rules = [
+            r#"["*"]"#,
+            r#"["a*", "b"]"#,
+            r#"["ab*", "b*"]"#,
+            r#"["abc", "ü*"]"#,
+        ];
+        let given: Vec<Object<Subject>> = rules
+            .iter()
+            .map(|list| serde_json::from_str(&format!(r#"{{ "match": {list} }}"#)).unwrap())
+            .collect();
+        let mut problems = Problems::default();
+        let subjects = Subjects::new(&given, &mut problems);
+        assert!(problems.into_result(()).is_ok());
+        let table = [
+            ("x", 0),
+            ("", 0),
+            ("a", 1),
+            ("ax", 1),
+            ("ab", 2),
+            ("abcd", 2),
+            ("abc", 3),
+            ("b", 1),
+            ("bb", 2),
+            ("ü", 3),
+            ("üx", 3),
+            ("é", 0),
+        ];
+        for (subject, rule) in table {
+            assert_eq!(subjects.find(subject), Some(rule), "{subject}");
+        }
+        assert_eq!(Subjects::default().find("x"), None);
+    }
+}
