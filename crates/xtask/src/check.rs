@@ -70,6 +70,5 @@ const CLIPPY: &[&str] = &[
     "-D",
     "warnings",
 ];
-/// The binary `pinfold` would write over the library of the same name: it has manual pages instead.
-const DOC: &[&str] = &["doc", "--workspace", "--lib", "--no-deps"];
+const DOC: &[&str] = &["doc", "--workspace", "--no-deps"];
 const DENY_RUSTDOC: &[(&str, &str)] = &[("RUSTDOCFLAGS", "-D warnings")];
