@@ -55,3 +55,25 @@ impl Observer for Recorder {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_second_lookup_of_a_hop_has_no_answer() {
+        let script = Script::default();
+        let name = Domain::parse("a.example").unwrap();
+        let (addresses, chain) = (vec!["192.0.2.1".parse().unwrap()], Vec::new());
+        script.set(Ok(Answers {
+            addresses,
+            chain,
+            ttl: Duration::ZERO,
+        }));
+        assert!(script.resolve(&name).await.is_ok());
+        let error = script.resolve(&name).await.unwrap_err();
+        assert_eq!(error.reason, Reason::ResolveFailed);
+    }
+}
