@@ -18,7 +18,7 @@ use pinfold_addr::Target;
 
 use crate::{Error, Limits, TlsRoots, deadline::Deadline, io::Stream, tls::Tls};
 
-/// A connector for [hyper-util's client](hyper_util::client::legacy::Client): from a URI to a socket
+/// A connector for `hyper_util::client::legacy::Client`: from a URI to a socket
 /// whose peer was judged, under TLS for `https`.
 ///
 /// hyper-util's own pool knows neither policies nor judged addresses: a kept connection would serve

@@ -202,6 +202,22 @@ async fn the_deadline_holds_while_a_body_always_has_more() {
 }
 
 #[tokio::test]
+async fn the_deadline_holds_for_what_was_received_in_time() {
+    let server = coded_server("gzip", coded("gzip", &[0; 1 << 20]).await).await;
+    let request = client()
+        .get(&server.url("/"))
+        .timeout(Duration::from_millis(200));
+    let mut response = request.send().await.unwrap();
+    response.chunk().await.unwrap().unwrap();
+    // The rest is here and only waits to be decoded.
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert_eq!(
+        code(&response.chunk().await.unwrap_err()),
+        "deadline-exceeded"
+    );
+}
+
+#[tokio::test]
 async fn the_deadline_covers_redirects() {
     let server = Server::start(PUBLIC, |_| redirect(302, "/")).await;
     let client = limited(|limits| {

@@ -87,6 +87,50 @@ async fn idle_connections_are_closed_in_time() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_too_old_is_not_used_before_it_is_closed() {
+    let server = Server::start(PUBLIC, |_| ok("")).await;
+    let client = limited(|limits| limits.idle = Duration::from_millis(20));
+    fetch(&client, &server.url("/")).await;
+    // Blocks this thread, so that nothing runs that could close it.
+    std::thread::sleep(Duration::from_millis(30));
+    fetch(&client, &server.url("/")).await;
+    assert_eq!(server.opened(), 2);
+}
+
+#[tokio::test]
+async fn what_the_server_closed_long_ago_is_not_tried() {
+    let rows: [(&str, fn() -> Reply); 2] = [
+        ("closed", || Reply::Last(response("200 OK", "", b""))),
+        ("poisoned", || {
+            Reply::Late(
+                response("200 OK", "", b""),
+                response("200 OK", "", b"poison"),
+            )
+        }),
+    ];
+    for (name, reply) in rows {
+        let server = Server::start(PUBLIC, move |_| reply()).await;
+        let journal = Journal::default();
+        let guard = guard().observer(journal.clone()).build().unwrap();
+        let client = Client::builder(guard)
+            .tls_roots(TlsRoots::Only(Vec::new()))
+            .build();
+        for expected in [1, 2] {
+            let response = client
+                .post(&server.url("/"))
+                .body("once")
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(response.text().await.unwrap(), "", "{name}");
+            assert_eq!(server.opened(), expected, "{name}");
+            assert_eq!(journal.all().len(), expected, "{name}: judged once each");
+            sleep(Duration::from_millis(60)).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn dropping_the_client_closes_what_it_kept() {
     let server = Server::start(PUBLIC, |_| ok("")).await;
     let client = client();

@@ -70,6 +70,8 @@ pub(crate) enum Reply {
     Cut(Vec<u8>),
     /// Sends the first, then the second again and again.
     Endless(Vec<u8>, Vec<u8>),
+    /// Sends the first, and the second a little later, which nobody asked for.
+    Late(Vec<u8>, Vec<u8>),
     /// Sends the bytes one at a time, this long apart.
     Slow(Vec<u8>, Duration),
     /// Says nothing and keeps the connection.
@@ -236,6 +238,11 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 loop {
                     stream.write_all(&then).await?;
                 }
+            }
+            Reply::Late(first, then) => {
+                stream.write_all(&first).await?;
+                sleep(Duration::from_millis(30)).await;
+                stream.write_all(&then).await?;
             }
             Reply::Slow(bytes, pause) => {
                 for byte in bytes {
