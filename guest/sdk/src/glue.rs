@@ -38,10 +38,11 @@ pub fn configure<P: Policy>(
     slot: &Slot<P>,
     json: String,
 ) -> Result<(), Vec<wit_settings::Problem>> {
-    let configured = crate::configure::<P>(&json);
+    let read = settings::read(&json);
+    // First, so that what the policy builds finds its place where the document was.
     settings::scrub(json);
-    let policy =
-        configured.map_err(|problems| problems.into_iter().map(Into::into).collect::<Vec<_>>())?;
+    let policy = crate::configure_from::<P>(read)
+        .map_err(|problems| problems.into_iter().map(Into::into).collect::<Vec<_>>())?;
     slot.set(policy)
         .map_err(|_| vec![Problem::new("", "`configure` was called before").into()])
 }

@@ -110,10 +110,15 @@ pub trait Policy: Send + Sized + Sync + 'static {
 ///
 /// Every problem of the settings, at most [`Problem::MAX_COUNT`].
 pub fn configure<P: Policy>(json: &str) -> Result<P, Vec<Problem>> {
+    configure_from(settings::read(json))
+}
+
+/// The second half of [`configure`], when the document itself is no longer needed.
+fn configure_from<P: Policy>(read: settings::Read<P::Settings>) -> Result<P, Vec<Problem>> {
     let settings::Read {
         settings,
         mut problems,
-    } = settings::read(json);
+    } = read;
     match settings.map(P::configure) {
         Some(Ok(policy)) if problems.is_empty() => return Ok(policy),
         Some(Err(more)) => problems.extend(more),

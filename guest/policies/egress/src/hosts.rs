@@ -24,19 +24,17 @@ pub(crate) struct HostTable {
     slots: Slots,
 }
 
-/// A pattern in the table. Small, because a snapshot carries all of them.
+/// A pattern in the table: 12 octets, because a snapshot carries all of them.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
+    /// Where the name begins in the text of its list.
+    start: u32,
     /// Position in its list.
     index: u32,
-    effect: Effect,
-    scope: Scope,
-    /// Where the name begins in the pattern's text.
-    start: u8,
-    /// Length of the name, at most 253.
-    len: u8,
     /// 0 for any port.
     port: u16,
+    scope: Scope,
+    effect: Effect,
 }
 
 /// The pattern that decides about a name.
@@ -64,9 +62,13 @@ impl HostTable {
         let count = table.allow.len() + table.deny.len();
         table.entries = Vec::with_capacity(count);
         table.slots = Slots::with_room(count);
-        for effect in [Effect::Allow, Effect::Deny] {
-            for index in 0..table.list(effect).len() {
-                if let Err(problem) = table.insert(effect, index) {
+        let lists = [(Effect::Allow, &table.allow), (Effect::Deny, &table.deny)];
+        for (effect, list) in lists {
+            for (index, (start, text)) in list.iter().enumerate() {
+                let inserted = entry(effect, index, start, text).and_then(|(hash, entry)| {
+                    insert(&mut table.entries, &mut table.slots, hash, entry)
+                });
+                if let Err(problem) = inserted {
                     refuse(effect, index, problem);
                 }
             }
@@ -90,7 +92,7 @@ impl HostTable {
             let is_whole = suffix.len() == name.len();
             found = self
                 .probe(hash)
-                .filter(|entry| self.name(entry) == Some(suffix))
+                .filter(|entry| self.is_name(entry, suffix))
                 .filter(|entry| entry.port == 0 || entry.port == port)
                 .filter(|entry| {
                     if is_whole {
@@ -111,11 +113,11 @@ impl HostTable {
             .iter()
             .filter(|entry| entry.effect == Effect::Allow)
             .filter_map(|allow| {
-                let name = self.name(allow)?;
+                let name = self.name(allow);
                 let deny = self.probe(hash(name)).find(|deny| {
                     deny.effect == Effect::Deny
                         && deny.port == allow.port
-                        && self.name(deny) == Some(name)
+                        && self.is_name(deny, name)
                         && deny.scope.includes(allow.scope)
                 })?;
                 Some((self.describe(allow), self.describe(deny)))
@@ -125,7 +127,7 @@ impl HostTable {
     /// Every pattern with what it was read as.
     pub(crate) fn patterns(&self) -> impl Iterator<Item = (Match<'_>, &str, Scope, Option<u16>)> {
         self.entries.iter().map(|entry| {
-            let name = self.name(entry).unwrap_or_default();
+            let name = self.name(entry);
             (
                 self.describe(entry),
                 name,
@@ -142,47 +144,65 @@ impl HostTable {
         }
     }
 
-    fn insert(&mut self, effect: Effect, index: usize) -> Result<(), String> {
-        const TOO_LONG: &str = "the list or the pattern is too long";
-        let text = self.list(effect).get(index).unwrap_or_default();
-        let Pattern { scope, name, port } = Pattern::parse(text)?;
-        let hash = hash(text.get(name.clone()).unwrap_or_default());
-        let entry = Entry {
-            index: index.try_into().map_err(|_| TOO_LONG)?,
-            effect,
-            scope,
-            start: name.start.try_into().map_err(|_| TOO_LONG)?,
-            len: name.len().try_into().map_err(|_| TOO_LONG)?,
-            port: port.unwrap_or(0),
-        };
-        if !self.slots.insert(hash, self.entries.len()) {
-            return Err(TOO_LONG.into());
-        }
-        self.entries.push(entry);
-        Ok(())
-    }
-
     /// Every entry whose hash may be this one.
     fn probe(&self, hash: u32) -> impl Iterator<Item = &Entry> {
         self.slots.probe(hash).filter_map(|at| self.entries.get(at))
     }
 
-    fn name(&self, entry: &Entry) -> Option<&str> {
-        let start = usize::from(entry.start);
-        self.list(entry.effect)
-            .get(entry.index as usize)?
-            .get(start..start + usize::from(entry.len))
+    /// Whether the entry's pattern is about this name: what follows it there is a port or the end.
+    fn is_name(&self, entry: &Entry, name: &str) -> bool {
+        let rest = self
+            .list(entry.effect)
+            .from(entry.start as usize)
+            .strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(NAME_END))
+    }
+
+    fn name(&self, entry: &Entry) -> &str {
+        let text = self.list(entry.effect).from(entry.start as usize);
+        text.split(NAME_END).next().unwrap_or_default()
     }
 
     fn describe(&self, entry: &Entry) -> Match<'_> {
-        let index = entry.index as usize;
-        let pattern = self.list(entry.effect).get(index).unwrap_or_default();
+        let start = (entry.start as usize).saturating_sub(entry.scope.front().len());
+        let text = self.list(entry.effect).from(start);
+        let pattern = text.split(TextList::END).next().unwrap_or_default();
         Match {
             effect: entry.effect,
-            index,
+            index: entry.index as usize,
             pattern,
         }
     }
+}
+
+/// What ends a name inside a pattern.
+const NAME_END: [char; 2] = [':', TextList::END];
+const TOO_LONG: &str = "the lists are too long";
+
+/// Reads a pattern that begins at `start` in its list.
+fn entry(effect: Effect, index: usize, start: usize, text: &str) -> Result<(u32, Entry), String> {
+    let Pattern { scope, name, port } = Pattern::parse(text)?;
+    let entry = Entry {
+        start: (start + name.start).try_into().map_err(|_| TOO_LONG)?,
+        index: index.try_into().map_err(|_| TOO_LONG)?,
+        port: port.unwrap_or(0),
+        scope,
+        effect,
+    };
+    Ok((hash(text.get(name).unwrap_or_default()), entry))
+}
+
+fn insert(
+    entries: &mut Vec<Entry>,
+    slots: &mut Slots,
+    hash: u32,
+    entry: Entry,
+) -> Result<(), String> {
+    if !slots.insert(hash, entries.len()) {
+        return Err(TOO_LONG.into());
+    }
+    entries.push(entry);
+    Ok(())
 }
 
 /// The name's suffixes at label boundaries, shortest first, each with its hash. One pass from the end.

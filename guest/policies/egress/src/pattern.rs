@@ -28,6 +28,15 @@ impl Scope {
         matches!(self, Self::Below | Self::Tree)
     }
 
+    /// What a pattern of this scope begins with.
+    pub(crate) fn front(self) -> &'static str {
+        match self {
+            Self::Exact => "",
+            Self::Below => "*.",
+            Self::Tree => "**.",
+        }
+    }
+
     /// Whether `other` is no wider than this.
     pub(crate) fn includes(self, other: Self) -> bool {
         (self.covers_itself() || !other.covers_itself())
@@ -51,7 +60,8 @@ impl Pattern {
     /// Reads a pattern in lower case.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         refuse_foreign_forms(text)?;
-        let (scope, start) = scope(text);
+        let scope = scope(text);
+        let start = scope.front().len();
         let (end, port) = port(text)?;
         let name = text.get(start..end).unwrap_or_default();
         check_name(name)?;
@@ -88,14 +98,11 @@ fn refuse_foreign_forms(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn scope(text: &str) -> (Scope, usize) {
-    if text.starts_with("**.") {
-        (Scope::Tree, 3)
-    } else if text.starts_with("*.") {
-        (Scope::Below, 2)
-    } else {
-        (Scope::Exact, 0)
-    }
+fn scope(text: &str) -> Scope {
+    let wild = [Scope::Tree, Scope::Below];
+    wild.into_iter()
+        .find(|scope| text.starts_with(scope.front()))
+        .unwrap_or(Scope::Exact)
 }
 
 fn port(text: &str) -> Result<(usize, Option<u16>), String> {

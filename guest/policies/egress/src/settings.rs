@@ -337,25 +337,39 @@ impl<'de> Deserialize<'de> for NetworkEntry {
     }
 }
 
-/// A list of strings in one allocation: a snapshot holds it as it is, and there may be 100,000.
+/// A list of strings in one allocation, each with a NUL behind it: a snapshot holds it as it is, and there
+/// may be 100,000. One allocation that grows at the end of the memory also leaves no holes there.
 #[derive(Debug, Default)]
 pub(crate) struct TextList {
     text: String,
-    ends: Vec<u32>,
+    len: usize,
 }
 
 impl TextList {
+    /// What stands behind each string.
+    pub(crate) const END: char = '\0';
+
     pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+        self.len
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.len == 0
     }
 
-    pub(crate) fn get(&self, index: usize) -> Option<&str> {
-        self.text
-            .get(self.start(index)..*self.ends.get(index)? as usize)
+    /// Every string with the offset where it begins.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &str)> {
+        let mut start = 0;
+        self.text.split_terminator(Self::END).map(move |text| {
+            let at = start;
+            start += text.len() + Self::END.len_utf8();
+            (at, text)
+        })
+    }
+
+    /// Everything from an offset on: a string, its end, and those behind it.
+    pub(crate) fn from(&self, start: usize) -> &str {
+        self.text.get(start..).unwrap_or_default()
     }
 
     /// Names are compared in lower case.
@@ -363,17 +377,14 @@ impl TextList {
         self.text.make_ascii_lowercase();
     }
 
-    fn start(&self, index: usize) -> usize {
-        let before = index
-            .checked_sub(1)
-            .and_then(|before| self.ends.get(before));
-        before.map_or(0, |end| *end as usize)
-    }
-
-    fn push(&mut self, text: &str) -> Option<()> {
+    fn push(&mut self, text: &str) -> Result<(), &'static str> {
+        if text.contains(Self::END) {
+            return Err("a NUL is part of no name");
+        }
         self.text.push_str(text);
-        self.ends.push(self.text.len().try_into().ok()?);
-        Some(())
+        self.text.push(Self::END);
+        self.len += 1;
+        Ok(())
     }
 }
 
@@ -392,7 +403,6 @@ impl<'de> Deserialize<'de> for TextList {
                 let mut list = TextList::default();
                 while seq.next_element_seed(Append(&mut list))?.is_some() {}
                 list.text.shrink_to_fit();
-                list.ends.shrink_to_fit();
                 Ok(list)
             }
         }
@@ -420,8 +430,6 @@ impl Visitor<'_> for Append<'_> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
-        self.0
-            .push(text)
-            .ok_or_else(|| E::custom("the list is longer than 4 GiB"))
+        self.0.push(text).map_err(E::custom)
     }
 }
