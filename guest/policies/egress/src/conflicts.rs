@@ -12,7 +12,7 @@ use pinfold_policy::{
 use crate::{
     compile::Own,
     hosts::{Effect, HostTable, Match},
-    networks::{self, NetworkRule},
+    networks::NetworkRule,
     pattern::Scope,
     ports::Ports,
     problems::Problems,
@@ -147,13 +147,6 @@ impl Scene<'_> {
     }
 
     fn networks(&self, problems: &mut Problems) {
-        for (allow, deny) in networks::overruled(self.network_rules) {
-            let message = format!(
-                "never applies: `networks.deny[{}]` {} wins",
-                deny.index, deny.network
-            );
-            problems.add(self.network_path(allow), message);
-        }
         let allows = self
             .network_rules
             .iter()
@@ -171,6 +164,13 @@ impl Scene<'_> {
     }
 
     fn unreachable_network(&self, rule: &NetworkRule, problems: &mut Problems) {
+        if let Some(deny) = self.rules.networks.value.overruling(rule) {
+            let message = format!(
+                "never applies: `networks.deny[{}]` {} wins",
+                deny.index, deny.network
+            );
+            problems.add(self.network_path(rule), message);
+        }
         let overlaps = |ports: &Ports| ports.overlaps(&self.rules.ports.value);
         if rule.ports.as_ref().is_some_and(|ports| !overlaps(ports)) {
             problems.add(

@@ -20,6 +20,12 @@ pub(crate) enum Effect {
 pub(crate) struct HostTable {
     allow: TextList,
     deny: TextList,
+    index: Index,
+}
+
+/// Patterns by the hash of their name.
+#[derive(Debug, Default)]
+struct Index {
     entries: Vec<Entry>,
     slots: Slots,
 }
@@ -52,27 +58,24 @@ impl HostTable {
         deny: TextList,
         mut refuse: impl FnMut(Effect, usize, String),
     ) -> Self {
+        let mut index = Index::with_room(allow.len() + deny.len());
         let mut table = Self {
             allow,
             deny,
-            ..Self::default()
+            index: Index::default(),
         };
         table.allow.make_lowercase();
         table.deny.make_lowercase();
-        let count = table.allow.len() + table.deny.len();
-        table.entries = Vec::with_capacity(count);
-        table.slots = Slots::with_room(count);
-        let lists = [(Effect::Allow, &table.allow), (Effect::Deny, &table.deny)];
-        for (effect, list) in lists {
-            for (index, (start, text)) in list.iter().enumerate() {
-                let inserted = entry(effect, index, start, text).and_then(|(hash, entry)| {
-                    insert(&mut table.entries, &mut table.slots, hash, entry)
-                });
-                if let Err(problem) = inserted {
-                    refuse(effect, index, problem);
+        for (effect, list) in [(Effect::Allow, &table.allow), (Effect::Deny, &table.deny)] {
+            for (position, (start, text)) in list.iter().enumerate() {
+                let read = entry(effect, position, start, text);
+                if let Err(problem) = read.and_then(|(name, entry)| index.insert(list, name, entry))
+                {
+                    refuse(effect, position, problem);
                 }
             }
         }
+        table.index = index;
         table
     }
 
@@ -84,23 +87,18 @@ impl HostTable {
     /// The pattern that decides about `name`: the longest name wins, then a pattern with a port, then
     /// deny. `name` is canonical.
     pub(crate) fn find(&self, name: &str, port: u16) -> Option<Match<'_>> {
-        if self.entries.is_empty() {
+        if self.index.entries.is_empty() {
             return None;
         }
         let mut found = None;
         for (suffix, hash) in suffixes(name) {
             let is_whole = suffix.len() == name.len();
             found = self
+                .index
                 .probe(hash)
                 .filter(|entry| self.is_name(entry, suffix))
                 .filter(|entry| entry.port == 0 || entry.port == port)
-                .filter(|entry| {
-                    if is_whole {
-                        entry.scope.covers_itself()
-                    } else {
-                        entry.scope.covers_below()
-                    }
-                })
+                .filter(|entry| entry.scope.covers(is_whole))
                 .max_by_key(|entry| (entry.port != 0, entry.effect))
                 .or(found);
         }
@@ -109,12 +107,13 @@ impl HostTable {
 
     /// Every allow pattern that can never decide, with the deny pattern that wins over it.
     pub(crate) fn overruled(&self) -> impl Iterator<Item = (Match<'_>, Match<'_>)> {
-        self.entries
+        self.index
+            .entries
             .iter()
             .filter(|entry| entry.effect == Effect::Allow)
             .filter_map(|allow| {
                 let name = self.name(allow);
-                let deny = self.probe(hash(name)).find(|deny| {
+                let deny = self.index.probe(hash(name)).find(|deny| {
                     deny.effect == Effect::Deny
                         && deny.port == allow.port
                         && self.is_name(deny, name)
@@ -126,7 +125,7 @@ impl HostTable {
 
     /// Every pattern with what it was read as.
     pub(crate) fn patterns(&self) -> impl Iterator<Item = (Match<'_>, &str, Scope, Option<u16>)> {
-        self.entries.iter().map(|entry| {
+        self.index.entries.iter().map(|entry| {
             let name = self.name(entry);
             (
                 self.describe(entry),
@@ -144,18 +143,8 @@ impl HostTable {
         }
     }
 
-    /// Every entry whose hash may be this one.
-    fn probe(&self, hash: u32) -> impl Iterator<Item = &Entry> {
-        self.slots.probe(hash).filter_map(|at| self.entries.get(at))
-    }
-
-    /// Whether the entry's pattern is about this name: what follows it there is a port or the end.
     fn is_name(&self, entry: &Entry, name: &str) -> bool {
-        let rest = self
-            .list(entry.effect)
-            .from(entry.start as usize)
-            .strip_prefix(name);
-        rest.is_some_and(|rest| rest.starts_with(NAME_END))
+        entry.is_name(self.list(entry.effect), name)
     }
 
     fn name(&self, entry: &Entry) -> &str {
@@ -179,8 +168,8 @@ impl HostTable {
 const NAME_END: [char; 2] = [':', TextList::END];
 const TOO_LONG: &str = "the lists are too long";
 
-/// Reads a pattern that begins at `start` in its list.
-fn entry(effect: Effect, index: usize, start: usize, text: &str) -> Result<(u32, Entry), String> {
+/// Reads a pattern that begins at `start` in its list; answers with its name, too.
+fn entry(effect: Effect, index: usize, start: usize, text: &str) -> Result<(&str, Entry), String> {
     let Pattern { scope, name, port } = Pattern::parse(text)?;
     let entry = Entry {
         start: (start + name.start).try_into().map_err(|_| TOO_LONG)?,
@@ -189,20 +178,50 @@ fn entry(effect: Effect, index: usize, start: usize, text: &str) -> Result<(u32,
         scope,
         effect,
     };
-    Ok((hash(text.get(name).unwrap_or_default()), entry))
+    Ok((text.get(name).unwrap_or_default(), entry))
 }
 
-fn insert(
-    entries: &mut Vec<Entry>,
-    slots: &mut Slots,
-    hash: u32,
-    entry: Entry,
-) -> Result<(), String> {
-    if !slots.insert(hash, entries.len()) {
-        return Err(TOO_LONG.into());
+impl Index {
+    fn with_room(count: usize) -> Self {
+        Self {
+            entries: Vec::with_capacity(count),
+            slots: Slots::with_room(count),
+        }
     }
-    entries.push(entry);
-    Ok(())
+
+    /// Adds a pattern of `list`, unless the same is there already.
+    fn insert(&mut self, list: &TextList, name: &str, entry: Entry) -> Result<(), String> {
+        let hash = hash(name);
+        if self
+            .probe(hash)
+            .any(|other| other.is_same(&entry) && other.is_name(list, name))
+        {
+            return Ok(());
+        }
+        if !self.slots.insert(hash, self.entries.len()) {
+            return Err(TOO_LONG.into());
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// Every entry whose hash may be this one.
+    fn probe(&self, hash: u32) -> impl Iterator<Item = &Entry> {
+        self.slots.probe(hash).filter_map(|at| self.entries.get(at))
+    }
+}
+
+impl Entry {
+    /// Whether the pattern is about this name: what follows it in its list is a port or the end.
+    fn is_name(&self, list: &TextList, name: &str) -> bool {
+        let rest = list.from(self.start as usize).strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(NAME_END))
+    }
+
+    /// Whether both say the same about the same name.
+    fn is_same(&self, other: &Self) -> bool {
+        (self.port, self.scope, self.effect) == (other.port, other.scope, other.effect)
+    }
 }
 
 /// The name's suffixes at label boundaries, shortest first, each with its hash. One pass from the end.
@@ -229,7 +248,7 @@ fn hash(name: &str) -> u32 {
 #[cfg(test)]
 impl HostTable {
     pub(crate) fn longest_probe(&self) -> usize {
-        self.slots.longest_probe()
+        self.index.slots.longest_probe()
     }
 }
 

@@ -39,13 +39,13 @@ impl NetworkRule {
 
     /// Whether this rule decides in every case that `other`, for the same network, is about.
     fn overrules(&self, other: &Self) -> bool {
-        let any_port = Ports::any();
-        let ports = |rule: &Self| rule.ports.clone().unwrap_or_else(|| any_port.clone());
+        let ports = match (&self.ports, &other.ports) {
+            (None, _) => true,
+            (Some(own), None) => own.includes(&Ports::any()),
+            (Some(own), Some(others)) => own.includes(others),
+        };
         let schemes = |rule: &Self| rule.schemes.unwrap_or_else(Schemes::any);
-        self.network == other.network
-            && self.conditions() >= other.conditions()
-            && ports(self).includes(&ports(other))
-            && schemes(self).includes(schemes(other))
+        self.conditions() >= other.conditions() && ports && schemes(self).includes(schemes(other))
     }
 }
 
@@ -76,6 +76,15 @@ impl NetworkTable {
         PrefixMap::new(entries).map(Self)
     }
 
+    /// The deny rule that wins over an allow rule in every case, if there is one.
+    pub(crate) fn overruling(&self, allow: &NetworkRule) -> Option<&NetworkRule> {
+        let mut groups = self.0.matches(allow.network.addr());
+        let (_, rules) = groups.find(|(network, _)| *network == allow.network)?;
+        rules
+            .iter()
+            .find(|rule| rule.effect == Effect::Deny && rule.overrules(allow))
+    }
+
     /// The rule that decides about an address: the longest prefix wins, then a rule for some ports or
     /// schemes, then deny.
     pub(crate) fn find(&self, address: IpAddr, scheme: Scheme, port: u16) -> Option<&NetworkRule> {
@@ -86,17 +95,6 @@ impl NetworkTable {
                 .max_by_key(|rule| (rule.conditions(), rule.effect))
         })
     }
-}
-
-/// Every allow rule that can never decide, with the deny rule that wins over it.
-pub(crate) fn overruled(
-    rules: &[NetworkRule],
-) -> impl Iterator<Item = (&NetworkRule, &NetworkRule)> {
-    let allows = rules.iter().filter(|rule| rule.effect == Effect::Allow);
-    allows.filter_map(|allow| {
-        let mut denies = rules.iter().filter(|rule| rule.effect == Effect::Deny);
-        Some((allow, denies.find(|deny| deny.overrules(allow))?))
-    })
 }
 
 fn hash(network: IpNet) -> u32 {

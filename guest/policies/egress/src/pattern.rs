@@ -28,6 +28,15 @@ impl Scope {
         matches!(self, Self::Below | Self::Tree)
     }
 
+    /// Whether it covers its name, or else the names below.
+    pub(crate) fn covers(self, is_whole: bool) -> bool {
+        if is_whole {
+            self.covers_itself()
+        } else {
+            self.covers_below()
+        }
+    }
+
     /// What a pattern of this scope begins with.
     pub(crate) fn front(self) -> &'static str {
         match self {

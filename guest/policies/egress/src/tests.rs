@@ -1149,6 +1149,22 @@ fn the_number_of_patterns_does_not_matter() {
     assert!(longest(100_000) <= 48, "{} probes", longest(100_000));
 }
 
+/// Lists that other tools wrote repeat themselves, and an operator may write many rules.
+#[test]
+fn large_settings_load_in_time_that_grows_with_their_size() {
+    let same = vec!["same.example"; 200_000];
+    assert_eq!(problems(&json!({ "hosts": { "deny": same } })), []);
+    let networks = |third: u32| -> Vec<String> {
+        (0..20_000)
+            .map(|n| format!("10.{third}.{}.{}", n / 250, n % 250))
+            .collect()
+    };
+    assert_eq!(
+        problems(&json!({ "networks": { "allow": networks(1), "deny": networks(2) } })),
+        []
+    );
+}
+
 impl Egress {
     fn longest_probe(&self) -> usize {
         self.base.hosts.value.longest_probe()
