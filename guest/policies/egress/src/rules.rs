@@ -338,21 +338,21 @@ fn is_wrapper(class: Class) -> bool {
 
 /// Why a name is refused before any list is asked; `names` holds the exceptions.
 pub(crate) fn refused_name(names: &HostTable, name: &str) -> Option<(Reason, String)> {
-    if names::is_metadata(name) {
+    // Metadata names are special-use names, too, so most names are looked up once.
+    let special = names::special_use(name);
+    if special.is_some() && names::is_metadata(name) {
         return Some((Reason::NameMetadata, "is a metadata endpoint".into()));
     }
-    let (reason, why) = if let Some(special) = names::special_use(name) {
-        (
+    let (reason, why) = match special {
+        Some(special) => (
             Reason::NameSpecialUse,
             format!("is reserved for special use (`{special}`)"),
-        )
-    } else if !name.contains('.') {
-        (
-            Reason::NameSingleLabel,
-            "has a single label, which search lists may expand".into(),
-        )
-    } else {
-        return None;
+        ),
+        None if name.contains('.') => return None,
+        None => {
+            let why = "has a single label, which search lists may expand";
+            (Reason::NameSingleLabel, why.into())
+        }
     };
     names.find(name, 0).is_none().then_some((reason, why))
 }
