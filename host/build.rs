@@ -104,10 +104,7 @@ fn compile(root: &Path, target_dir: &Path) -> Result<PathBuf> {
         .args(["--package", PACKAGE, "--target", TARGET])
         .arg("--target-dir")
         .arg(target_dir)
-        .env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            format!("-Clink-arg=-zstack-size={STACK}"),
-        );
+        .env("CARGO_ENCODED_RUSTFLAGS", flags());
     for name in UNSET {
         cargo.env_remove(name);
     }
@@ -119,6 +116,19 @@ fn compile(root: &Path, target_dir: &Path) -> Result<PathBuf> {
         );
     }
     Ok(target_dir.join(TARGET).join("guest").join(MODULE))
+}
+
+/// The compiler's flags, as cargo wants them. Paths of this machine do not get into the policy: they are no
+/// business of who receives it, and the same sources have the same digest anywhere.
+fn flags() -> OsString {
+    let mut flags = OsString::from(format!("-Clink-arg=-zstack-size={STACK}"));
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    if let Some(home) = home.or_else(|| env::home_dir().map(|home| home.join(".cargo"))) {
+        flags.push("\x1f--remap-path-prefix=");
+        flags.push(home);
+        flags.push("=/cargo");
+    }
+    flags
 }
 
 fn encode(module: &Path) -> Result<Vec<u8>> {
