@@ -23,7 +23,8 @@ use crate::{Error, Limits, TlsRoots, deadline::Deadline, io::Stream, tls::Tls};
 ///
 /// hyper-util's own pool knows neither policies nor judged addresses: a kept connection would serve
 /// later requests that nobody judged, under a policy that no longer holds. So each connection is marked
-/// as not to be used again, and every request gets a judgement and a record of its own. For
+/// as not to be used again, and every request gets a judgement and a record of its own. hyper-util
+/// hands over scheme, host and port: a policy sees the path `/` and no method. For
 /// connections that are kept, and for redirects, budgets and deadlines, use [`Client`](crate::Client).
 ///
 /// # Example

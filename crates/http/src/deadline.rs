@@ -71,8 +71,8 @@ impl Deadline {
     }
 }
 
-/// `start` and `total`; a year when that cannot be told.
-fn at(start: Instant, total: Duration) -> Instant {
+/// `start` and `total`, at most a year.
+pub(crate) fn at(start: Instant, total: Duration) -> Instant {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
     start.checked_add(total.min(YEAR)).unwrap_or(start)
 }

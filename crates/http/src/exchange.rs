@@ -50,6 +50,7 @@ struct Exchange<'a> {
     shared: &'a Shared,
     request: pinfold::Request,
     method: Method,
+    /// The caller's, less what redirects took away.
     headers: HeaderMap,
     body: Body,
     /// Whether coded bodies are decoded. Not when the caller negotiates codings or ranges itself.
@@ -86,7 +87,7 @@ impl<'a> Exchange<'a> {
             shared,
             request: call.request,
             method: call.method,
-            headers: headers(shared, call.headers, decode),
+            headers: call.headers,
             body: call.body,
             decode,
             deadline: Deadline::after(smaller(limits.total, call.total)),
@@ -184,19 +185,33 @@ impl<'a> Exchange<'a> {
     fn http_request(&mut self) -> Result<http::Request<Body>, Error> {
         let target = self.request.target();
         let path = PathAndQuery::try_from(target.path_and_query()).map_err(unsendable)?;
-        let authority = HeaderValue::try_from(target.authority()).map_err(unsendable)?;
-        self.headers.insert(HOST, authority);
+        let headers = self.all_headers()?;
         let mut request = http::Request::new(self.body.take());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = Uri::from(path);
-        *request.headers_mut() = self.headers.clone();
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    /// What is sent with this hop: the client's own headers, and the caller's in place of a default.
+    fn all_headers(&self) -> Result<HeaderMap, Error> {
+        let mut headers = HeaderMap::with_capacity(self.headers.len() + OWN_HEADERS);
+        let authority = self.request.target().authority();
+        // First, as RFC 9110, 7.2 wants it.
+        headers.insert(HOST, HeaderValue::try_from(authority).map_err(unsendable)?);
+        headers.insert(USER_AGENT, self.shared.user_agent.clone());
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        if self.decode {
+            headers.insert(ACCEPT_ENCODING, decode::ACCEPTED);
+        }
         // Said for the methods that give content a meaning (RFC 9110, 8.6); else some servers wait.
         if self.body.is_empty() && CONTENT_METHODS.contains(&self.method) {
-            request
-                .headers_mut()
-                .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        Ok(request)
+        if !self.headers.is_empty() {
+            headers.extend(self.headers.clone());
+        }
+        Ok(headers)
     }
 
     /// The record of this hop, the status yet to come.
@@ -328,20 +343,6 @@ impl Answer {
     }
 }
 
-/// What is sent with each hop: the caller's headers, and defaults for what the caller left out.
-fn headers(shared: &Shared, own: HeaderMap, decode: bool) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(own.len() + 4);
-    // First, as RFC 9110, 7.2 wants it; set for each hop.
-    headers.insert(HOST, HeaderValue::from_static(""));
-    headers.insert(USER_AGENT, shared.user_agent.clone());
-    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-    if decode {
-        headers.insert(ACCEPT_ENCODING, decode::ACCEPTED);
-    }
-    headers.extend(own);
-    headers
-}
-
 /// A guard also judges `ws`, `wss` and `ftp`, which are not HTTP.
 fn speaks_http(scheme: Scheme) -> Result<(), Error> {
     match scheme {
@@ -371,6 +372,9 @@ fn unsendable(problem: impl std::fmt::Display) -> Error {
 fn invalid(detail: &str) -> Error {
     Error::exchange(Reason::ResponseInvalid, detail)
 }
+
+/// The headers of [`Exchange::all_headers`] that are not the caller's, at most.
+const OWN_HEADERS: usize = 5;
 
 /// Methods that send content as a rule.
 const CONTENT_METHODS: [Method; 3] = [Method::PATCH, Method::POST, Method::PUT];

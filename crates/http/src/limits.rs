@@ -55,6 +55,9 @@ impl Default for Limits {
 /// The number of header fields that hyper parses without an allocation.
 pub(crate) const HEADERS_ON_STACK: usize = 100;
 
+/// Header fields that a caller may set for a request.
+pub(crate) const MAX_HEADERS: usize = 128;
+
 /// The largest read buffer of a connection: how much a server can make us hold unread.
 pub(crate) const READ_BUFFER: usize = 128 << 10;
 

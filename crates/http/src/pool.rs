@@ -23,7 +23,7 @@ use tokio::{
     time::{Duration, Instant, sleep_until},
 };
 
-use crate::{Limits, link::Link};
+use crate::{Limits, deadline::at, link::Link};
 
 /// The kept connections of one client.
 #[derive(Clone)]
@@ -181,7 +181,7 @@ impl Shared {
             self.sweeping.store(false, Ordering::Release);
             return None;
         }
-        kept.oldest().and_then(|since| since.checked_add(self.idle))
+        kept.oldest().map(|since| at(since, self.idle))
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

@@ -12,7 +12,7 @@ use http::{
     HeaderMap, HeaderName, Method, StatusCode,
     header::{
         ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE,
-        CONTENT_LOCATION, CONTENT_TYPE, HOST, LOCATION, USER_AGENT,
+        CONTENT_LOCATION, CONTENT_TYPE, LOCATION, USER_AGENT,
     },
 };
 use pinfold::Denial;
@@ -115,8 +115,8 @@ pub(crate) fn is_downgrade(from: &Target, to: &Target) -> bool {
     from.scheme().is_tls() && !to.scheme().is_tls()
 }
 
-/// What may cross origins with any request. `Host` is set anew for each hop.
-const HARMLESS: [HeaderName; 5] = [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HOST, USER_AGENT];
+/// What may cross origins with any request.
+const HARMLESS: [HeaderName; 4] = [ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, USER_AGENT];
 
 /// What describes a body, and goes where the body goes.
 const BODY: [HeaderName; 4] = [

@@ -21,7 +21,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use pinfold_addr::Target;
 
-use crate::{Client, Error, Response, exchange};
+use crate::{Client, Error, Response, exchange, limits::MAX_HEADERS};
 
 /// Builds one request and sends it. Made by [`Client::get`] and its sisters.
 ///
@@ -63,7 +63,7 @@ impl RequestBuilder {
     ///
     /// `Host`, `Connection`, `Content-Length`, `Transfer-Encoding` and the others that steer the
     /// connection are the client's own and refused ([`Error::Caller`]), and so is a value with CR, LF
-    /// or NUL. A caller's `Accept-Encoding` turns decoding off: the body then comes as it was sent.
+    /// or NUL; at most 128 are taken. A caller's `Accept-Encoding` turns decoding off: the body then comes as it was sent.
     pub fn header<N, V>(self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
@@ -79,9 +79,10 @@ impl RequestBuilder {
             if FORBIDDEN.contains(&name) || name.as_str().starts_with("proxy-") {
                 return Err(caller(format!("header `{name}` is the client's own")));
             }
-            call.headers
-                .try_append(name, value)
-                .map_err(|_| caller("too many headers"))?;
+            if call.headers.len() >= MAX_HEADERS {
+                return Err(caller(format!("more than {MAX_HEADERS} headers")));
+            }
+            call.headers.append(name, value);
             Ok(())
         })
     }

@@ -63,6 +63,23 @@ async fn headers_cannot_be_split() {
 }
 
 #[tokio::test]
+async fn headers_are_counted() {
+    let server = Server::start(PUBLIC, |_| ok("")).await;
+    let with = |count: usize| {
+        let request = client().get(&server.url("/"));
+        (0..count).fold(request, |request, number| {
+            request.header(format!("x-{number}"), "v")
+        })
+    };
+    with(128).send().await.unwrap();
+    assert_eq!(server.last().header("x-127"), Some("v"));
+    assert!(matches!(
+        with(129).send().await.unwrap_err(),
+        Error::Caller(_)
+    ));
+}
+
+#[tokio::test]
 async fn a_url_cannot_split_the_request() {
     let server = Server::start(PUBLIC, |_| ok("")).await;
     let raw = client()

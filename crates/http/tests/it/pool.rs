@@ -99,7 +99,8 @@ async fn a_connection_that_is_too_old_is_not_used_before_it_is_closed() {
 
 #[tokio::test]
 async fn what_the_server_closed_long_ago_is_not_tried() {
-    let rows: [(&str, fn() -> Reply); 2] = [
+    type Case = (&'static str, fn() -> Reply);
+    let rows: [Case; 2] = [
         ("closed", || Reply::Last(response("200 OK", "", b""))),
         ("poisoned", || {
             Reply::Late(
@@ -143,7 +144,10 @@ async fn dropping_the_client_closes_what_it_kept() {
 #[tokio::test]
 async fn kept_connections_are_bounded() {
     let server = Server::start(PUBLIC, |_| ok("")).await;
-    let client = limited(|limits| limits.idle_per_origin = 2);
+    let client = limited(|limits| {
+        limits.idle_per_origin = 2;
+        limits.idle = Duration::MAX;
+    });
     let all = (0..6).map(|_| async { fetch(&client, &server.url("/")).await });
     futures_util::future::join_all(all).await;
     assert_eq!(server.opened(), 6);
