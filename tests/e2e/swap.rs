@@ -182,8 +182,14 @@ impl Loaded {
 
 /// Swaps, one kind after the other, and answers how many were refused.
 fn swap(guard: &Guard, loaded: &Loaded) -> usize {
-    let shipped: Arc<[u8]> = b"\0asm\x0d\0\x01\0".as_slice().into();
-    let corrupt = Source::Bytes(shipped);
+    let good = guests::component("good");
+    let corrupt = [
+        b"no component".as_slice(),
+        &[],
+        &good[..good.len() / 2],
+        &good[8..],
+    ]
+    .map(|bytes| Source::Bytes(bytes.into()));
     let worlds = [
         "load-wrong-version",
         "load-import-function",
@@ -200,7 +206,7 @@ fn swap(guard: &Guard, loaded: &Loaded) -> usize {
         let round = number / 4;
         let before = guard.policy();
         let (source, with) = match number % 4 {
-            0 => (corrupt.clone(), json!({})),
+            0 => (corrupt[round % corrupt.len()].clone(), json!({})),
             1 => (worlds[round % worlds.len()].clone(), json!({})),
             2 => (Source::Shipped, settings[round % settings.len()].clone()),
             _ => (Source::Shipped, denying((round + 1) % 2)),
