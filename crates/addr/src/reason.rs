@@ -196,6 +196,8 @@ reasons! {
     DeadlineExceeded = "deadline-exceeded" @ Exchange, "raise the deadline";
     /// The response is larger than the budget.
     ResponseTooLarge = "response-too-large" @ Exchange, "raise the byte budget";
+    /// The head of the response, interim ones (1xx) before it included, is larger than the limits.
+    ResponseHeadTooLarge = "response-head-too-large" @ Exchange, "the server sends unusual headers, or raise the limits on a response head";
     /// The decoded response is larger than the budget.
     ResponseInflated = "response-inflated" @ Exchange, "the response is a decompression bomb, or raise the byte budget";
     /// The server broke the protocol, or its response cannot be decoded.
