@@ -264,9 +264,9 @@ impl Wire {
         self.link.is_none()
     }
 
-    /// Whether not a byte was received.
-    pub(crate) fn was_empty(&self) -> bool {
-        self.left == self.budget
+    /// Whether the end was reached without a byte.
+    pub(crate) fn ended_empty(&self) -> bool {
+        self.has_finished() && self.left == self.budget
     }
 
     fn finish_at_end(&mut self) {

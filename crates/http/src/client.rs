@@ -8,13 +8,12 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method};
-use hyper::client::conn::http1;
 use pinfold::{Connector, Guard, Pinned};
 use pinfold_addr::Target;
 
 use crate::{
     Body, Error, Limits, RequestBuilder, ResponseBody, TlsRoots,
-    link::{self, Link, Purpose},
+    link::{Link, Parser, Purpose},
     pool::Pool,
     tls::Tls,
 };
@@ -75,7 +74,7 @@ pub(crate) struct Shared {
     pub(crate) decode: bool,
     connector: Connector,
     tls: Tls,
-    parser: http1::Builder,
+    parser: Parser,
 }
 
 impl Client {
@@ -176,7 +175,7 @@ impl ClientBuilder {
             connector: self.guard.connector(),
             tls: Tls::new(&self.roots),
             pool: Pool::new(&self.limits, self.guard.generation()),
-            parser: link::parser(&self.limits),
+            parser: Parser::new(&self.limits),
             guard: self.guard,
             limits: self.limits,
             user_agent: self.user_agent,

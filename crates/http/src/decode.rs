@@ -120,9 +120,18 @@ impl Decoder {
                 self.left = left;
                 Poll::Ready(Some(Ok(self.buffer.split().freeze())))
             }
-            // Nothing at all is an empty body, however it is said to be coded.
-            Err(_) if self.reader.source().get_ref().0.was_empty() => Poll::Ready(None),
-            Err(error) => Poll::Ready(Some(Err(undecodable(error)))),
+            Err(error) => Poll::Ready(self.fail(error).map(Err)),
+        }
+    }
+
+    /// What stopped the decoder; none when that is the end of a body without a byte, which is an empty
+    /// body, however it is said to be coded.
+    fn fail(&mut self, error: io::Error) -> Option<Error> {
+        match error.downcast::<Error>() {
+            // Asked first: a body that broke before its first byte is broken, not empty.
+            Ok(of_the_body) => Some(of_the_body),
+            Err(_) if self.reader.source().get_ref().0.ended_empty() => None,
+            Err(of_the_coding) => Some(undecodable(&of_the_coding)),
         }
     }
 
@@ -132,7 +141,9 @@ impl Decoder {
             match ready!(Pin::new(self.reader.source()).poll_fill_buf(cx)) {
                 Ok([]) => None,
                 Ok(_) => Some(Err(invalid("bytes after the end of the coded body"))),
-                Err(error) => Some(Err(undecodable(error))),
+                Err(error) => Some(Err(error
+                    .downcast::<Error>()
+                    .unwrap_or_else(|error| undecodable(&error)))),
             },
         )
     }
@@ -178,12 +189,8 @@ impl Stream for Chunks {
     }
 }
 
-/// An error of the body under the coding is handed through; any other is the coding's own.
-fn undecodable(error: io::Error) -> Error {
-    match error.downcast::<Error>() {
-        Ok(error) => error,
-        Err(error) => invalid(&format!("the body does not decode: {error}")),
-    }
+fn undecodable(error: &io::Error) -> Error {
+    invalid(&format!("the body does not decode: {error}"))
 }
 
 fn invalid(detail: &str) -> Error {

@@ -1,5 +1,7 @@
 //! Errors, sorted by who is at fault.
 
+use std::{error::Error as StdError, io};
+
 use pinfold::{Decision, Denial};
 use pinfold_addr::Reason;
 
@@ -98,9 +100,14 @@ impl Error {
 
     /// What hyper says of a response body: its framing is wrong, or its connection broke.
     pub(crate) fn from_body(error: &hyper::Error) -> Self {
+        let io = error.source().and_then(<dyn StdError>::downcast_ref);
+        // What our own stream said, hyper only hands on.
+        if let Some(own) = io.and_then(own) {
+            return own.clone();
+        }
         let reason = if error.is_parse() && error.to_string() == HEAD_TOO_LARGE {
-            Reason::ResponseTooLarge
-        } else if error.is_parse() {
+            Reason::ResponseHeadTooLarge
+        } else if error.is_parse() || io.is_some_and(is_bad_framing) {
             Reason::ResponseInvalid
         } else {
             Reason::ConnectionLost
@@ -113,6 +120,19 @@ impl Error {
 /// the words.
 const HEAD_TOO_LARGE: &str = "message head is too large";
 
+/// The error of this crate inside one of I/O.
+fn own(error: &io::Error) -> Option<&Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref())
+}
+
+/// Whether the bytes that came are wrong: bad chunks, bad TLS records. Bytes that are missing are not.
+fn is_bad_framing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+    )
+}
+
 impl From<pinfold::Error> for Error {
     fn from(error: pinfold::Error) -> Self {
         if error.is_denied() {
@@ -124,7 +144,7 @@ impl From<pinfold::Error> for Error {
 }
 
 /// An error with its causes, each after a colon: hyper's own text leaves the cause out.
-fn with_sources(error: &dyn std::error::Error) -> String {
+fn with_sources(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

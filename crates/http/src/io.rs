@@ -10,22 +10,41 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use pinfold_addr::Reason;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::client::TlsStream;
 
-/// A connected byte stream that counts what it received.
+use crate::Error;
+
+/// A connected byte stream that counts what it received, and stops receiving when told to.
 #[derive(Debug)]
 pub(crate) struct Stream {
     kind: Kind,
     meter: Meter,
 }
 
-/// How many bytes came in. Shared with whoever watches the stream.
+/// How many bytes came in, and how many may. Shared with whoever watches the stream.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Meter(Arc<AtomicU64>);
+pub(crate) struct Meter(Arc<Counts>);
+
+#[derive(Debug)]
+struct Counts {
+    received: AtomicU64,
+    /// Once more than this were received, reads fail.
+    ceiling: AtomicU64,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            received: AtomicU64::new(0),
+            ceiling: AtomicU64::new(u64::MAX),
+        }
+    }
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -60,7 +79,29 @@ impl Stream {
 impl Meter {
     /// Bytes received so far.
     pub(crate) fn received(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.received.load(Ordering::Relaxed)
+    }
+
+    /// Lets the stream receive this many bytes more; the read after that fails.
+    pub(crate) fn allow(&self, bytes: u64) {
+        let ceiling = self.received().saturating_add(bytes);
+        self.0.ceiling.store(ceiling, Ordering::Relaxed);
+    }
+
+    fn add(&self, bytes: usize) {
+        self.0.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let ceiling = self.0.ceiling.load(Ordering::Relaxed);
+        if self.received() <= ceiling {
+            return Ok(());
+        }
+        let detail = "more bytes than heads may have, and no response among them";
+        Err(io::Error::other(Error::exchange(
+            Reason::ResponseHeadTooLarge,
+            detail,
+        )))
     }
 }
 
@@ -70,13 +111,13 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.meter.check()?;
         let before = buf.filled().len();
         ready!(match &mut self.kind {
             Kind::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
             Kind::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         })?;
-        let received = buf.filled().len().saturating_sub(before);
-        self.meter.0.fetch_add(received as u64, Ordering::Relaxed);
+        self.meter.add(buf.filled().len().saturating_sub(before));
         Poll::Ready(Ok(()))
     }
 }

@@ -25,7 +25,8 @@ pub struct Limits {
     pub response_bytes: u64,
     /// Redirects that are followed; 0 hands the redirect itself to the caller. Default: 5.
     pub redirects: u8,
-    /// Bytes of a response head, status line included. Default: 64 KiB.
+    /// Bytes of a response head, status line included. Default: 64 KiB. Four times as many may come
+    /// with the interim responses (1xx) before it.
     pub head_bytes: usize,
     /// Header fields of a response. Default: 100, which also is what needs no allocation.
     pub headers: usize,
@@ -54,6 +55,9 @@ impl Default for Limits {
 
 /// The number of header fields that hyper parses without an allocation.
 pub(crate) const HEADERS_ON_STACK: usize = 100;
+
+/// The number of full heads, interim responses included, that a server may send for one response.
+pub(crate) const HEADS: u64 = 4;
 
 /// Header fields that a caller may set for a request.
 pub(crate) const MAX_HEADERS: usize = 128;

@@ -24,7 +24,7 @@ use pinfold_addr::{Host, Scheme, Target};
 use crate::{
     Body, Error, Limits,
     io::{Meter, Stream},
-    limits::{HEADERS_ON_STACK, READ_BUFFER},
+    limits::{HEADERS_ON_STACK, HEADS, READ_BUFFER},
 };
 
 /// What a connection was made for. It serves nothing else.
@@ -76,6 +76,8 @@ pub(crate) struct Link {
     sender: SendRequest<Body>,
     driver: Connection<TokioIo<Stream>, Body>,
     meter: Meter,
+    /// Bytes that may come before the head of a response is complete.
+    heads: u64,
     /// The driver has ended and must not be polled again.
     ended: bool,
 }
@@ -94,10 +96,11 @@ impl Link {
     pub(crate) async fn new(
         stream: Stream,
         purpose: Purpose,
-        builder: &Builder,
+        parser: &Parser,
     ) -> Result<Box<Self>, Error> {
         let meter = stream.meter();
-        let (sender, driver) = builder
+        let (sender, driver) = parser
+            .builder
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Error::from_hyper(&error))?;
@@ -106,16 +109,19 @@ impl Link {
             sender,
             driver,
             meter,
+            heads: parser.heads,
             ended: false,
         }))
     }
 
-    /// Sends a request and waits for the head of the response. Interim responses (1xx) are skipped.
+    /// Sends a request and waits for the head of the response. Interim responses (1xx) are skipped, as
+    /// long as they are not too many.
     pub(crate) async fn send(
         &mut self,
         request: http::Request<Body>,
     ) -> Result<http::Response<Incoming>, Failure> {
         let before = self.meter.received();
+        self.meter.allow(self.heads);
         let mut answer = pin!(self.sender.try_send_request(request));
         let result = poll_fn(|cx| {
             let ended = Pin::new(&mut self.driver).poll(cx).is_ready();
@@ -131,6 +137,7 @@ impl Link {
             }
         })
         .await;
+        self.meter.allow(u64::MAX);
         let silent = self.meter.received() == before;
         match result {
             Some(Ok(response)) => Ok(response),
@@ -172,15 +179,25 @@ impl Link {
 }
 
 /// How responses are parsed: strictly, and within the limits.
-pub(crate) fn parser(limits: &Limits) -> Builder {
-    let mut builder = Builder::new();
-    builder
-        .max_buf_size(READ_BUFFER)
-        .max_header_size(limits.head_bytes.min(READ_BUFFER));
-    if limits.headers != HEADERS_ON_STACK {
-        builder.max_headers(limits.headers);
+pub(crate) struct Parser {
+    builder: Builder,
+    heads: u64,
+}
+
+impl Parser {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let mut builder = Builder::new();
+        builder
+            .max_buf_size(READ_BUFFER)
+            .max_header_size(limits.head_bytes.min(READ_BUFFER));
+        if limits.headers != HEADERS_ON_STACK {
+            builder.max_headers(limits.headers);
+        }
+        Self {
+            builder,
+            heads: HEADS.saturating_mul(limits.head_bytes as u64),
+        }
     }
-    builder
 }
 
 /// The error of a connection that ended without one of its own.

@@ -108,14 +108,15 @@ async fn a_head_has_bounds() {
         })
         .await;
         let error = client().get(&server.url("/")).send().await.unwrap_err();
-        assert_eq!(code(&error), "response-too-large", "{name}: {error:?}");
+        assert_eq!(code(&error), "response-head-too-large", "{name}: {error:?}");
     }
     let server = Server::start(PUBLIC, |_| {
         Reply::Endless(b"HTTP/1.1 200 OK\r\n".to_vec(), b"A: b\r\n".repeat(1000))
     })
     .await;
     let error = client().get(&server.url("/")).send().await.unwrap_err();
-    assert_eq!(code(&error), "response-too-large", "endless");
+    assert_eq!(code(&error), "response-head-too-large", "endless");
+    assert!(error.hint().unwrap().contains("head"));
 
     let server = Server::start(PUBLIC, |_| {
         Reply::Bytes(response("200 OK", &"A: b\r\n".repeat(4), b""))
@@ -124,8 +125,29 @@ async fn a_head_has_bounds() {
     let few = limited(|limits| limits.headers = 4);
     assert_eq!(
         code(&few.get(&server.url("/")).send().await.unwrap_err()),
-        "response-too-large"
+        "response-head-too-large"
     );
+}
+
+#[tokio::test]
+async fn interim_responses_have_a_bound() {
+    let interim = |count| b"HTTP/1.1 103 Early Hints\r\nA: bbbbbbbbbbbb\r\n\r\n".repeat(count);
+    let server = Server::start(PUBLIC, move |seen| match seen.path() {
+        "/flood" => Reply::Endless(Vec::new(), interim(1000)),
+        _ => Reply::Bytes([interim(20), response("200 OK", "", &[b'x'; 99_999])].concat()),
+    })
+    .await;
+    let client = limited(|limits| limits.head_bytes = 1024);
+    let error = client.get(&server.url("/flood")).send().await.unwrap_err();
+    assert_eq!(code(&error), "response-head-too-large", "{error:?}");
+    server.wait_open(0).await;
+
+    // A head that fits, and a body that is larger than any number of heads.
+    let body = whole(&client, &server.url("/some")).await.unwrap();
+    assert_eq!(body.len(), 99_999);
+    // What is left of one response is no debt of the next over the same connection.
+    whole(&client, &server.url("/some")).await.unwrap();
+    assert_eq!(server.opened(), 2);
 }
 
 #[tokio::test]
@@ -150,8 +172,8 @@ async fn every_step_obeys_the_deadline() {
                 slow / 4,
             )
         }),
-        ("interim flood", |_| {
-            Reply::Endless(Vec::new(), b"HTTP/1.1 100 Continue\r\n\r\n".to_vec())
+        ("slow interim responses", |slow| {
+            Reply::Slow(b"HTTP/1.1 100 Continue\r\n\r\n".repeat(9), slow)
         }),
         ("redirect loop with slow bodies", |_| {
             Reply::Slow(
@@ -372,6 +394,54 @@ async fn an_empty_coded_body_is_empty() {
             "",
             "{coding}"
         );
+    }
+}
+
+/// What breaks before the first byte must not look like an empty body.
+#[tokio::test]
+async fn a_coded_body_that_breaks_at_once_is_not_empty() {
+    type Row = (&'static str, &'static str, Vec<u8>, &'static str);
+    let rows: [Row; 5] = [
+        (
+            "lost",
+            "Content-Length: 20\r\n",
+            Vec::new(),
+            "connection-lost",
+        ),
+        (
+            "lost, chunked",
+            "Transfer-Encoding: chunked\r\n",
+            Vec::new(),
+            "connection-lost",
+        ),
+        (
+            "lost within the framing",
+            "Transfer-Encoding: chunked\r\n",
+            b"5\r\n".to_vec(),
+            "connection-lost",
+        ),
+        (
+            "bad framing",
+            "Transfer-Encoding: chunked\r\n",
+            b"zz\r\nhello".to_vec(),
+            "response-invalid",
+        ),
+        (
+            "first chunk over the budget",
+            "Transfer-Encoding: chunked\r\n",
+            [b"40\r\n".as_slice(), &[0; 64], b"\r\n0\r\n\r\n"].concat(),
+            "response-too-large",
+        ),
+    ];
+    for coding in ["gzip", "deflate", "br"] {
+        for (name, framing, body, expected) in rows.clone() {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\n{framing}\r\n");
+            let bytes = [head.into_bytes(), body].concat();
+            let server = Server::start(PUBLIC, move |_| Reply::Last(bytes.clone())).await;
+            let client = limited(|limits| limits.response_bytes = 32);
+            let error = whole(&client, &server.url("/")).await.expect_err(name);
+            assert_eq!(code(&error), expected, "{coding}: {name}: {error:?}");
+        }
     }
 }
 
