@@ -21,6 +21,7 @@ use crate::{
     event::Record,
     policy::{Active, Judge, LoadError, Policies, Source, floor::Floor},
     resolve::{Answers, MAX_ANSWERS, MAX_CHAIN, Resolve, ResolveError},
+    verdict::foreign,
 };
 
 pub use builder::GuardBuilder;
@@ -171,7 +172,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Denied by policy or floor; failed when there is no usable answer (`resolve-*`).
+    /// Denied by policy or floor, or with `proof-foreign` when a session of another guard admitted it;
+    /// failed when there is no usable answer (`resolve-*`).
     pub async fn resolve(&self, admitted: Admitted) -> Result<Pinned, Error> {
         Ok(self.pin_addresses(admitted).await?)
     }
@@ -204,6 +206,7 @@ impl Session {
         record.time(start, |timings| &mut timings.target);
         match judged {
             Ok((judge, terms)) => Ok(Admitted {
+                made_by: self.core.floor.clone(),
                 request,
                 judge,
                 terms,
@@ -218,7 +221,8 @@ impl Session {
         self.core.floor.check_target(&request.target)?;
         let mut judge = self.active.judge()?;
         let terms = self.tighten(judge.check_target(request)?);
-        obeys_https(request, terms)?;
+        // The terms of this very hop bind it too: it may be one redirect more than they allow.
+        obeys(request, terms)?;
         Ok((judge, terms))
     }
 
@@ -231,16 +235,21 @@ impl Session {
 
     async fn pin_addresses(&self, admitted: Admitted) -> Result<Pinned, Ended> {
         let Admitted {
+            made_by,
             request,
             judge,
             terms,
             mut record,
         } = admitted;
+        if !Arc::ptr_eq(&made_by, &self.core.floor) {
+            return Err(record.deny(foreign()));
+        }
         match self.core.addresses(&request, judge, &mut record).await {
             Ok(addresses) => {
                 record.pinned();
                 let expires = Instant::now() + self.core.limits.pin.min(MAX_PIN);
                 Ok(Pinned {
+                    made_by,
                     target: request.target,
                     addresses,
                     terms,

@@ -1,11 +1,15 @@
 //! Refusals as data, and the two proofs: `Admitted` and `Pinned`. Only the guard makes them.
 
-use std::{borrow::Cow, fmt, net::SocketAddr};
+use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc};
 
 use pinfold_addr::{Reason, Refusal, Stage, Target};
 use tokio::time::Instant;
 
-use crate::{Error, PolicyRef, Request, Terms, event::Record, policy::Judge};
+use crate::{
+    Error, PolicyRef, Request, Terms,
+    event::Record,
+    policy::{Judge, floor::Floor},
+};
 
 /// A refusal, for people and for programs.
 ///
@@ -112,8 +116,11 @@ impl std::error::Error for Denial {}
 /// [`Session::admit`](crate::Session::admit) only.
 ///
 /// It holds an instance of the policy, which has seen no other request, until the lookup is done or
-/// takes long. Dropped, it leaves a `Decision` record of an abandoned request.
+/// takes long. Dropped, it leaves a `Decision` record of an abandoned request. Only sessions of the
+/// guard that made it resolve it (`proof-foreign`).
 pub struct Admitted {
+    /// The floor of the guard that made it, and so the guard: each has its own.
+    pub(crate) made_by: Arc<Floor>,
     pub(crate) request: Request,
     pub(crate) judge: Judge,
     pub(crate) terms: Terms,
@@ -144,9 +151,12 @@ impl fmt::Debug for Admitted {
 /// Proof that every address in it was judged. Made by the guard only; what a socket is made from.
 ///
 /// A pin is good for one hop and for [`Limits::pin`](crate::Limits::pin), whatever the TTL of the
-/// answer. Dropped without being dialled, it still leaves its `Decision` record.
+/// answer. Only connectors of the guard that made it dial it (`proof-foreign`): another guard may have
+/// other grants and listeners. Dropped without being dialled, it still leaves its `Decision` record.
 #[derive(Debug)]
 pub struct Pinned {
+    /// The floor of the guard that made it, and so the guard: each has its own.
+    pub(crate) made_by: Arc<Floor>,
     pub(crate) target: Target,
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) terms: Terms,
@@ -211,6 +221,14 @@ impl Pinned {
             .into())
     }
 
+    /// The pin, unless another guard made it than the one whose floor this is.
+    pub(crate) fn of(self, floor: &Arc<Floor>) -> Result<Self, Error> {
+        if Arc::ptr_eq(&self.made_by, floor) {
+            return Ok(self);
+        }
+        Err(self.record.deny(foreign()).into())
+    }
+
     /// Whether a socket may have this peer. IPv6 scope and flow label are no part of the judgement.
     pub(crate) fn holds(&self, peer: SocketAddr) -> bool {
         self.addresses
@@ -226,17 +244,32 @@ impl Pinned {
     }
 }
 
+/// A proof of one guard says nothing about what another one would have refused.
+pub(crate) fn foreign() -> Denial {
+    Denial::new(Reason::ProofForeign, "another guard made this proof")
+}
+
 #[cfg(test)]
 pub(crate) mod testing {
     //! Pins for the tests of the connector, made without a guard.
 
     use std::time::Duration;
 
+    use pinfold_addr::Classifier;
+
     use super::*;
     use crate::event::testing::Seen;
 
+    /// A pin of a guard of its own.
     pub(crate) fn pin(seen: &Seen, addresses: &[SocketAddr]) -> Pinned {
+        let floor = Floor::new(Vec::new(), Vec::new(), Classifier::default());
+        pin_of(&Arc::new(floor), seen, addresses)
+    }
+
+    /// A pin of the guard with this floor.
+    pub(crate) fn pin_of(made_by: &Arc<Floor>, seen: &Seen, addresses: &[SocketAddr]) -> Pinned {
         Pinned {
+            made_by: made_by.clone(),
             target: Target::parse("http://example.com/").unwrap(),
             addresses: addresses.to_vec(),
             terms: Terms::default(),

@@ -174,6 +174,8 @@ reasons! {
     // Connecting.
     /// The pin is older than its lifetime.
     PinExpired = "pin-expired" @ Connect, "pin again and connect at once";
+    /// Another guard admitted or pinned this than the one that is to resolve or dial it.
+    ProofForeign = "proof-foreign" @ Connect, "resolve and connect with the guard that judged";
     /// No judged address accepted the connection.
     ConnectFailed = "connect-failed" @ Connect, "the server is down or refuses connections";
     /// No judged address accepted the connection in time.

@@ -64,7 +64,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// Denied with `pin-expired`, `peer-mismatch`, `address-own`; failed with `connect-failed` or
+    /// Denied with `proof-foreign`, `pin-expired`, `peer-mismatch`, `address-own`; failed with `connect-failed` or
     /// `connect-timeout`.
     pub async fn connect(&self, pinned: Pinned) -> Result<Connection, Error> {
         self.connect_by(socket::dial, pinned).await
@@ -75,7 +75,7 @@ impl Connector {
         D: Fn(SocketAddr) -> F,
         F: Future<Output = io::Result<TcpStream>>,
     {
-        let mut pinned = pinned.in_time()?;
+        let mut pinned = pinned.of(&self.floor)?.in_time()?;
         pinned.record.connecting();
         let start = Instant::now();
         let raced = race(&pinned.addresses, self.pace(&pinned.terms), dial).await;

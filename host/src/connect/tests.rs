@@ -7,12 +7,19 @@ use tokio::{
 };
 
 use super::*;
-use crate::{Outcome, event::testing::Seen, verdict::testing::pin};
+use crate::{Outcome, event::testing::Seen, verdict::testing::pin_of};
 
 fn connector(grants: &[&str]) -> Connector {
     let grants = grants.iter().map(|text| text.parse().unwrap()).collect();
     let floor = Floor::new(grants, Vec::new(), Classifier::default());
     Connector::new(Arc::new(floor), &Limits::default())
+}
+
+impl Connector {
+    /// A pin that this connector dials.
+    fn pin(&self, seen: &Seen, addresses: &[SocketAddr]) -> Pinned {
+        pin_of(&self.floor, seen, addresses)
+    }
 }
 
 async fn listen(address: &str) -> (TcpListener, SocketAddr) {
@@ -35,8 +42,9 @@ fn code(seen: &Seen) -> String {
 async fn connects_to_the_pin_and_carries_bytes() {
     let (listener, address) = listen("127.0.0.2").await;
     let seen = Seen::default();
-    let mut connection = connector(&["127.0.0.2"])
-        .connect(pin(&seen, &[address]))
+    let connector = connector(&["127.0.0.2"]);
+    let mut connection = connector
+        .connect(connector.pin(&seen, &[address]))
         .await
         .unwrap();
     assert_eq!((connection.peer(), connection.generation()), (address, 1));
@@ -64,8 +72,9 @@ async fn a_socket_to_an_unjudged_peer_is_refused() {
     let (_internal_listener, internal) = listen("127.0.0.3").await;
     let seen = Seen::default();
     let elsewhere = |_| socket::dial(internal);
-    let error = connector(&["127.0.0.0/8"])
-        .connect_by(elsewhere, pin(&seen, &[judged]))
+    let connector = connector(&["127.0.0.0/8"]);
+    let error = connector
+        .connect_by(elsewhere, connector.pin(&seen, &[judged]))
         .await
         .unwrap_err();
     assert!(error.is_denied());
@@ -78,8 +87,9 @@ async fn a_refused_connection_fails_and_names_addresses_to_the_operator_only() {
     let (listener, address) = listen("127.0.0.2").await;
     drop(listener);
     let seen = Seen::default();
-    let error = connector(&["127.0.0.2"])
-        .connect(pin(&seen, &[address]))
+    let connector = connector(&["127.0.0.2"]);
+    let error = connector
+        .connect(connector.pin(&seen, &[address]))
         .await
         .unwrap_err();
     assert!(!error.is_denied());
@@ -105,10 +115,11 @@ async fn a_silent_server_is_a_timeout_and_terms_shorten_it() {
         ),
     ] {
         let seen = Seen::default();
-        let mut pinned = pin(&seen, &["192.0.2.1:80".parse().unwrap()]);
+        let connector = connector(&[]);
+        let mut pinned = connector.pin(&seen, &["192.0.2.1:80".parse().unwrap()]);
         pinned.terms.connect_timeout = terms;
         let start = Instant::now();
-        let error = connector(&[])
+        let error = connector
             .connect_by(|_| std::future::pending(), pinned)
             .await
             .unwrap_err();
@@ -121,11 +132,12 @@ async fn a_silent_server_is_a_timeout_and_terms_shorten_it() {
 #[tokio::test(start_paused = true)]
 async fn an_expired_pin_is_not_dialled() {
     let seen = Seen::default();
-    let pinned = pin(&seen, &["192.0.2.1:80".parse().unwrap()]);
+    let connector = connector(&[]);
+    let pinned = connector.pin(&seen, &["192.0.2.1:80".parse().unwrap()]);
     tokio::time::advance(Duration::from_secs(31)).await;
     let never = |_| async { panic!("dialled") };
     assert!(
-        connector(&[])
+        connector
             .connect_by(never, pinned)
             .await
             .unwrap_err()
@@ -138,8 +150,9 @@ async fn an_expired_pin_is_not_dialled() {
 async fn a_socket_to_this_machine_is_refused_without_a_grant() {
     let (_listener, address) = listen("127.0.0.1").await;
     let seen = Seen::default();
-    let error = connector(&[])
-        .connect(pin(&seen, &[address]))
+    let connector = connector(&[]);
+    let error = connector
+        .connect(connector.pin(&seen, &[address]))
         .await
         .unwrap_err();
     assert!(error.is_denied());
@@ -149,9 +162,22 @@ async fn a_socket_to_this_machine_is_refused_without_a_grant() {
 #[tokio::test]
 async fn giving_up_while_connecting_is_recorded() {
     let seen = Seen::default();
-    let pinned = pin(&seen, &["192.0.2.1:80".parse().unwrap()]);
-    let guard = connector(&[]);
-    let connecting = guard.connect_by(|_| std::future::pending(), pinned);
+    let connector = connector(&[]);
+    let pinned = connector.pin(&seen, &["192.0.2.1:80".parse().unwrap()]);
+    let connecting = connector.connect_by(|_| std::future::pending(), pinned);
     let _ = tokio::time::timeout(Duration::from_millis(10), connecting).await;
     assert_eq!(code(&seen), "abandoned");
+}
+
+#[tokio::test]
+async fn the_pin_of_another_guard_is_not_dialled() {
+    let (_listener, address) = listen("127.0.0.2").await;
+    let (seen, grants) = (Seen::default(), ["127.0.0.2"]);
+    let never = |_| async { panic!("dialled") };
+    let error = connector(&grants)
+        .connect_by(never, connector(&grants).pin(&seen, &[address]))
+        .await
+        .unwrap_err();
+    assert!(error.is_denied());
+    assert_eq!(code(&seen), "proof-foreign");
 }

@@ -585,3 +585,35 @@ async fn addresses_of_a_slow_name_are_judged_by_another_instance() {
         "address-not-public@resolve"
     );
 }
+
+#[tokio::test]
+async fn the_terms_of_a_hop_bind_that_hop() {
+    let bench = Bench::settings(
+        &["a.example.com=93.184.216.34"],
+        json!({"limits": {"redirects": 0}}),
+    );
+    let first = get("http://b.example.com/");
+    let next = Target::parse("http://a.example.com/").unwrap();
+    // Nothing was asked of the policy for the first hop: its terms come with the second.
+    let redirected = bench
+        .guard
+        .session()
+        .pin(first.redirected(next, "GET"))
+        .await;
+    assert_eq!(outcome(redirected), "redirect-too-many@redirect");
+    assert_eq!(bench.lookups(), 0);
+}
+
+#[tokio::test]
+async fn what_another_guard_admitted_is_not_resolved() {
+    let rules = ["a.example.com=93.184.216.34"];
+    let (one, other) = (Bench::new(&rules), Bench::new(&rules));
+    let admitted = one.guard.session().admit(get("http://a.example.com/"));
+    let resolved = other.guard.session().resolve(admitted.unwrap()).await;
+    assert_eq!(outcome(resolved), "proof-foreign@connect");
+    assert_eq!((one.lookups(), other.lookups()), (0, 0));
+    // Sessions of one guard share floor and resolver.
+    let admitted = one.guard.session().admit(get("http://a.example.com/"));
+    let resolved = one.guard.clone().session().resolve(admitted.unwrap()).await;
+    assert_eq!(outcome(resolved), "93.184.216.34:80");
+}
