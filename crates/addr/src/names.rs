@@ -1,7 +1,7 @@
 //! Names that have no meaning on the public internet, and names of metadata endpoints.
 //!
 //! Both functions take a canonical name (see [`Domain`](crate::Domain)): ASCII, lower case, no root
-//! dot. Their cost grows with the number of labels only.
+//! dot. Their cost does not grow with the name.
 
 use crate::tables;
 
@@ -28,43 +28,63 @@ pub fn special_use(name: &str) -> Option<&'static str> {
     find(tables::METADATA_NAMES, name).or_else(|| find(tables::SPECIAL_USE_NAMES, name))
 }
 
-/// A row of the table of names, which is sorted by name.
+/// A row of a table of names.
 #[derive(Debug)]
 pub(crate) struct Name {
     name: &'static str,
     below: bool,
+    tail: Tail,
 }
+
+/// The last octets of a name. Names are told apart by it in one comparison, nearly always.
+type Tail = [u8; 4];
 
 impl Name {
     /// The name alone.
     pub(crate) const fn exact(name: &'static str) -> Self {
-        Self { name, below: false }
+        Self {
+            name,
+            below: false,
+            tail: tail(name),
+        }
     }
 
     /// The name and all names below it.
     pub(crate) const fn subtree(name: &'static str) -> Self {
-        Self { name, below: true }
+        Self {
+            name,
+            below: true,
+            tail: tail(name),
+        }
+    }
+
+    /// Whether `name` is this one, or below it where that counts.
+    fn covers(&self, name: &str) -> bool {
+        name.strip_suffix(self.name)
+            .is_some_and(|front| front.is_empty() || self.below && front.ends_with('.'))
     }
 }
 
-/// Asks for the name, then for the name without its first label, and so on.
-fn find(table: &'static [Name], name: &str) -> Option<&'static str> {
-    core::iter::successors(Some(name), |suffix| {
-        suffix.split_once('.').map(|(_, parent)| parent)
-    })
-    .filter_map(|suffix| named(table, suffix))
-    .find(|row| row.below || row.name.len() == name.len())
-    .map(|row| row.name)
+/// A shorter name is filled up with dots: one stands before it in a name below it, too.
+const fn tail(name: &str) -> Tail {
+    match name.as_bytes() {
+        [.., a, b, c, d] => [*a, *b, *c, *d],
+        [b, c, d] => [b'.', *b, *c, *d],
+        _ => [b'.'; 4],
+    }
 }
 
-fn named(table: &'static [Name], name: &str) -> Option<&'static Name> {
-    let at = table.binary_search_by(|row| row.name.cmp(name)).ok()?;
-    table.get(at)
+/// The longest row that covers the name.
+fn find(table: &'static [Name], name: &str) -> Option<&'static str> {
+    let tail = tail(name);
+    let alike = table.iter().filter(|row| row.tail == tail);
+    let covering = alike.filter(|row| row.covers(name)).map(|row| row.name);
+    covering.max_by_key(|name| name.len())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{format, vec::Vec};
+    use std::{borrow::ToOwned, format};
 
     use super::*;
 
@@ -126,14 +146,54 @@ mod tests {
         assert_eq!(special_use(&name), Some("localhost"));
     }
 
-    /// The search is binary: an unsorted table would hide names.
+    /// A name of fewer octets than a tail has would never be found.
     #[test]
-    fn tables_are_sorted() {
+    fn every_row_finds_itself() {
         for table in [tables::METADATA_NAMES, tables::SPECIAL_USE_NAMES] {
-            assert!(table.is_sorted_by_key(|row| row.name));
-            let mut names = table.iter().map(|row| row.name).collect::<Vec<_>>();
-            names.dedup();
-            assert_eq!(names.len(), table.len());
+            for row in table {
+                assert_eq!(find(table, row.name), Some(row.name));
+                let below = format!("a.{}", row.name);
+                assert_eq!(find(table, &below) == Some(row.name), row.below, "{below}");
+                assert!(!row.covers(&format!("a{}", row.name)), "{}", row.name);
+            }
+        }
+    }
+
+    /// What the tables mean, suffix by suffix.
+    #[test]
+    fn a_look_up_finds_what_a_search_finds() {
+        let labels = [
+            "a",
+            "com",
+            "goog",
+            "metadata",
+            "internal",
+            "local",
+            "svc",
+            "cluster",
+            "localhost4",
+        ];
+        let two = labels
+            .map(|one| labels.map(|two| format!("{one}.{two}")))
+            .concat();
+        let three = two
+            .iter()
+            .flat_map(|two| labels.map(|one| format!("{one}.{two}")));
+        let names = three
+            .chain(two.iter().cloned())
+            .chain(labels.map(str::to_owned));
+        for name in names {
+            for table in [tables::METADATA_NAMES, tables::SPECIAL_USE_NAMES] {
+                let starts =
+                    core::iter::once(0).chain(name.match_indices('.').map(|(at, _)| at + 1));
+                let expected = starts.filter_map(|start| {
+                    let is_row =
+                        |row: &&Name| row.name == &name[start..] && (start == 0 || row.below);
+                    table.iter().find(is_row)
+                });
+                let expected = expected.map(|row| row.name).next();
+                assert_eq!(find(table, &name), expected, "{name}");
+            }
         }
     }
 }
