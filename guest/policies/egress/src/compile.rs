@@ -5,12 +5,12 @@ use std::sync::Arc;
 use pinfold_policy::Terms;
 
 use crate::{
-    conflicts,
+    allowable, conflicts,
     hosts::{Effect, HostTable},
     networks::{self, NetworkRule, NetworkTable},
     ports::Ports,
     problems::Problems,
-    rules::{Rules, Setting},
+    rules::{Origin, Rules, Setting},
     schemes::Schemes,
     settings::{
         Hosts, Limits, Names, NetworkEntry, Networks, PortEntry, Scheme, Sections, Switch, TextList,
@@ -39,7 +39,7 @@ pub(crate) fn defaults() -> Rules {
 fn default<T>(value: T) -> Setting<T> {
     Setting {
         value,
-        subject: None,
+        origin: Origin::Default,
     }
 }
 
@@ -47,17 +47,11 @@ fn default<T>(value: T) -> Setting<T> {
 pub(crate) fn overlay(
     base: &Rules,
     sections: Sections,
-    subject: Option<usize>,
+    origin: Origin,
     problems: &mut Problems,
 ) -> Rules {
-    let mut reader = Reader { subject, problems };
-    let own = Own::of(&sections);
+    let mut reader = Reader { origin, problems };
     let limits = sections.limits.map(terms);
-    let mut network_rules = Vec::new();
-    let networks = sections.networks.map(|networks| {
-        network_rules = reader.networks(networks);
-        reader.network_table(&network_rules)
-    });
     let rules = Rules {
         schemes: reader.or(sections.schemes, &base.schemes, Reader::schemes),
         ports: reader.or(sections.ports, &base.ports, |reader, ports| {
@@ -69,57 +63,25 @@ pub(crate) fn overlay(
         hosts: reader.or(sections.hosts, &base.hosts, Reader::hosts),
         names: reader.or(sections.names, &base.names, Reader::names),
         check_chain: reader.or(sections.check_chain, &base.check_chain, same),
-        networks: reader.or(networks, &base.networks, same),
+        networks: reader.or(sections.networks, &base.networks, Reader::networks),
         wrapped: reader.or(sections.wrapped, &base.wrapped, same),
         special_global: reader.or(sections.special_global, &base.special_global, same),
         mixed_answers: reader.or(sections.mixed_answers, &base.mixed_answers, same),
         limits: reader.or(limits, &base.limits, same),
     };
-    let prefix = reader.prefix();
-    conflicts::find(
-        &conflicts::Scene {
-            rules: &rules,
-            network_rules: &network_rules,
-            own,
-            prefix,
-        },
-        problems,
-    );
+    conflicts::find(&rules, origin, problems);
     rules
-}
-
-/// Which sections a document or a subject brings itself: only those can be at fault.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Own {
-    pub(crate) hosts: bool,
-    pub(crate) names: bool,
-    pub(crate) limits: bool,
-}
-
-impl Own {
-    fn of(sections: &Sections) -> Self {
-        Self {
-            hosts: sections.hosts.is_some(),
-            names: sections.names.is_some(),
-            limits: sections.limits.is_some(),
-        }
-    }
 }
 
 /// Reads sections and knows the path that leads to them.
 struct Reader<'a> {
-    subject: Option<usize>,
+    origin: Origin,
     problems: &'a mut Problems,
 }
 
 impl Reader<'_> {
-    fn prefix(&self) -> String {
-        self.subject
-            .map_or_else(String::new, |index| format!("/subjects/{index}"))
-    }
-
     fn refuse(&mut self, path: &str, problem: impl Into<String>) {
-        self.problems.add(self.prefix() + path, problem);
+        self.problems.add(self.origin.pointer() + path, problem);
     }
 
     /// The section if it is given, else that of the base.
@@ -132,7 +94,7 @@ impl Reader<'_> {
         match section {
             Some(section) => Setting {
                 value: read(self, section),
-                subject: self.subject,
+                origin: self.origin,
             },
             None => base.clone(),
         }
@@ -170,7 +132,7 @@ impl Reader<'_> {
             hosts.allow.unwrap_or_default(),
             hosts.deny,
             |effect, index, problem| {
-                self.refuse(&format!("/hosts/{}/{index}", key(effect)), problem);
+                self.refuse(&format!("/hosts/{}/{index}", effect.key()), problem);
             },
         ))
     }
@@ -185,7 +147,7 @@ impl Reader<'_> {
         ))
     }
 
-    fn networks(&mut self, networks: Networks) -> Vec<NetworkRule> {
+    fn networks(&mut self, networks: Networks) -> Arc<NetworkTable> {
         let mut rules = Vec::with_capacity(networks.allow.len() + networks.deny.len());
         for (effect, entries) in [
             (Effect::Allow, networks.allow),
@@ -194,13 +156,8 @@ impl Reader<'_> {
             let read = |(index, entry)| self.network(effect, index, entry);
             rules.extend(entries.into_iter().enumerate().filter_map(read));
         }
-        rules
-    }
-
-    fn network_table(&mut self, rules: &[NetworkRule]) -> Arc<NetworkTable> {
-        Arc::new(NetworkTable::new(rules).unwrap_or_else(|duplicate| {
-            self.refuse("/networks", duplicate.to_string());
-            NetworkTable::default()
+        Arc::new(NetworkTable::new(rules, |path, problem| {
+            self.refuse(&path, problem);
         }))
     }
 
@@ -210,7 +167,7 @@ impl Reader<'_> {
         index: usize,
         entry: NetworkEntry,
     ) -> Option<NetworkRule> {
-        let path = format!("/networks/{}/{index}", key(effect));
+        let path = networks::path(effect, index);
         let ports = entry
             .ports
             .map(|ports| self.ports(&format!("{path}/ports"), &ports));
@@ -218,7 +175,7 @@ impl Reader<'_> {
             .schemes
             .map(|schemes| self.schemes_at(&format!("{path}/schemes"), &schemes));
         let network = networks::parse(&entry.cidr).and_then(|network| match effect {
-            Effect::Allow => conflicts::allowable(network),
+            Effect::Allow => allowable::check(network),
             Effect::Deny => Ok(network),
         });
         match network {
@@ -226,8 +183,9 @@ impl Reader<'_> {
                 effect,
                 index,
                 network,
-                ports,
-                schemes,
+                // Conditions that leave nothing out are none: they must not make a rule more specific.
+                ports: ports.filter(|ports| !ports.is_any()),
+                schemes: schemes.filter(|schemes| *schemes != Schemes::any()),
             }),
             Err(problem) => {
                 let member = if entry.is_table { "/cidr" } else { "" };
@@ -235,14 +193,6 @@ impl Reader<'_> {
                 None
             }
         }
-    }
-}
-
-/// How a list is called in the settings.
-pub(crate) fn key(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Allow => "allow",
-        Effect::Deny => "deny",
     }
 }
 

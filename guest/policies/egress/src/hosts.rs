@@ -1,9 +1,11 @@
 //! Allow and deny patterns in one hash table, looked up once a label.
 //!
-//! The cost of a decision does not depend on the number of patterns.
+//! The cost of a decision does not depend on the number of patterns, nor on that of the ports of one name
+//! but for a binary search.
 
 use crate::{
     pattern::{Pattern, Scope},
+    ports::Ports,
     settings::TextList,
     slots::{Hash, Slots},
 };
@@ -15,19 +17,29 @@ pub(crate) enum Effect {
     Deny,
 }
 
+impl Effect {
+    /// How its list is called in the settings.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
 /// Patterns by name.
 #[derive(Debug, Default)]
 pub(crate) struct HostTable {
     allow: TextList,
     deny: TextList,
-    index: Index,
-}
-
-/// Patterns by the hash of their name.
-#[derive(Debug, Default)]
-struct Index {
-    entries: Vec<Entry>,
+    /// Those for one name together, by port.
+    entries: Box<[Entry]>,
+    /// Where the entries of each name begin.
+    names: Box<[u32]>,
+    /// Positions in `names` by the hash of the name.
     slots: Slots,
+    /// For each number of labels whether a name has so many.
+    depths: Depths,
 }
 
 /// A pattern in the table: 12 octets, because a snapshot carries all of them.
@@ -54,29 +66,23 @@ pub(crate) struct Match<'a> {
 impl HostTable {
     /// Builds the table. Patterns that do not parse are handed to `refuse` and left out.
     pub(crate) fn new(
-        allow: TextList,
-        deny: TextList,
+        mut allow: TextList,
+        mut deny: TextList,
         mut refuse: impl FnMut(Effect, usize, String),
     ) -> Self {
-        let mut index = Index::with_room(allow.len() + deny.len());
-        let mut table = Self {
-            allow,
-            deny,
-            index: Index::default(),
-        };
-        table.allow.make_lowercase();
-        table.deny.make_lowercase();
-        for (effect, list) in [(Effect::Allow, &table.allow), (Effect::Deny, &table.deny)] {
+        allow.make_lowercase();
+        deny.make_lowercase();
+        let mut builder = Builder::with_room(allow.len() + deny.len());
+        for (effect, list) in [(Effect::Allow, &allow), (Effect::Deny, &deny)] {
             for (position, (start, text)) in list.iter().enumerate() {
                 let read = entry(effect, position, start, text);
-                if let Err(problem) = read.and_then(|(name, entry)| index.insert(list, name, entry))
-                {
+                let added = read.and_then(|(name, entry)| builder.add(&allow, &deny, name, entry));
+                if let Err(problem) = added {
                     refuse(effect, position, problem);
                 }
             }
         }
-        table.index = index;
-        table
+        builder.build(allow, deny)
     }
 
     /// Whether there is an allow pattern, which makes the list of allowed names exclusive.
@@ -87,53 +93,62 @@ impl HostTable {
     /// The pattern that decides about `name`: the longest name wins, then a pattern with a port, then
     /// deny. `name` is canonical.
     pub(crate) fn find(&self, name: &str, port: u16) -> Option<Match<'_>> {
-        if self.index.entries.is_empty() {
-            return None;
-        }
         let mut found = None;
-        for (suffix, hash) in suffixes(name) {
-            let is_whole = suffix.len() == name.len();
-            found = self
-                .index
-                .probe(hash)
-                .filter(|entry| self.is_name(entry, suffix))
-                .filter(|entry| entry.port == 0 || entry.port == port)
-                .filter(|entry| entry.scope.covers(is_whole))
-                .max_by_key(|entry| (entry.port != 0, entry.effect))
-                .or(found);
+        for (suffix, entries) in self.known_suffixes(name) {
+            found = decide(entries, port, suffix.len() == name.len()).or(found);
         }
         found.map(|entry| self.describe(entry))
     }
 
-    /// Every allow pattern that can never decide, with the deny pattern that wins over it.
-    pub(crate) fn overruled(&self) -> impl Iterator<Item = (Match<'_>, Match<'_>)> {
-        self.index
-            .entries
-            .iter()
-            .filter(|entry| entry.effect == Effect::Allow)
-            .filter_map(|allow| {
-                let name = self.name(allow);
-                let deny = self.index.probe(hash(name)).find(|deny| {
-                    deny.effect == Effect::Deny
-                        && deny.port == allow.port
-                        && self.is_name(deny, name)
-                        && deny.scope.includes(allow.scope)
-                })?;
-                Some((self.describe(allow), self.describe(deny)))
-            })
+    /// What `find` answers on each port of `ports` on which it may differ.
+    pub(crate) fn find_all<'a>(
+        &'a self,
+        name: &'a str,
+        ports: &'a Ports,
+    ) -> impl Iterator<Item = Option<Match<'a>>> {
+        let known: Vec<_> = self.known_suffixes(name).map(|(_, known)| known).collect();
+        let is_free = |port: &u16| known.iter().all(|entries| on(entries, *port).is_empty());
+        let free = ports.iter().find(is_free);
+        let special = known.into_iter().flatten().map(|entry| entry.port);
+        let special = special.filter(|port| ports.contains(*port));
+        special.chain(free).map(|port| self.find(name, port))
     }
 
-    /// Every pattern with what it was read as.
-    pub(crate) fn patterns(&self) -> impl Iterator<Item = (Match<'_>, &str, Scope, Option<u16>)> {
-        self.index.entries.iter().map(|entry| {
-            let name = self.name(entry);
-            (
-                self.describe(entry),
-                name,
-                entry.scope,
-                (entry.port != 0).then_some(entry.port),
-            )
+    /// Every pattern.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = HostRule<'_>> {
+        (0..self.names.len()).flat_map(move |at| {
+            let entries = self.of_name(at);
+            entries.iter().map(move |entry| HostRule {
+                table: self,
+                entries,
+                entry,
+            })
         })
+    }
+
+    /// The suffixes of `name` that patterns are about, the shortest first, with those patterns.
+    fn known_suffixes<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a [Entry])> {
+        let name = if self.entries.is_empty() { "" } else { name };
+        let labels = suffixes(name).zip(1..);
+        let known = labels.filter(|(_, depth)| self.depths.contains(*depth));
+        known.filter_map(|((suffix, hash), _)| Some((suffix, self.about(suffix, hash)?)))
+    }
+
+    /// The patterns about exactly this name.
+    fn about(&self, name: &str, hash: u32) -> Option<&[Entry]> {
+        let mut candidates = self.slots.probe(hash).map(|at| self.of_name(at));
+        candidates.find(|entries| {
+            entries
+                .first()
+                .is_some_and(|entry| self.is_name(entry, name))
+        })
+    }
+
+    fn of_name(&self, at: usize) -> &[Entry] {
+        let edge = |at: usize| self.names.get(at).map(|start| *start as usize);
+        let end = edge(at + 1).unwrap_or(self.entries.len());
+        let entries = edge(at).and_then(|start| self.entries.get(start..end));
+        entries.unwrap_or_default()
     }
 
     fn list(&self, effect: Effect) -> &TextList {
@@ -145,11 +160,6 @@ impl HostTable {
 
     fn is_name(&self, entry: &Entry, name: &str) -> bool {
         entry.is_name(self.list(entry.effect), name)
-    }
-
-    fn name(&self, entry: &Entry) -> &str {
-        let text = self.list(entry.effect).from(entry.start as usize);
-        text.split(NAME_END).next().unwrap_or_default()
     }
 
     fn describe(&self, entry: &Entry) -> Match<'_> {
@@ -164,8 +174,81 @@ impl HostTable {
     }
 }
 
+/// A pattern, together with all that are about the same name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HostRule<'a> {
+    table: &'a HostTable,
+    entries: &'a [Entry],
+    entry: &'a Entry,
+}
+
+impl<'a> HostRule<'a> {
+    pub(crate) fn name(&self) -> &'a str {
+        let list = self.table.list(self.entry.effect);
+        let text = list.from(self.entry.start as usize);
+        text.split(NAME_END).next().unwrap_or_default()
+    }
+
+    pub(crate) fn scope(&self) -> Scope {
+        self.entry.scope
+    }
+
+    pub(crate) fn port(&self) -> Option<u16> {
+        (self.entry.port != 0).then_some(self.entry.port)
+    }
+
+    pub(crate) fn found(&self) -> Match<'a> {
+        self.table.describe(self.entry)
+    }
+
+    /// What decides where this pattern is about the name itself (`is_whole`) or about a name below it that
+    /// no longer pattern knows, on each port of `ports` on which it may differ.
+    pub(crate) fn outcomes(
+        self,
+        is_whole: bool,
+        ports: &'a Ports,
+    ) -> impl Iterator<Item = Match<'a>> {
+        let (special, free) = match self.port() {
+            Some(_) => (std::slice::from_ref(self.entry), None),
+            None => (self.entries, self.free_port(ports)),
+        };
+        let special = special.iter().map(|entry| entry.port);
+        let special = special.filter(|port| ports.contains(*port));
+        let deciding = special
+            .chain(free)
+            .filter_map(move |port| decide(self.entries, port, is_whole));
+        deciding.map(move |entry| self.table.describe(entry))
+    }
+
+    /// A port that no pattern about this name mentions.
+    fn free_port(&self, ports: &Ports) -> Option<u16> {
+        ports.iter().find(|port| on(self.entries, *port).is_empty())
+    }
+}
+
+/// Of the patterns about one name, the one that decides on a port.
+fn decide(entries: &[Entry], port: u16, is_whole: bool) -> Option<&Entry> {
+    let strongest = |port| {
+        let covering = on(entries, port)
+            .iter()
+            .filter(|entry| entry.scope.covers(is_whole));
+        covering.max_by_key(|entry| entry.effect)
+    };
+    strongest(port).or_else(|| strongest(ANY_PORT))
+}
+
+/// Of the patterns about one name, those that are written with this port: one for each scope and effect.
+fn on(entries: &[Entry], port: u16) -> &[Entry] {
+    let from = entries.partition_point(|entry| entry.port < port);
+    let rest = entries.get(from..).unwrap_or_default();
+    let count = rest.partition_point(|entry| entry.port == port);
+    rest.get(..count).unwrap_or_default()
+}
+
 /// What ends a name inside a pattern.
 const NAME_END: [char; 2] = [':', TextList::END];
+/// The port of an entry for all ports.
+const ANY_PORT: u16 = 0;
 const TOO_LONG: &str = "the lists are too long";
 
 /// Reads a pattern that begins at `start` in its list; answers with its name, too.
@@ -174,41 +257,11 @@ fn entry(effect: Effect, index: usize, start: usize, text: &str) -> Result<(&str
     let entry = Entry {
         start: (start + name.start).try_into().map_err(|_| TOO_LONG)?,
         index: index.try_into().map_err(|_| TOO_LONG)?,
-        port: port.unwrap_or(0),
+        port: port.unwrap_or(ANY_PORT),
         scope,
         effect,
     };
     Ok((text.get(name).unwrap_or_default(), entry))
-}
-
-impl Index {
-    fn with_room(count: usize) -> Self {
-        Self {
-            entries: Vec::with_capacity(count),
-            slots: Slots::with_room(count),
-        }
-    }
-
-    /// Adds a pattern of `list`, unless the same is there already.
-    fn insert(&mut self, list: &TextList, name: &str, entry: Entry) -> Result<(), String> {
-        let hash = hash(name);
-        if self
-            .probe(hash)
-            .any(|other| other.is_same(&entry) && other.is_name(list, name))
-        {
-            return Ok(());
-        }
-        if !self.slots.insert(hash, self.entries.len()) {
-            return Err(TOO_LONG.into());
-        }
-        self.entries.push(entry);
-        Ok(())
-    }
-
-    /// Every entry whose hash may be this one.
-    fn probe(&self, hash: u32) -> impl Iterator<Item = &Entry> {
-        self.slots.probe(hash).filter_map(|at| self.entries.get(at))
-    }
 }
 
 impl Entry {
@@ -218,9 +271,100 @@ impl Entry {
         rest.is_some_and(|rest| rest.starts_with(NAME_END))
     }
 
-    /// Whether both say the same about the same name.
-    fn is_same(&self, other: &Self) -> bool {
-        (self.port, self.scope, self.effect) == (other.port, other.scope, other.effect)
+    /// What two patterns about one name have in common when they say the same.
+    fn meaning(&self) -> (u16, Scope, Effect) {
+        (self.port, self.scope, self.effect)
+    }
+}
+
+/// Gives each name a number, then groups the patterns by it.
+struct Builder {
+    /// Each with the number of its name.
+    entries: Vec<(u32, Entry)>,
+    /// A pattern about each name.
+    names: Vec<Entry>,
+    slots: Slots,
+    depths: Depths,
+}
+
+impl Builder {
+    fn with_room(count: usize) -> Self {
+        Self {
+            entries: Vec::with_capacity(count),
+            names: Vec::new(),
+            slots: Slots::with_room(count),
+            depths: Depths::default(),
+        }
+    }
+
+    fn add(
+        &mut self,
+        allow: &TextList,
+        deny: &TextList,
+        name: &str,
+        entry: Entry,
+    ) -> Result<(), String> {
+        let hash = hash(name);
+        let is_same = |other: &Entry| match other.effect {
+            Effect::Allow => other.is_name(allow, name),
+            Effect::Deny => other.is_name(deny, name),
+        };
+        let known = self
+            .slots
+            .probe(hash)
+            .find(|at| self.names.get(*at).is_some_and(is_same));
+        let number = known.unwrap_or(self.names.len());
+        if known.is_none() {
+            if !self.slots.insert(hash, number) {
+                return Err(TOO_LONG.into());
+            }
+            self.names.push(entry);
+            self.depths.add(suffixes(name).count());
+        }
+        let number = number.try_into().map_err(|_| TOO_LONG)?;
+        self.entries.push((number, entry));
+        Ok(())
+    }
+
+    fn build(mut self, allow: TextList, deny: TextList) -> HostTable {
+        drop(self.names);
+        let key = |(name, entry): &(u32, Entry)| (*name, entry.meaning(), entry.index);
+        self.entries.sort_unstable_by_key(key);
+        self.entries
+            .dedup_by_key(|(name, entry)| (*name, entry.meaning()));
+        let mut names: Vec<u32> = Vec::new();
+        for (position, (name, _)) in (0..).zip(&self.entries) {
+            if *name as usize == names.len() {
+                names.push(position);
+            }
+        }
+        HostTable {
+            allow,
+            deny,
+            entries: self.entries.into_iter().map(|(_, entry)| entry).collect(),
+            names: names.into(),
+            slots: self.slots,
+            depths: self.depths,
+        }
+    }
+}
+
+/// A set of numbers of labels: most suffixes of a name are told apart by it alone.
+#[derive(Clone, Copy, Debug, Default)]
+struct Depths(u128);
+
+impl Depths {
+    fn add(&mut self, labels: usize) {
+        self.0 |= Self::bit(labels);
+    }
+
+    fn contains(self, labels: usize) -> bool {
+        self.0 & Self::bit(labels) != 0
+    }
+
+    /// A name has at most 127 labels.
+    fn bit(labels: usize) -> u128 {
+        1 << labels.min(127)
     }
 }
 
@@ -248,14 +392,14 @@ fn hash(name: &str) -> u32 {
 #[cfg(test)]
 impl HostTable {
     pub(crate) fn longest_probe(&self) -> usize {
-        self.index.slots.longest_probe()
+        self.slots.longest_probe()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::Dice;
+    use crate::{settings::PortEntry, tests::Dice};
 
     const LABELS: [&str; 3] = ["a", "b", "aa"];
 
@@ -314,33 +458,68 @@ mod tests {
         }
     }
 
+    /// What a rule is told to meet is what a search finds, port by port.
     #[test]
-    fn what_is_overruled_never_decides() {
+    fn outcomes_are_those_of_a_search() {
         let mut dice = Dice::new(11);
-        let mut seen = 0;
-        for _ in 0..5_000 {
-            let deny: Vec<_> = (0..3).map(|_| (Effect::Deny, pattern(&mut dice))).collect();
-            let allow = pattern(&mut dice);
-            let lists = list(&[(Effect::Allow, allow.clone())], Effect::Allow);
-            let table = HostTable::new(lists, list(&deny, Effect::Deny), |_, _, _| ());
-            let is_overruled = table.overruled().next().is_some();
-            let own = Pattern::parse(&allow).unwrap();
-            let port = own.port.unwrap_or(3);
-            // A label that no pattern has, so that only this one can be the most specific.
-            let below = format!("zz.{}", &allow[own.name.clone()]);
-            let names = [
-                (own.scope.covers_itself(), &allow[own.name]),
-                (own.scope.covers_below(), &below),
-            ];
-            let decides = names.iter().any(|(covered, name)| {
-                *covered
-                    && table
-                        .find(name, port)
-                        .is_some_and(|found| found.effect == Effect::Allow)
-            });
-            assert!(!(is_overruled && decides), "{allow} against {deny:?}");
-            seen += usize::from(is_overruled);
+        let ports = |range: &str| Ports::read(&[PortEntry::Range(range.into())], |_, _| ());
+        for _ in 0..2_000 {
+            let patterns: Vec<_> = (0..6)
+                .map(|_| {
+                    let effect = [Effect::Allow, Effect::Deny][dice.below(2)];
+                    (effect, pattern(&mut dice))
+                })
+                .collect();
+            let lists = [Effect::Allow, Effect::Deny].map(|effect| list(&patterns, effect));
+            let [allow, deny] = lists;
+            let table = HostTable::new(allow, deny, |_, _, problem| panic!("{problem}"));
+            let ports = ports(["1-1", "1-2", "2-3"][dice.below(3)]);
+            for rule in table.rules() {
+                for is_whole in [true, false] {
+                    let name = match is_whole {
+                        true => rule.name().to_owned(),
+                        // A label that no pattern has.
+                        false => format!("zz.{}", rule.name()),
+                    };
+                    let own = |port: &u16| rule.port().is_none_or(|own| own == *port);
+                    let mut expected: Vec<_> = ports
+                        .iter()
+                        .filter(own)
+                        .filter_map(|port| by_hand(&about(&patterns, rule.name()), &name, port))
+                        .collect();
+                    let mut found: Vec<_> = rule
+                        .outcomes(is_whole, &ports)
+                        .map(|found| found.effect)
+                        .collect();
+                    for list in [&mut expected, &mut found] {
+                        list.sort_unstable();
+                        list.dedup();
+                    }
+                    assert_eq!(found, expected, "{name} in {patterns:?}");
+                    let mut all: Vec<_> = table
+                        .find_all(&name, &ports)
+                        .map(|found| found.map(|found| found.effect))
+                        .collect();
+                    let mut by_hand: Vec<_> = ports
+                        .iter()
+                        .map(|port| by_hand(&patterns, &name, port))
+                        .collect();
+                    for list in [&mut all, &mut by_hand] {
+                        list.sort_unstable();
+                        list.dedup();
+                    }
+                    assert_eq!(all, by_hand, "{name} in {patterns:?}");
+                }
+            }
         }
-        assert!(seen > 10, "the dice never met the case");
+    }
+
+    /// Those about exactly this name.
+    fn about(patterns: &[(Effect, String)], name: &str) -> Vec<(Effect, String)> {
+        let own = patterns.iter().filter(|(_, text)| {
+            let pattern = Pattern::parse(text).unwrap();
+            &text[pattern.name] == name
+        });
+        own.cloned().collect()
     }
 }

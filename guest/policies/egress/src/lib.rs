@@ -19,6 +19,7 @@
 //! `example.com` is that name alone, `*.example.com` every name below it, `**.example.com` both. A port
 //! may follow: `example.com:8443`.
 
+mod allowable;
 mod compile;
 mod conflicts;
 mod hosts;
@@ -39,7 +40,12 @@ use pinfold_policy::{
 };
 
 pub use crate::settings::{Settings, Subject};
-use crate::{problems::Problems, rules::Rules, settings::Switch, subjects::Subjects};
+use crate::{
+    problems::Problems,
+    rules::{Origin, Rules},
+    settings::Switch,
+    subjects::Subjects,
+};
 
 /// The policy, configured.
 ///
@@ -96,11 +102,17 @@ impl Policy for Egress {
     fn configure(Object(mut settings): Self::Settings) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::default();
         let sections = settings.take_sections();
-        let base = compile::overlay(&compile::defaults(), sections, None, &mut problems);
+        let base = compile::overlay(
+            &compile::defaults(),
+            sections,
+            Origin::Document,
+            &mut problems,
+        );
         let mut given = settings.subjects.unwrap_or_default();
         let subjects = Subjects::new(&given, &mut problems);
         let mut overlay = |(index, subject): (usize, &mut Object<Subject>)| {
-            compile::overlay(&base, subject.0.take_sections(), Some(index), &mut problems)
+            let sections = subject.0.take_sections();
+            compile::overlay(&base, sections, Origin::Subject(index), &mut problems)
         };
         let by_subject: Box<[Rules]> = given.iter_mut().enumerate().map(&mut overlay).collect();
         let unknown_subject = settings.unknown_subject.unwrap_or(Switch::Allow);

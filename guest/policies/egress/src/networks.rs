@@ -1,17 +1,11 @@
 //! Allow and deny rules for networks.
 
-use std::net::IpAddr;
+use std::{cmp::Reverse, net::IpAddr};
 
 use ipnet::IpNet;
-use pinfold_addr::{DuplicatePrefix, PrefixMap};
+use pinfold_addr::PrefixMap;
 
-use crate::{
-    hosts::Effect,
-    ports::Ports,
-    schemes::Schemes,
-    settings::Scheme,
-    slots::{Hash, Slots},
-};
+use crate::{hosts::Effect, ports::Ports, schemes::Schemes, settings::Scheme};
 
 /// A network rule as it was read.
 #[derive(Clone, Debug)]
@@ -27,7 +21,7 @@ pub(crate) struct NetworkRule {
 }
 
 impl NetworkRule {
-    fn applies(&self, scheme: Scheme, port: u16) -> bool {
+    pub(crate) fn applies(&self, scheme: Scheme, port: u16) -> bool {
         self.ports.as_ref().is_none_or(|ports| ports.contains(port))
             && self.schemes.is_none_or(|schemes| schemes.contains(scheme))
     }
@@ -37,72 +31,91 @@ impl NetworkRule {
         usize::from(self.ports.is_some()) + usize::from(self.schemes.is_some())
     }
 
-    /// Whether this rule decides in every case that `other`, for the same network, is about.
-    fn overrules(&self, other: &Self) -> bool {
-        let ports = match (&self.ports, &other.ports) {
-            (None, _) => true,
-            (Some(own), None) => own.includes(&Ports::any()),
-            (Some(own), Some(others)) => own.includes(others),
-        };
-        let schemes = |rule: &Self| rule.schemes.unwrap_or_else(Schemes::any);
-        self.conditions() >= other.conditions() && ports && schemes(self).includes(schemes(other))
+    /// Whether both say the same.
+    fn repeats(&self, other: &Self) -> bool {
+        (self.network, self.effect) == (other.network, other.effect)
+            && self.ports == other.ports
+            && self.schemes == other.schemes
+    }
+
+    /// JSON Pointer inside the sections.
+    pub(crate) fn path(&self) -> String {
+        path(self.effect, self.index)
     }
 }
 
+/// JSON Pointer to a rule, inside the sections.
+pub(crate) fn path(effect: Effect, index: usize) -> String {
+    format!("/networks/{}/{index}", effect.key())
+}
+
+/// The most rules for one and the same network: a decision looks at each of them. One rule holds any number
+/// of ports.
+pub(crate) const MAX_RULES: usize = 16;
+
 /// Rules by network.
 #[derive(Debug, Default)]
-pub(crate) struct NetworkTable(PrefixMap<Box<[NetworkRule]>>);
+pub(crate) struct NetworkTable {
+    /// Where in `rules` those for a network begin.
+    starts: PrefixMap<usize>,
+    /// By network, a wider one before those inside it; for one network, what wins first.
+    rules: Box<[NetworkRule]>,
+}
 
 impl NetworkTable {
-    /// Groups the rules by network.
-    pub(crate) fn new(rules: &[NetworkRule]) -> Result<Self, DuplicatePrefix> {
-        let mut slots = Slots::with_room(rules.len());
-        let mut groups: Vec<(IpNet, Vec<NetworkRule>)> = Vec::new();
-        for rule in rules {
-            let hash = hash(rule.network);
-            let is_group =
-                |at: &usize| groups.get(*at).is_some_and(|group| group.0 == rule.network);
-            let known = slots.probe(hash).find(is_group);
-            if let Some((_, group)) = known.and_then(|at| groups.get_mut(at)) {
-                group.push(rule.clone());
-            } else {
-                slots.insert(hash, groups.len());
-                groups.push((rule.network, vec![rule.clone()]));
+    /// Sorts the rules. What is wrong is handed to `refuse` with its path inside the sections.
+    pub(crate) fn new(mut rules: Vec<NetworkRule>, mut refuse: impl FnMut(String, String)) -> Self {
+        rules.sort_by_key(|rule| (rule.network, Reverse((rule.conditions(), rule.effect))));
+        rules.dedup_by(|one, other| one.repeats(other));
+        let (mut starts, mut position) = (Vec::new(), 0);
+        for same in by_network(&rules) {
+            starts.extend(same.first().map(|first| (first.network, position)));
+            position += same.len();
+            if let Some(rule) = same.get(MAX_RULES) {
+                let message = format!(
+                    "more than {MAX_RULES} rules for {}: one rule holds any number of `ports`",
+                    rule.network
+                );
+                refuse(rule.path(), message);
             }
         }
-        let entries = groups
-            .into_iter()
-            .map(|(network, group)| (network, group.into()));
-        PrefixMap::new(entries).map(Self)
-    }
-
-    /// The deny rule that wins over an allow rule in every case, if there is one.
-    pub(crate) fn overruling(&self, allow: &NetworkRule) -> Option<&NetworkRule> {
-        let mut groups = self.0.matches(allow.network.addr());
-        let (_, rules) = groups.find(|(network, _)| *network == allow.network)?;
-        rules
-            .iter()
-            .find(|rule| rule.effect == Effect::Deny && rule.overrules(allow))
+        let starts = PrefixMap::new(starts).unwrap_or_else(|duplicate| {
+            refuse("/networks".into(), duplicate.to_string());
+            PrefixMap::default()
+        });
+        Self {
+            starts,
+            rules: rules.into(),
+        }
     }
 
     /// The rule that decides about an address: the longest prefix wins, then a rule for some ports or
     /// schemes, then deny.
     pub(crate) fn find(&self, address: IpAddr, scheme: Scheme, port: u16) -> Option<&NetworkRule> {
-        self.0.matches(address).find_map(|(_, rules)| {
-            rules
-                .iter()
-                .filter(|rule| rule.applies(scheme, port))
-                .max_by_key(|rule| (rule.conditions(), rule.effect))
+        self.starts.matches(address).find_map(|(network, start)| {
+            let rules = self.rules.get(*start..)?.iter();
+            let mut same = rules.take_while(|rule| rule.network == network);
+            same.find(|rule| rule.applies(scheme, port))
         })
+    }
+
+    /// Every rule, by network.
+    pub(crate) fn rules(&self) -> &[NetworkRule] {
+        &self.rules
+    }
+
+    /// The rules for this network and for all networks inside it.
+    pub(crate) fn inside(&self, network: IpNet) -> &[NetworkRule] {
+        let start = self.rules.partition_point(|rule| rule.network < network);
+        let rest = self.rules.get(start..).unwrap_or_default();
+        let count = rest.partition_point(|rule| network.contains(&rule.network));
+        rest.get(..count).unwrap_or_default()
     }
 }
 
-fn hash(network: IpNet) -> u32 {
-    let octets = match network.addr() {
-        IpAddr::V4(address) => address.to_ipv6_compatible().octets(),
-        IpAddr::V6(address) => address.octets(),
-    };
-    Hash::of(octets.into_iter().chain([network.prefix_len()]))
+/// The rules of each network, of rules that are sorted as in a table.
+pub(crate) fn by_network(rules: &[NetworkRule]) -> impl Iterator<Item = &[NetworkRule]> {
+    rules.chunk_by(|one, other| one.network == other.network)
 }
 
 /// Reads a network, or an address as the network that holds it alone.
@@ -177,7 +190,7 @@ mod tests {
             let rules: Vec<_> = (0..dice.below(8))
                 .map(|index| rule(&mut dice, index))
                 .collect();
-            let table = NetworkTable::new(&rules).unwrap();
+            let table = NetworkTable::new(rules.clone(), |_, problem| panic!("{problem}"));
             for text in [
                 "10.1.1.1",
                 "10.1.2.3",

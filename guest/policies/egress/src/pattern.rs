@@ -12,7 +12,7 @@
 use std::ops::Range;
 
 /// What a pattern covers, relative to its name.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Scope {
     Exact,
     Below,
@@ -44,12 +44,6 @@ impl Scope {
             Self::Below => "*.",
             Self::Tree => "**.",
         }
-    }
-
-    /// Whether `other` is no wider than this.
-    pub(crate) fn includes(self, other: Self) -> bool {
-        (self.covers_itself() || !other.covers_itself())
-            && (self.covers_below() || !other.covers_below())
     }
 }
 
@@ -238,21 +232,5 @@ mod tests {
         assert!(Pattern::parse(&format!("{long_label}.example")).is_err());
         let long_name = "a.".repeat(130) + "example";
         assert!(Pattern::parse(&long_name).is_err());
-    }
-
-    #[test]
-    fn a_scope_includes_what_it_covers() {
-        use Scope::{Below, Exact, Tree};
-        let table = [
-            (Exact, [true, false, false]),
-            (Below, [false, true, false]),
-            (Tree, [true, true, true]),
-        ];
-        for (scope, expected) in table {
-            assert_eq!(
-                [Exact, Below, Tree].map(|other| scope.includes(other)),
-                expected
-            );
-        }
     }
 }

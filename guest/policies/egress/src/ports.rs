@@ -37,24 +37,46 @@ impl Ports {
     }
 
     pub(crate) fn contains(&self, port: u16) -> bool {
-        self.0
-            .iter()
-            .any(|(first, last)| (*first..=*last).contains(&port))
+        let at = self.0.partition_point(|(_, last)| *last < port);
+        self.0.get(at).is_some_and(|(first, _)| *first <= port)
     }
 
-    pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        self.0
-            .iter()
-            .any(|one| other.0.iter().any(|two| one.0 <= two.1 && two.0 <= one.1))
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    pub(crate) fn includes(&self, other: &Self) -> bool {
-        let holds = |inner: &(u16, u16)| {
-            self.0
-                .iter()
-                .any(|one| one.0 <= inner.0 && inner.1 <= one.1)
-        };
-        other.0.iter().all(holds)
+    pub(crate) fn is_any(&self) -> bool {
+        *self == Self::any()
+    }
+
+    /// Those in both.
+    pub(crate) fn common(&self, other: &Self) -> Self {
+        let mut ranges = Vec::new();
+        for (first, last) in &self.0 {
+            let start = other.0.partition_point(|range| range.1 < *first);
+            let overlapping = other.0.iter().skip(start);
+            let overlapping = overlapping.take_while(|range| range.0 <= *last);
+            ranges.extend(overlapping.map(|range| (range.0.max(*first), range.1.min(*last))));
+        }
+        Self(ranges.into())
+    }
+
+    /// Every port, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u16> {
+        self.0.iter().flat_map(|(first, last)| *first..=*last)
+    }
+
+    /// The first port of each range.
+    pub(crate) fn starts(&self) -> impl Iterator<Item = u16> {
+        self.0.iter().map(|(first, _)| *first)
+    }
+
+    /// Every port that is in where the one before it is not, or the other way round.
+    pub(crate) fn edges(&self) -> impl Iterator<Item = u16> {
+        self.0
+            .iter()
+            .flat_map(|(first, last)| [Some(*first), last.checked_add(1)])
+            .flatten()
     }
 }
 
@@ -181,9 +203,16 @@ mod tests {
 
     #[test]
     fn sets_are_compared() {
-        let (web, _) = read(&[PortEntry::Number(80), PortEntry::Number(443)]);
-        let (high, _) = read(&[text("1024-65535")]);
-        assert!(Ports::any().includes(&web) && !web.includes(&Ports::any()));
-        assert!(!web.overlaps(&high) && Ports::any().overlaps(&high));
+        let (web, _) = read(&[PortEntry::Number(80), text("443-445")]);
+        let (high, _) = read(&[text("444-65535")]);
+        assert_eq!(web.common(&Ports::any()), web);
+        assert_eq!(Ports::any().common(&web), web);
+        assert_eq!(web.common(&high).to_string(), "444-445");
+        assert!(high.common(&read(&[text("1-9")]).0).is_empty());
+        assert!(read(&[text("2-65535"), PortEntry::Number(1)]).0.is_any() && !high.is_any());
+        assert_eq!(web.iter().collect::<Vec<_>>(), [80, 443, 444, 445]);
+        assert_eq!(web.starts().collect::<Vec<_>>(), [80, 443]);
+        assert_eq!(web.edges().collect::<Vec<_>>(), [80, 81, 443, 446]);
+        assert_eq!(high.edges().collect::<Vec<_>>(), [444]);
     }
 }

@@ -1,6 +1,6 @@
 //! The rules, ready to decide.
 
-use std::sync::Arc;
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use pinfold_policy::{
     Answer, Class, Denial, Embedded, Embedding, Host, Reason, Request, Resolution, Terms, Verdict,
@@ -33,19 +33,50 @@ pub(crate) struct Rules {
     pub(crate) limits: Setting<Terms>,
 }
 
-/// A value, and whose it is: the document's, or that of a rule for subjects.
+/// A value, and whose it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting<T> {
     pub(crate) value: T,
-    pub(crate) subject: Option<usize>,
+    pub(crate) origin: Origin,
+}
+
+/// Who wrote a section.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Origin {
+    /// Nobody: what holds when the settings are silent.
+    Default,
+    Document,
+    /// The rule for subjects at this position.
+    Subject(usize),
+}
+
+impl Origin {
+    /// JSON Pointer to the sections.
+    pub(crate) fn pointer(self) -> String {
+        match self {
+            Self::Default | Self::Document => String::new(),
+            Self::Subject(index) => format!("/subjects/{index}"),
+        }
+    }
 }
 
 impl<T> Setting<T> {
     /// How the operator finds it in the settings.
-    fn name(&self, key: &str) -> String {
-        self.subject
-            .map_or_else(|| key.into(), |index| format!("subjects[{index}].{key}"))
+    pub(crate) fn name(&self, key: &str) -> String {
+        match self.origin {
+            Origin::Default | Origin::Document => key.into(),
+            Origin::Subject(index) => format!("subjects[{index}].{key}"),
+        }
     }
+}
+
+/// What stage two is asked about all answers of a request.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    scheme: Scheme,
+    port: u16,
+    /// Whether the URL has an address in place of a name.
+    is_literal: bool,
 }
 
 impl Rules {
@@ -74,13 +105,17 @@ impl Rules {
         request: &Request,
         resolution: &Resolution,
     ) -> Vec<Verdict> {
-        let port = request.target.port;
-        let scheme = Scheme::from_name(&request.target.scheme);
-        let chain = self.check_chain(&resolution.chain, port);
+        let target = &request.target;
+        let asked = Scheme::from_name(&target.scheme).map(|scheme| Asked {
+            scheme,
+            port: target.port,
+            is_literal: matches!(target.host, Host::Ip(_)),
+        });
+        let chain = self.check_chain(&resolution.chain, target.port);
         let judge = |answer| {
-            let scheme = scheme.ok_or_else(|| self.scheme_denied(&request.target.scheme))?;
+            let asked = asked.ok_or_else(|| self.scheme_denied(&target.scheme))?;
             chain.clone()?;
-            self.judge(answer, scheme, port)
+            self.judge(answer, asked)
         };
         let verdicts = resolution
             .answers
@@ -125,8 +160,8 @@ impl Rules {
 
     /// Names that mean something else on this machine or in this network come before the lists.
     fn check_name(&self, name: &str, port: u16) -> Result<(), Denial> {
-        if let Some((reason, why)) = refused_name(&self.names.value, name) {
-            return Err(Denial::new(reason, format!("`{name}` {why}")));
+        if let Some(refused) = refused_name(&self.names.value, name) {
+            return Err(Denial::new(refused.reason(), format!("`{name}` {refused}")));
         }
         match self.hosts.value.find(name, port) {
             Some(found) if found.effect == Effect::Deny => Err(self.host_denied(name, &found)),
@@ -168,24 +203,8 @@ impl Rules {
                 format!("`{rule}` is `deny`"),
             ));
         }
-        if self.hosts.value.is_exclusive() && !self.is_listed(request) {
-            return Err(self.host_not_allowed(&target.host.to_string()));
-        }
+        // Whether a list of allowed hosts lets it pass is known in stage two: by its network, or by a grant.
         Ok(())
-    }
-
-    /// With a list of allowed hosts, an address literal needs an allowed network: it has no name.
-    fn is_listed(&self, request: &Request) -> bool {
-        let Host::Ip(address) = request.target.host else {
-            return false;
-        };
-        Scheme::from_name(&request.target.scheme)
-            .and_then(|scheme| {
-                self.networks
-                    .value
-                    .find(address, scheme, request.target.port)
-            })
-            .is_some_and(|rule| rule.effect == Effect::Allow)
     }
 
     fn check_chain(&self, chain: &[String], port: u16) -> Result<(), Denial> {
@@ -213,7 +232,7 @@ impl Rules {
 
     /// Metadata endpoints, deny rules and what is wrapped come first: neither an allow rule nor a grant
     /// outweighs them.
-    fn judge(&self, answer: &Answer, scheme: Scheme, port: u16) -> Result<(), Denial> {
+    fn judge(&self, answer: &Answer, asked: Asked) -> Result<(), Denial> {
         let Answer {
             address,
             class,
@@ -225,27 +244,39 @@ impl Rules {
             let message = format!("`{address}` is a metadata endpoint or wraps one");
             return Err(Denial::new(Reason::AddressMetadata, message));
         }
-        let rule = self.networks.value.find(*address, scheme, port);
+        let rule = self.network_rule(*address, asked);
         if let Some(rule) = rule.filter(|rule| rule.effect == Effect::Deny) {
             return Err(self.address_denied(rule, address));
         }
-        self.judge_embedded(answer, scheme, port)?;
+        self.judge_embedded(answer, asked)?;
+        if *granted || rule.is_some() {
+            return Ok(());
+        }
+        // With a list of allowed hosts, an address needs a rule of its own: it has no name.
+        if asked.is_literal && self.hosts.value.is_exclusive() {
+            return Err(self.host_not_allowed(&address.to_string()));
+        }
         let is_unwrapped = is_wrapper(*class) && !embedded.is_empty();
-        if *granted || rule.is_some() || is_unwrapped && self.wrapped.value == Wrapped::Judge {
+        if is_unwrapped && self.wrapped.value == Wrapped::Judge {
             return Ok(());
         }
         self.judge_class(*class, address)
     }
 
+    fn network_rule(&self, address: IpAddr, asked: Asked) -> Option<&NetworkRule> {
+        let networks = &self.networks.value;
+        networks.find(address, asked.scheme, asked.port)
+    }
+
     /// An interface identifier of the ISATAP form may be chance, so there the address inside is always
     /// judged; every other form is refused unless the settings say to judge it.
-    fn judge_embedded(&self, answer: &Answer, scheme: Scheme, port: u16) -> Result<(), Denial> {
+    fn judge_embedded(&self, answer: &Answer, asked: Asked) -> Result<(), Denial> {
         let address = answer.address;
         for inner in &answer.embedded {
             if inner.form != Embedding::Isatap && self.wrapped.value == Wrapped::Deny {
                 return Err(self.address_wrapped(&address, inner));
             }
-            self.judge_inner(inner, scheme, port).map_err(|denial| {
+            self.judge_inner(inner, asked).map_err(|denial| {
                 let message = format!(
                     "`{address}` wraps `{}`: {}",
                     inner.address,
@@ -257,8 +288,8 @@ impl Rules {
         Ok(())
     }
 
-    fn judge_inner(&self, inner: &Embedded, scheme: Scheme, port: u16) -> Result<(), Denial> {
-        match self.networks.value.find(inner.address.into(), scheme, port) {
+    fn judge_inner(&self, inner: &Embedded, asked: Asked) -> Result<(), Denial> {
+        match self.network_rule(inner.address.into(), asked) {
             Some(rule) if rule.effect == Effect::Deny => {
                 Err(self.address_denied(rule, &inner.address))
             }
@@ -267,7 +298,7 @@ impl Rules {
         }
     }
 
-    fn judge_class(&self, class: Class, address: &dyn std::fmt::Display) -> Result<(), Denial> {
+    fn judge_class(&self, class: Class, address: &dyn fmt::Display) -> Result<(), Denial> {
         let message = match class {
             Class::Public => return Ok(()),
             Class::SpecialGlobal if self.special_global.value == Switch::Allow => return Ok(()),
@@ -288,7 +319,7 @@ impl Rules {
         Err(Denial::new(reason, message))
     }
 
-    fn address_denied(&self, rule: &NetworkRule, address: &dyn std::fmt::Display) -> Denial {
+    fn address_denied(&self, rule: &NetworkRule, address: &dyn fmt::Display) -> Denial {
         let NetworkRule { index, network, .. } = rule;
         let name = self.networks.name(&format!("networks.deny[{index}]"));
         Denial::new(
@@ -297,7 +328,7 @@ impl Rules {
         )
     }
 
-    fn address_wrapped(&self, address: &dyn std::fmt::Display, inner: &Embedded) -> Denial {
+    fn address_wrapped(&self, address: &dyn fmt::Display, inner: &Embedded) -> Denial {
         let rule = self.wrapped.name("wrapped");
         let message = format!(
             "`{address}` wraps `{}` ({}, {}) and `{rule}` is `deny`",
@@ -336,23 +367,44 @@ fn is_wrapper(class: Class) -> bool {
     matches!(class, Class::Translated | Class::Tunnelled)
 }
 
-/// Why a name is refused before any list is asked; `names` holds the exceptions.
-pub(crate) fn refused_name(names: &HostTable, name: &str) -> Option<(Reason, String)> {
-    // Metadata names are special-use names, too, so most names are looked up once.
-    let special = names::special_use(name);
-    if special.is_some() && names::is_metadata(name) {
-        return Some((Reason::NameMetadata, "is a metadata endpoint".into()));
-    }
-    let (reason, why) = match special {
-        Some(special) => (
-            Reason::NameSpecialUse,
-            format!("is reserved for special use (`{special}`)"),
-        ),
+/// Why a name is refused before any list is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum RefusedName {
+    Metadata,
+    /// It is, or is below, this one.
+    SpecialUse(&'static str),
+    SingleLabel,
+}
+
+/// Whether a name is refused before any list is asked; `names` holds the exceptions.
+pub(crate) fn refused_name(names: &HostTable, name: &str) -> Option<RefusedName> {
+    let refused = match names::special_use(name) {
+        // Metadata names are special-use names, too, so most names are looked up once.
+        Some(_) if names::is_metadata(name) => return Some(RefusedName::Metadata),
+        Some(special) => RefusedName::SpecialUse(special),
         None if name.contains('.') => return None,
-        None => {
-            let why = "has a single label, which search lists may expand";
-            (Reason::NameSingleLabel, why.into())
-        }
+        None => RefusedName::SingleLabel,
     };
-    names.find(name, 0).is_none().then_some((reason, why))
+    names.find(name, 0).is_none().then_some(refused)
+}
+
+impl RefusedName {
+    pub(crate) fn reason(self) -> Reason {
+        match self {
+            Self::Metadata => Reason::NameMetadata,
+            Self::SpecialUse(_) => Reason::NameSpecialUse,
+            Self::SingleLabel => Reason::NameSingleLabel,
+        }
+    }
+}
+
+impl fmt::Display for RefusedName {
+    /// What follows the name in a sentence.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Metadata => f.write_str("is a metadata endpoint"),
+            Self::SpecialUse(special) => write!(f, "is reserved for special use (`{special}`)"),
+            Self::SingleLabel => f.write_str("has a single label, which search lists may expand"),
+        }
+    }
 }

@@ -17,16 +17,32 @@ impl Schemes {
         Self::new(&Scheme::ALL)
     }
 
+    /// Those over TLS.
+    pub(crate) fn tls() -> Self {
+        Self::new(&[Scheme::Https, Scheme::Wss])
+    }
+
     pub(crate) fn contains(self, scheme: Scheme) -> bool {
         self.0 & bit(scheme) != 0
     }
 
-    pub(crate) fn overlaps(self, other: Self) -> bool {
-        self.0 & other.0 != 0
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
-    pub(crate) fn includes(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
+    /// Those in both.
+    pub(crate) fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = Scheme> + Clone {
+        Scheme::ALL
+            .into_iter()
+            .filter(move |scheme| self.contains(*scheme))
     }
 }
 
@@ -42,9 +58,7 @@ fn bit(scheme: Scheme) -> u8 {
 
 impl fmt::Display for Schemes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut names = Scheme::ALL
-            .into_iter()
-            .filter(|scheme| self.contains(*scheme));
+        let mut names = self.iter();
         if let Some(first) = names.next() {
             f.write_str(first.as_str())?;
         }

@@ -5,13 +5,18 @@
 //! smaller than a sorted list would be: the code of a sort is instantiated for each type.
 
 /// Positions by hash. What a key is, and whether two are equal, is up to the list.
+///
+/// A slot holds a position in its low bits and, in the others, those of the hash: a key that is not there is
+/// mostly told from its neighbours without a look at the list, which would touch more memory.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     /// A power of two, at most half full; empty when there is no key.
     slots: Box<[u32]>,
+    /// The bits of a slot that are a position.
+    positions: u32,
 }
 
-/// No list that fits into the memory of a policy has this position.
+/// No list has this position: it is all ones, and so never below a number of keys.
 const EMPTY: u32 = u32::MAX;
 
 impl Slots {
@@ -22,8 +27,10 @@ impl Slots {
         } else {
             (2 * count).next_power_of_two()
         };
+        let positions = (count + 1).next_power_of_two() - 1;
         Self {
             slots: vec![EMPTY; len].into(),
+            positions: u32::try_from(positions).unwrap_or(u32::MAX),
         }
     }
 
@@ -36,8 +43,8 @@ impl Slots {
             free.and_then(|slot| self.slots.get_mut(slot)),
             u32::try_from(position),
         ) {
-            (Some(slot), Ok(position)) if position != EMPTY => {
-                *slot = position;
+            (Some(slot), Ok(position)) if position < self.positions => {
+                *slot = hash & !self.positions | position;
                 true
             }
             _ => false,
@@ -49,7 +56,10 @@ impl Slots {
         let filled = self
             .path(hash)
             .map_while(|slot| self.slots.get(slot).filter(|at| **at != EMPTY));
-        filled.map(|position| *position as usize)
+        let alike = move |slot: &&u32| (**slot ^ hash) & !self.positions == 0;
+        filled
+            .filter(alike)
+            .map(|slot| (slot & self.positions) as usize)
     }
 
     /// The slots for a hash: the first one, then its neighbours.
