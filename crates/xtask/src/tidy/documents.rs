@@ -21,6 +21,12 @@ pub(crate) fn check(tree: &Tree, workspace: &Workspace, report: &mut Report) {
         }
     }
     for file in tree.ending(".md") {
+        for (line, word) in placeholders(&file.text) {
+            report.violation(
+                format!("{}:{line}", file.path),
+                format!("`{word}` stands for something that is missing"),
+            );
+        }
         for (line, target) in links(file) {
             if !leads_somewhere(file, target) {
                 report.violation(
@@ -30,6 +36,21 @@ pub(crate) fn check(tree: &Tree, workspace: &Workspace, report: &mut Report) {
             }
         }
     }
+}
+
+/// Words that somebody meant to replace, also in code blocks: `TODO`, and what begins like `TIME_`.
+fn placeholders(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().flat_map(|(at, line)| {
+        let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+        words
+            .filter(|word| is_placeholder(word))
+            .map(move |word| (at + 1, word))
+    })
+}
+
+fn is_placeholder(word: &str) -> bool {
+    let begins = |start: &&str| word.len() > start.len() && word.starts_with(*start);
+    PLACEHOLDERS.contains(&word) || PLACEHOLDER_STARTS.iter().any(begins)
 }
 
 /// The targets of `[text](target)` that are no web addresses and no anchors, outside of code blocks.
@@ -70,7 +91,11 @@ const REQUIRED: &[&str] = &[
     "LICENSE-MIT",
     "README.md",
     "SECURITY.md",
+    "docs/bench.md",
 ];
+
+const PLACEHOLDERS: &[&str] = &["FIXME", "TBD", "TODO", "XXX"];
+const PLACEHOLDER_STARTS: &[&str] = &["COUNT_", "FIGURE_", "TIME_", "TODO_"];
 
 /// The documents that show the way to every crate.
 const MAPS: &[&str] = &["ARCHITECTURE.md", "README.md"];
@@ -78,6 +103,25 @@ const MAPS: &[&str] = &["ARCHITECTURE.md", "README.md"];
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_that_stand_for_something_else_are_found() {
+        let rows = [
+            ("a time", "takes TIME_DEMO on two cores", Some("TIME_DEMO")),
+            ("in backticks", "`TIME_TEST`, then", Some("TIME_TEST")),
+            ("in code", "```text\nTODO: write\n```", Some("TODO")),
+            (
+                "a constant of the text",
+                "`TIME_`, `TCP_NODELAY`, TIMES_TWO",
+                None,
+            ),
+            ("a word", "todo, a time", None),
+        ];
+        for (name, text, expected) in rows {
+            let found = placeholders(text).next().map(|(_, word)| word);
+            assert_eq!(found, expected, "{name}");
+        }
+    }
 
     #[test]
     fn links_outside_of_code_are_followed() {

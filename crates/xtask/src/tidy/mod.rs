@@ -2,9 +2,11 @@
 
 use anyhow::{Result, bail};
 
+mod api;
 mod code;
 mod documents;
 mod layers;
+mod loopback;
 mod rules;
 mod threats;
 mod tree;
@@ -36,6 +38,8 @@ pub(crate) fn run() -> Result<()> {
     layers::check(&workspace, &mut report);
     layers::check_lock(&tree, &mut report);
     rules::check(&tree, &mut report);
+    api::check(&tree, &mut report);
+    loopback::check(&tree, &mut report);
     documents::check(&tree, &workspace, &mut report);
     threats::check(&tree, &mut report);
     finish(&tree, report)

@@ -17,6 +17,7 @@ pub(crate) fn check(tree: &Tree, report: &mut Report) {
             exceptions(&file.path, &blanked, report);
         }
         doors(&file.path, &blanked, report);
+        at_home(&file.path, &blanked, report);
         unfinished(&file.path, &blanked, report);
     }
     for file in tree.ending("Cargo.toml") {
@@ -102,6 +103,23 @@ fn doors(path: &str, blanked: &str, report: &mut Report) {
     }
 }
 
+/// What may be named in some folders of the product only, or in none.
+fn at_home(path: &str, blanked: &str, report: &mut Report) {
+    if is_test(path) || !PRODUCT.iter().any(|folder| path.starts_with(folder)) {
+        return;
+    }
+    for (word, homes, reason) in AT_HOME {
+        if homes.iter().any(|home| path.starts_with(home)) {
+            continue;
+        }
+        for (line, text) in code::product(blanked).lines().enumerate() {
+            if text.contains(word) {
+                report.violation(place(path, line + 1), format!("`{word}`: {reason}"));
+            }
+        }
+    }
+}
+
 fn unfinished(path: &str, blanked: &str, report: &mut Report) {
     for (at, line) in blanked.lines().enumerate() {
         for word in UNFINISHED.iter().filter(|word| line.contains(**word)) {
@@ -110,10 +128,10 @@ fn unfinished(path: &str, blanked: &str, report: &mut Report) {
     }
 }
 
-/// Every crate takes the lints of the workspace.
+/// Every crate takes the lints of the workspace. An example that is a workspace of its own has none to take.
 fn shared_lints(file: &File, report: &mut Report) {
-    let is_crate = file.text.lines().any(|line| line.trim() == "[package]");
-    if is_crate && !file.text.contains("[lints]\nworkspace = true") {
+    let has = |table: &str| file.text.lines().any(|line| line.trim() == table);
+    if has("[package]") && !has("[workspace]") && !file.text.contains("[lints]\nworkspace = true") {
         report.violation(&file.path, "does not take the workspace's lints");
     }
 }
@@ -148,7 +166,7 @@ fn fixtures(file: &File, report: &mut Report) {
 }
 
 /// Tests and what serves them: benches, examples, the lab.
-fn is_test(path: &str) -> bool {
+pub(super) fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs")
         || path
             .split('/')
@@ -188,6 +206,35 @@ const DOORS: &[(&str, &[&str])] = &[
         &["host/src/connect/socket.rs", "host/src/resolve/system.rs"],
     ),
     ("disallowed_types", &["host/src/resolve/"]),
+];
+
+/// The sources that run in the user's process.
+const PRODUCT: &[&str] = &[
+    "crates/addr/src/",
+    "crates/cli/src/",
+    "crates/http/src/",
+    "guest/policies/",
+    "guest/sdk/",
+    "host/src/",
+];
+
+/// A word, the only places for it, and why.
+const AT_HOME: &[(&str, &[&str], &str)] = &[
+    (
+        "env::",
+        &[],
+        "nothing that the environment says may change what is refused",
+    ),
+    (
+        "hickory_",
+        &["host/src/resolve/"],
+        "lookups are made in `pinfold::resolve` only",
+    ),
+    (
+        "wasmtime",
+        &["host/src/policy/"],
+        "policies are run in `pinfold::policy` only",
+    ),
 ];
 
 const ROOTS: &[(&str, &str)] = &[
@@ -255,6 +302,42 @@ mod tests {
                 "#[expect(clippy::disallowed_methods, reason = \"r\")]",
                 0,
             ),
+            (
+                "the environment",
+                "crates/http/src/a.rs",
+                "fn f() {\n    std::env::var(\"X\");\n}",
+                1,
+            ),
+            (
+                "cargo's environment",
+                "host/src/a.rs",
+                "const A: &str = env!(\"OUT_DIR\");",
+                0,
+            ),
+            (
+                "a build script",
+                "host/build.rs",
+                "fn f() {\n    std::env::var(\"X\");\n}",
+                0,
+            ),
+            (
+                "DNS elsewhere",
+                "host/src/guard.rs",
+                "use hickory_resolver::TokioResolver;",
+                1,
+            ),
+            (
+                "DNS at home",
+                "host/src/resolve/hickory.rs",
+                "use hickory_resolver::TokioResolver;",
+                0,
+            ),
+            (
+                "the engine elsewhere",
+                "crates/http/src/a.rs",
+                "use wasmtime::Store;",
+                1,
+            ),
             ("unfinished", "host/src/a.rs", "fn f() {\n    todo!()\n}", 1),
             ("unfinished in a comment", "host/src/a.rs", "// todo!()", 0),
             ("long function", "host/src/a.rs", &long, 1),
@@ -288,6 +371,7 @@ mod tests {
     fn a_crate_takes_the_lints_and_keeps_its_promise() {
         let found = violations(&[
             ("crates/addr/Cargo.toml", "[package]\nname = \"a\"\n"),
+            ("guest/examples/a/Cargo.toml", "[workspace]\n\n[package]\n"),
             (
                 "crates/addr/src/lib.rs",
                 "//! #![no_std]\n#![forbid(unsafe_code)]\n",
@@ -298,6 +382,7 @@ mod tests {
                 .iter()
                 .any(|line| line.starts_with("crates/addr/Cargo.toml"))
         );
+        assert!(!found.iter().any(|line| line.starts_with("guest/examples")));
         assert!(
             found
                 .iter()

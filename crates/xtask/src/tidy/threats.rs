@@ -12,22 +12,31 @@ pub(crate) fn check(tree: &Tree, report: &mut Report) {
         return;
     };
     for (at, line) in chapter.text.lines().enumerate() {
-        for name in tests_of(line).filter(|name| !exists(tree, name)) {
-            report.violation(
-                format!("{CHAPTER}:{}", at + 1),
-                format!("no such test: {name}"),
-            );
+        let Some(cell) = shown_by(line) else { continue };
+        let place = format!("{CHAPTER}:{}", at + 1);
+        if cell != UNTESTABLE && tests_in(cell).next().is_none() {
+            report.violation(&place, format!("names no test and is not `{UNTESTABLE}`"));
+        }
+        for name in tests_in(cell).filter(|name| !exists(tree, name)) {
+            report.violation(&place, format!("no such test: {name}"));
         }
     }
 }
 
-/// The names in backticks of the last cell; none when the line is no numbered row.
-fn tests_of(line: &str) -> impl Iterator<Item = &str> {
+/// The last cell; none when the line is no numbered row.
+fn shown_by(line: &str) -> Option<&str> {
     let row = line
         .strip_prefix("//! | ")
-        .filter(|row| row.starts_with(|c: char| c.is_ascii_digit()));
-    let last = row.and_then(|row| row.trim_end_matches([' ', '|']).rsplit(" | ").next());
-    last.unwrap_or_default().split('`').skip(1).step_by(2)
+        .filter(|row| row.starts_with(|c: char| c.is_ascii_digit()))?;
+    row.trim_end()
+        .strip_suffix('|')
+        .and_then(|row| row.rsplit(" | ").next())
+        .map(str::trim)
+}
+
+/// The names in backticks.
+fn tests_in(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
 }
 
 fn exists(tree: &Tree, name: &str) -> bool {
@@ -40,24 +49,41 @@ fn exists(tree: &Tree, name: &str) -> bool {
     let Some((path, test)) = name.rsplit_once("::") else {
         return false;
     };
-    if path.contains("::") {
-        return tree.ending(".rs").any(|file| has_test(file, test));
-    }
-    tree.get(&format!("tests/e2e/{path}.rs"))
-        .is_some_and(|file| has_test(file, test))
+    let path = match path {
+        "addr" => "crates/addr/tests/bypasses.rs".to_owned(),
+        path if path.contains('/') => format!("{path}.rs"),
+        path => format!("tests/e2e/{path}.rs"),
+    };
+    tree.get(&path).is_some_and(|file| has_test(file, test))
 }
 
 fn is_vector(file: &File) -> bool {
     file.path.starts_with("tests/vectors/")
 }
 
-/// `*` stands for all tests of a file.
+/// A function below `#[test]` or `#[tokio::test]`, with more attributes between perhaps.
 fn has_test(file: &File, test: &str) -> bool {
-    let has_tests = file.text.contains("test]") || file.text.contains("test(");
-    has_tests && (test == "*" || file.text.contains(&format!("fn {test}(")))
+    let mut is_test = false;
+    for line in file.text.lines().map(str::trim_start) {
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            is_test = true;
+        } else if let Some((_, name)) = line.split_once("fn ") {
+            if is_test
+                && name
+                    .strip_prefix(test)
+                    .is_some_and(|rest| rest.starts_with('('))
+            {
+                return true;
+            }
+            is_test = false;
+        }
+    }
+    false
 }
 
 const CHAPTER: &str = "host/src/manual/threats.rs";
+/// What a row says that no test can show.
+const UNTESTABLE: &str = "not testable here";
 
 #[cfg(test)]
 mod tests {
@@ -70,15 +96,25 @@ mod tests {
             ("a class that is gone", "`corpus:gone`", 1),
             ("a test", "`bypasses::bomb`", 0),
             ("a test that is gone", "`bypasses::gone`", 1),
-            ("all tests of a file", "`bypasses::*`", 0),
-            ("a file that is gone", "`gone::*`", 1),
-            ("a unit test", "`host::guard::tests::bomb`", 0),
+            ("all tests of a file", "`bypasses::*`", 1),
+            ("a file that is gone", "`gone::bomb`", 1),
+            ("a function that is no test", "`bypasses::helper`", 1),
+            ("a unit test", "`host/src/guard/tests::grant`", 0),
+            (
+                "a unit test elsewhere",
+                "`host/src/connect/tests::grant`",
+                1,
+            ),
+            ("of the address crate", "`addr::class_01`", 0),
+            ("gone from the address crate", "`addr::class_02`", 1),
             (
                 "several",
                 "`corpus:userinfo`, `corpus:gone`, `bypasses::gone`",
                 2,
             ),
-            ("none", "not testable here", 0),
+            ("not testable", "not testable here", 0),
+            ("no test", "guest/policies/egress", 1),
+            ("nothing", "", 1),
         ];
         for (name, cell, expected) in rows {
             let row =
@@ -103,7 +139,15 @@ mod tests {
             ),
             (
                 "tests/e2e/bypasses.rs",
-                "#[tokio::test]\nasync fn bomb() {}\n",
+                "#[tokio::test]\nasync fn bomb() {}\n\nfn helper() {}\n",
+            ),
+            (
+                "host/src/guard/tests.rs",
+                "#[test]\n#[cfg(unix)]\nfn grant() {}\n",
+            ),
+            (
+                "crates/addr/tests/bypasses.rs",
+                "#[test]\nfn class_01() {}\n",
             ),
         ];
         let files = files.map(|(path, text)| File {
