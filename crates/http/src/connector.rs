@@ -13,7 +13,7 @@ use hyper_util::{
     client::legacy::connect::{Connected, Connection},
     rt::TokioIo,
 };
-use pinfold::{Connector, Guard};
+use pinfold::{Connector, Guard, Pinned};
 use pinfold_addr::Target;
 
 use crate::{Error, Limits, TlsRoots, deadline::Deadline, io::Stream, tls::Tls};
@@ -24,8 +24,14 @@ use crate::{Error, Limits, TlsRoots, deadline::Deadline, io::Stream, tls::Tls};
 /// hyper-util's own pool knows neither policies nor judged addresses: a kept connection would serve
 /// later requests that nobody judged, under a policy that no longer holds. So each connection is marked
 /// as not to be used again, and every request gets a judgement and a record of its own. hyper-util
-/// hands over scheme, host and port: a policy sees the path `/` and no method. For
-/// connections that are kept, and for redirects, budgets and deadlines, use [`Client`](crate::Client).
+/// hands over scheme, host and port: a policy sees the path `/` and no method, and each redirect as a
+/// first request.
+///
+/// Of the policy's terms, `https_only` and `connect_timeout` hold as everywhere, and `total_timeout`
+/// bounds what is done here: lookup, connection and TLS handshake together. `response_bytes` and
+/// `redirects` speak of the exchange, which is hyper's: they are not enforced, and neither is
+/// `total_timeout` beyond the handshake. For all of that, and for connections that are kept, use
+/// [`Client`](crate::Client).
 ///
 /// # Example
 ///
@@ -62,8 +68,7 @@ impl GuardedConnector {
         Self::with(guard, &TlsRoots::default(), Limits::default())
     }
 
-    /// A connector with these roots. Of the limits only `total` applies, to lookup, connection and
-    /// handshake together.
+    /// A connector with these roots. Of the limits only `total` applies.
     pub fn with(guard: Guard, roots: &TlsRoots, limits: Limits) -> Self {
         Self {
             connector: guard.connector(),
@@ -76,20 +81,20 @@ impl GuardedConnector {
     async fn connect(self, uri: Uri) -> Result<GuardedStream, Error> {
         let target =
             Target::parse(&uri.to_string()).map_err(|refusal| Error::denied(refusal.into()))?;
-        let stream = Deadline::after(self.limits.total)
-            .bound(self.open(target))
-            .await??;
+        let mut deadline = Deadline::after(self.limits.total);
+        let request = pinfold::Request::new(target);
+        let pinned = deadline.bound(self.guard.session().pin(request)).await??;
+        if let Some(total) = pinned.terms().total_timeout {
+            deadline.tighten(total);
+        }
+        let stream = deadline.bound(self.open(pinned)).await??;
         Ok(GuardedStream {
             io: TokioIo::new(stream),
         })
     }
 
-    async fn open(&self, target: Target) -> Result<Stream, Error> {
-        let pinned = self
-            .guard
-            .session()
-            .pin(pinfold::Request::new(target.clone()))
-            .await?;
+    async fn open(&self, pinned: Pinned) -> Result<Stream, Error> {
+        let target = pinned.target().clone();
         let connection = self.connector.connect(pinned).await?;
         self.tls
             .wrap(connection, target.host(), target.scheme().is_tls())

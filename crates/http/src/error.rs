@@ -5,10 +5,13 @@ use std::{error::Error as StdError, io};
 use pinfold::{Decision, Denial};
 use pinfold_addr::Reason;
 
+use crate::FailedRedirect;
+
 /// Why there is no response, or no more of it.
 ///
-/// [`Display`](std::fmt::Display) shows stage and code only and is safe to show to whoever sent the
-/// URL. The [`Denial`] holds the detail, for the operator alone: it may name internal addresses.
+/// [`Display`](std::fmt::Display) shows stage and code only, and in which redirect it happened; it is
+/// safe to show to whoever sent the URL. The [`Denial`] holds the detail, for the operator alone: it may
+/// name internal addresses.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -17,22 +20,22 @@ pub enum Error {
     #[error("invalid request: {0}")]
     Caller(String),
     /// The guard refused a hop. Nothing was sent to it.
-    #[error(transparent)]
-    Denied(pinfold::Error),
+    #[error("{place}{0}", place = prefix(.1))]
+    Denied(pinfold::Error, Option<Box<FailedRedirect>>),
     /// The exchange failed after the guard allowed it: a budget, a deadline, a broken server.
-    #[error("{0}")]
-    Exchange(Denial),
+    #[error("{place}{0}", place = prefix(.1))]
+    Exchange(Denial, Option<Box<FailedRedirect>>),
     /// The network failed: no answer from DNS, no address that accepts connections, no TLS.
-    #[error(transparent)]
-    Network(pinfold::Error),
+    #[error("{place}{0}", place = prefix(.1))]
+    Network(pinfold::Error, Option<Box<FailedRedirect>>),
 }
 
 impl Error {
     /// Stage, reason and detail; none when the caller is at fault.
     pub fn denial(&self) -> Option<&Denial> {
         match self {
-            Self::Denied(error) | Self::Network(error) => Some(error.denial()),
-            Self::Exchange(denial) => Some(denial),
+            Self::Denied(error, _) | Self::Network(error, _) => Some(error.denial()),
+            Self::Exchange(denial, _) => Some(denial),
             Self::Caller(_) => None,
         }
     }
@@ -40,14 +43,25 @@ impl Error {
     /// The guard's record of the hop that ended it, when the guard ended it.
     pub fn decision(&self) -> Option<&Decision> {
         match self {
-            Self::Denied(error) | Self::Network(error) => error.decision(),
-            Self::Exchange(_) | Self::Caller(_) => None,
+            Self::Denied(error, _) | Self::Network(error, _) => error.decision(),
+            Self::Exchange(..) | Self::Caller(_) => None,
+        }
+    }
+
+    /// The redirect it happened in; none when it was the first request that failed, or when the body of
+    /// the response did.
+    pub fn redirect(&self) -> Option<&FailedRedirect> {
+        match self {
+            Self::Denied(_, redirect)
+            | Self::Exchange(_, redirect)
+            | Self::Network(_, redirect) => redirect.as_deref(),
+            Self::Caller(_) => None,
         }
     }
 
     /// Whether policy, floor or parser refused, for the first URL or for a redirect.
     pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Denied(_))
+        matches!(self, Self::Denied(..))
     }
 
     /// Whether a deadline passed, at whatever step.
@@ -70,21 +84,31 @@ impl Error {
 
     /// A refusal by a rule that stands before the guard: the parser, `https_only`.
     pub(crate) fn denied(denial: Denial) -> Self {
-        Self::Denied(pinfold::Error::Denied {
+        Self::from(pinfold::Error::Denied {
             denial,
             decision: None,
         })
     }
 
+    /// The same, said to have happened in this redirect. What is the caller's fault is so everywhere.
+    pub(crate) fn in_redirect(mut self, redirect: Option<FailedRedirect>) -> Self {
+        if let Self::Denied(_, place) | Self::Exchange(_, place) | Self::Network(_, place) =
+            &mut self
+        {
+            *place = redirect.map(Box::new);
+        }
+        self
+    }
+
     /// A failure of the exchange.
     pub(crate) fn exchange(reason: Reason, detail: impl Into<String>) -> Self {
-        Self::Exchange(Denial::new(reason, detail))
+        Self::Exchange(Denial::new(reason, detail), None)
     }
 
     /// A failure below HTTP.
     pub(crate) fn network(reason: Reason, detail: impl Into<String>) -> Self {
         let denial = Denial::new(reason, detail);
-        Self::Network(pinfold::Error::Network {
+        Self::from(pinfold::Error::Network {
             denial,
             decision: None,
         })
@@ -116,6 +140,13 @@ impl Error {
     }
 }
 
+/// What stands before an error that happened in a redirect.
+fn prefix(redirect: &Option<Box<FailedRedirect>>) -> String {
+    redirect
+        .as_ref()
+        .map_or_else(String::new, |redirect| format!("{redirect}: "))
+}
+
 /// What hyper says of a head beyond the limits. It offers a predicate to servers alone; a test holds
 /// the words.
 const HEAD_TOO_LARGE: &str = "message head is too large";
@@ -136,9 +167,9 @@ fn is_bad_framing(error: &io::Error) -> bool {
 impl From<pinfold::Error> for Error {
     fn from(error: pinfold::Error) -> Self {
         if error.is_denied() {
-            Self::Denied(error)
+            Self::Denied(error, None)
         } else {
-            Self::Network(error)
+            Self::Network(error, None)
         }
     }
 }

@@ -20,7 +20,7 @@ use pinfold_addr::{Reason, Scheme, Target};
 use tokio::time::timeout;
 
 use crate::{
-    Body, Client, Error, Hop, Response, ResponseBody,
+    Body, Client, Error, FailedRedirect, Hop, Response, ResponseBody,
     body::Wire,
     client::Shared,
     deadline::Deadline,
@@ -37,11 +37,17 @@ pub(crate) async fn run(client: &Client, call: Call) -> Result<Response, Error> 
     let session = shared.guard.session();
     let mut exchange = Exchange::new(shared, call);
     loop {
-        let answer = exchange.hop(&session).await?;
+        let answer = exchange
+            .hop(&session)
+            .await
+            .map_err(|error| exchange.arriving(error))?;
         if !exchange.redirected(&answer) {
             return exchange.finish(answer);
         }
-        exchange.follow(answer).await?;
+        exchange
+            .turn(&answer)
+            .map_err(|error| exchange.departing(error))?;
+        exchange.drain(answer).await?;
     }
 }
 
@@ -229,11 +235,11 @@ impl<'a> Exchange<'a> {
 
     /// Whether this response sends the call elsewhere.
     fn redirected(&self, answer: &Answer) -> bool {
-        self.bounds.redirects > 0 && redirect::is_redirect(answer.head.status)
+        self.bounds.redirects > 0 && redirect::is_redirect(answer.head.status, &answer.head.headers)
     }
 
     /// Turns the call towards where a redirect points. Nothing goes there before it is judged.
-    async fn follow(&mut self, answer: Answer) -> Result<(), Error> {
+    fn turn(&mut self, answer: &Answer) -> Result<(), Error> {
         if self.hops.len() > usize::from(self.bounds.redirects) {
             let detail = format!("more than {} redirects", self.bounds.redirects);
             return Err(Error::exchange(Reason::RedirectTooMany, detail));
@@ -248,7 +254,7 @@ impl<'a> Exchange<'a> {
         redirect::strip(&mut self.headers, from, &next.target, next.keeps_body);
         self.request = self.request.redirected(next.target, next.method.as_str());
         self.method = next.method;
-        self.drain(answer).await
+        Ok(())
     }
 
     fn can_send_again(&self, to: &Target) -> Result<(), Error> {
@@ -279,22 +285,34 @@ impl<'a> Exchange<'a> {
             .map(|_done_or_late| ())
     }
 
+    /// An error of a redirect that could not be followed.
+    fn departing(&self, error: Error) -> Error {
+        error.in_redirect(FailedRedirect::after(&self.hops, None))
+    }
+
+    /// An error of the request, or of its response, that a redirect led to, if one did.
+    fn arriving(&self, error: Error) -> Error {
+        let before = self.hops.get(..usize::from(self.request.hop()));
+        let to = self.request.target();
+        error.in_redirect(FailedRedirect::after(
+            before.unwrap_or(&self.hops),
+            Some(to),
+        ))
+    }
+
     /// The last response of the call.
     fn finish(self, answer: Answer) -> Result<Response, Error> {
-        let (
-            Parts {
-                status,
-                mut headers,
-                ..
-            },
-            wire,
-        ) = answer.into_wire(self.shared, self.bounds.response_bytes);
-        let wire = wire?;
-        let coding = if self.decode && !wire.has_finished() {
-            Coding::of(&headers)?
-        } else {
-            None
+        let (head, wire) = answer.into_wire(self.shared, self.bounds.response_bytes);
+        let wire = wire.map_err(|error| self.arriving(error))?;
+        let coding = match self.decode && !wire.has_finished() {
+            true => Coding::of(&head.headers).map_err(|error| self.arriving(error))?,
+            false => None,
         };
+        let Parts {
+            status,
+            mut headers,
+            ..
+        } = head;
         if coding.is_some() {
             headers.remove(CONTENT_ENCODING);
             headers.remove(CONTENT_LENGTH);

@@ -32,7 +32,8 @@
 //! - A connection is kept for its origin, its judged address and its policy alone; a swap of the
 //!   policy closes all that are kept.
 //! - A request on a kept connection that the server closed meanwhile is judged and sent once more,
-//!   when it is idempotent and not a byte came back, or when nothing of it was sent.
+//!   when it is idempotent and not a byte came back, or when nothing of it was sent. Such a hop, and no
+//!   other, looks its name up twice and leaves two records: the first says `reused`.
 //!
 //! What is *not* done: charsets other than UTF-8, trailers, `100 Continue`, caching.
 #![forbid(unsafe_code)]
@@ -44,6 +45,7 @@ mod deadline;
 mod decode;
 mod error;
 mod exchange;
+mod failed;
 mod io;
 mod limits;
 mod link;
@@ -57,6 +59,7 @@ pub use body::ResponseBody;
 pub use client::{Client, ClientBuilder};
 pub use connector::{GuardedConnector, GuardedStream};
 pub use error::Error;
+pub use failed::FailedRedirect;
 pub use limits::Limits;
 pub use request::{Body, RequestBuilder};
 pub use response::{Hop, Response};

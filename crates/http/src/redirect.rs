@@ -31,9 +31,10 @@ pub(crate) struct Redirect {
     pub(crate) keeps_body: bool,
 }
 
-/// Whether this status sends the client elsewhere. 300 and 304 carry no order to go anywhere.
-pub(crate) fn is_redirect(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+/// Whether a response sends the client elsewhere. 300 and 304 carry no order to go anywhere, and
+/// without a `Location` there is nowhere to go: that is a response like others (Fetch, 4.4).
+pub(crate) fn is_redirect(status: StatusCode, headers: &HeaderMap) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) && headers.contains_key(LOCATION)
 }
 
 /// Reads a redirect.
@@ -175,11 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn only_five_statuses_redirect() {
-        let redirects: Vec<u16> = (100..600)
-            .filter(|&code| is_redirect(StatusCode::from_u16(code).unwrap()))
-            .collect();
-        assert_eq!(redirects, [301, 302, 303, 307, 308]);
+    fn only_five_statuses_redirect_and_only_with_a_location() {
+        let redirects = |headers: HeaderMap| -> Vec<u16> {
+            (100..600)
+                .filter(|&code| is_redirect(StatusCode::from_u16(code).unwrap(), &headers))
+                .collect()
+        };
+        assert_eq!(redirects(located("/")), [301, 302, 303, 307, 308]);
+        assert_eq!(redirects(HeaderMap::new()), [0; 0]);
     }
 
     #[test]

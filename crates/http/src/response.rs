@@ -34,7 +34,8 @@ pub struct Hop {
     pub reused: bool,
     /// Generation of the policy that judged it.
     pub generation: u64,
-    /// Number of its decision record ([`Decision::id`](pinfold::Decision::id)).
+    /// Number of its decision record ([`Decision::id`](pinfold::Decision::id)); of the second one, when
+    /// the hop was judged again because a kept connection was dead.
     pub decision: u64,
 }
 

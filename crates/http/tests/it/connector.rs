@@ -5,6 +5,7 @@ use http::Uri;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use pinfold_http::{Error, GuardedConnector, Limits, TlsRoots};
+use serde_json::json;
 
 use crate::support::{Authority, INTERNAL, Journal, PUBLIC, Server, guard, ok, shared_guard};
 
@@ -46,6 +47,21 @@ async fn the_inside_is_denied() {
         assert!(cause(&error).expect("our error").is_denied(), "{url}");
     }
     assert_eq!(inside.opened(), 0);
+}
+
+#[tokio::test]
+async fn the_time_of_the_policy_holds_for_the_handshake() {
+    // A server that takes the connection and says nothing.
+    let listener = tokio::net::TcpListener::bind((PUBLIC, 0)).await.unwrap();
+    let settings = json!({"limits": {"total_timeout_ms": 100}});
+    let guard = guard().settings(settings).build().unwrap();
+    let connector = GuardedConnector::with(guard, &TlsRoots::Only(Vec::new()), Limits::default());
+    let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(connector);
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    let error = client.get(url.parse().unwrap()).await.unwrap_err();
+    let error = cause(&error).unwrap();
+    assert_eq!(error.denial().unwrap().code(), "deadline-exceeded");
+    assert_eq!(error.denial().unwrap().detail(), "not done within 100ms");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use pinfold_http::{Body, Client, TlsRoots};
 use serde_json::json;
 
 use crate::support::{
-    INTERNAL, Journal, PUBLIC, Reply, Server, client, guard, limited, ok, redirect,
+    INTERNAL, Journal, PUBLIC, Reply, Server, client, guard, limited, ok, redirect, response,
 };
 
 /// Redirects `/` with this status to `location`, and answers everything else.
@@ -106,19 +106,80 @@ async fn locations_that_read_two_ways_are_denied() {
 }
 
 #[tokio::test]
-async fn a_redirect_without_a_usable_location_is_refused() {
-    for headers in ["", "Location: /a\r\nLocation: /b\r\n"] {
-        let server = Server::start(PUBLIC, move |_| {
-            Reply::Bytes(format!("HTTP/1.1 302 Found\r\n{headers}Content-Length: 0\r\n\r\n").into())
-        })
-        .await;
-        let error = client().get(&server.url("/")).send().await.unwrap_err();
-        assert_eq!(
-            error.denial().unwrap().code(),
-            "redirect-invalid",
-            "{headers:?}"
-        );
+async fn two_locations_are_refused_and_none_is_a_response() {
+    let server = Server::start(PUBLIC, move |seen| {
+        let headers = match seen.path() {
+            "/two" => "Location: /a\r\nLocation: /b\r\n",
+            _ => "",
+        };
+        Reply::Bytes(response("302 Found", headers, b"read me"))
+    })
+    .await;
+    let error = client().get(&server.url("/two")).send().await.unwrap_err();
+    assert_eq!(error.denial().unwrap().code(), "redirect-invalid");
+
+    let response = client().get(&server.url("/none")).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::FOUND);
+    assert_eq!(response.text().await.unwrap(), "read me");
+}
+
+#[tokio::test]
+async fn an_error_says_which_redirect_it_happened_in() {
+    let server = Server::start(PUBLIC, |seen| match seen.path() {
+        "/inside" => redirect(302, "/hop"),
+        "/hop" => redirect(302, "http://169.254.169.254/latest"),
+        "/name" => redirect(302, "https://metadata.google.internal/x?y"),
+        "/unread" => redirect(302, "http:127.0.0.2"),
+        "/loop" => redirect(302, "/loop"),
+        "/large" => redirect(302, "/body"),
+        "/body" => Reply::Bytes(response("200 OK", "", &[b'x'; 4096])),
+        _ => unreachable!(),
+    })
+    .await;
+    let port = server.addr.port();
+    let rows = [
+        (
+            "/inside",
+            2,
+            " to `http://(address):80`: refused at stage `address`: address-metadata",
+        ),
+        (
+            "/name",
+            1,
+            " to `https://metadata.google.internal`: refused at stage `name`: name-metadata",
+        ),
+        ("/unread", 1, ": refused at stage `parse`: url-ambiguous"),
+        (
+            "/loop",
+            6,
+            ": refused at stage `redirect`: redirect-too-many",
+        ),
+        (
+            "/large",
+            1,
+            ": refused at stage `exchange`: response-too-large",
+        ),
+    ];
+    let client = limited(|limits| limits.response_bytes = 1024);
+    for (path, number, rest) in rows {
+        let url = server.named("one.example.com", path);
+        let error = client.get(&url).send().await.unwrap_err();
+        let expected = format!("redirect {number} from `http://one.example.com:{port}`");
+        let text = error.to_string();
+        assert!(text.starts_with(&expected), "{path}: {text}");
+        assert!(text.ends_with(rest), "{path}: {text}");
+        let redirect = error.redirect().unwrap();
+        assert_eq!(redirect.number(), number, "{path}");
+        assert_eq!(redirect.hops()[0].target.to_string(), url, "{path}");
+        assert_eq!(redirect.hops().len(), number, "{path}");
     }
+    let error = client.get("http://169.254.169.254/").send().await;
+    let error = error.unwrap_err();
+    assert!(error.redirect().is_none());
+    assert_eq!(
+        error.to_string(),
+        "refused at stage `address`: address-metadata"
+    );
 }
 
 #[tokio::test]
