@@ -4,6 +4,7 @@
 //! but for a binary search.
 
 use crate::{
+    order,
     pattern::{Pattern, Scope},
     ports::Ports,
     settings::TextList,
@@ -30,13 +31,27 @@ impl Effect {
 /// Patterns by name.
 #[derive(Debug, Default)]
 pub(crate) struct HostTable {
+    lists: Lists,
+    index: Index,
+}
+
+/// The patterns as they are written.
+#[derive(Debug, Default)]
+struct Lists {
     allow: TextList,
     deny: TextList,
+}
+
+/// What was read, to be found by name.
+#[derive(Debug, Default)]
+struct Index {
     /// Those for one name together, by port.
-    entries: Box<[Entry]>,
-    /// Where the entries of each name begin.
-    names: Box<[u32]>,
-    /// Positions in `names` by the hash of the name.
+    entries: Vec<Entry>,
+    /// Where the entries of each name begin; empty when each name has one.
+    names: Vec<usize>,
+    /// Whether a name has several.
+    has_repeats: bool,
+    /// Numbers of names by the hash of the name.
     slots: Slots,
     /// For each number of labels whether a name has so many.
     depths: Depths,
@@ -49,7 +64,7 @@ struct Entry {
     start: u32,
     /// Position in its list.
     index: u32,
-    /// 0 for any port.
+    /// `ANY_PORT` for any.
     port: u16,
     scope: Scope,
     effect: Effect,
@@ -72,22 +87,24 @@ impl HostTable {
     ) -> Self {
         allow.make_lowercase();
         deny.make_lowercase();
-        let mut builder = Builder::with_room(allow.len() + deny.len());
-        for (effect, list) in [(Effect::Allow, &allow), (Effect::Deny, &deny)] {
+        let lists = Lists { allow, deny };
+        let mut index = Index::with_room(lists.allow.len() + lists.deny.len());
+        for (effect, list) in [(Effect::Allow, &lists.allow), (Effect::Deny, &lists.deny)] {
             for (position, (start, text)) in list.iter().enumerate() {
                 let read = entry(effect, position, start, text);
-                let added = read.and_then(|(name, entry)| builder.add(&allow, &deny, name, entry));
-                if let Err(problem) = added {
+                if let Err(problem) = read.and_then(|(name, entry)| index.add(&lists, name, entry))
+                {
                     refuse(effect, position, problem);
                 }
             }
         }
-        builder.build(allow, deny)
+        let index = index.by_name(&lists);
+        Self { lists, index }
     }
 
     /// Whether there is an allow pattern, which makes the list of allowed names exclusive.
     pub(crate) fn is_exclusive(&self) -> bool {
-        !self.allow.is_empty()
+        !self.lists.allow.is_empty()
     }
 
     /// The pattern that decides about `name`: the longest name wins, then a pattern with a port, then
@@ -97,7 +114,7 @@ impl HostTable {
         for (suffix, entries) in self.known_suffixes(name) {
             found = decide(entries, port, suffix.len() == name.len()).or(found);
         }
-        found.map(|entry| self.describe(entry))
+        found.map(|entry| self.lists.describe(entry))
     }
 
     /// What `find` answers on each port of `ports` on which it may differ.
@@ -116,10 +133,9 @@ impl HostTable {
 
     /// Every pattern.
     pub(crate) fn rules(&self) -> impl Iterator<Item = HostRule<'_>> {
-        (0..self.names.len()).flat_map(move |at| {
-            let entries = self.of_name(at);
+        self.index.groups().flat_map(move |entries| {
             entries.iter().map(move |entry| HostRule {
-                table: self,
+                lists: &self.lists,
                 entries,
                 entry,
             })
@@ -128,43 +144,40 @@ impl HostTable {
 
     /// The suffixes of `name` that patterns are about, the shortest first, with those patterns.
     fn known_suffixes<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a [Entry])> {
-        let name = if self.entries.is_empty() { "" } else { name };
+        let index = &self.index;
+        let name = if index.entries.is_empty() { "" } else { name };
         let labels = suffixes(name).zip(1..);
-        let known = labels.filter(|(_, depth)| self.depths.contains(*depth));
-        known.filter_map(|((suffix, hash), _)| Some((suffix, self.about(suffix, hash)?)))
-    }
-
-    /// The patterns about exactly this name.
-    fn about(&self, name: &str, hash: u32) -> Option<&[Entry]> {
-        let mut candidates = self.slots.probe(hash).map(|at| self.of_name(at));
-        candidates.find(|entries| {
-            entries
-                .first()
-                .is_some_and(|entry| self.is_name(entry, name))
+        let known = labels.filter(|(_, depth)| index.depths.contains(*depth));
+        known.filter_map(|((suffix, hash), _)| {
+            let number = index.number(&self.lists, suffix, hash)?;
+            Some((suffix, index.group(number)))
         })
     }
+}
 
-    fn of_name(&self, at: usize) -> &[Entry] {
-        let edge = |at: usize| self.names.get(at).map(|start| *start as usize);
-        let end = edge(at + 1).unwrap_or(self.entries.len());
-        let entries = edge(at).and_then(|start| self.entries.get(start..end));
-        entries.unwrap_or_default()
-    }
-
-    fn list(&self, effect: Effect) -> &TextList {
+impl Lists {
+    fn of(&self, effect: Effect) -> &TextList {
         match effect {
             Effect::Allow => &self.allow,
             Effect::Deny => &self.deny,
         }
     }
 
+    /// Whether the pattern is about this name: what follows it in its list is a port or the end.
     fn is_name(&self, entry: &Entry, name: &str) -> bool {
-        entry.is_name(self.list(entry.effect), name)
+        let rest = self.of(entry.effect).from(entry.start as usize);
+        rest.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with(NAME_END))
+    }
+
+    fn name(&self, entry: &Entry) -> &str {
+        let text = self.of(entry.effect).from(entry.start as usize);
+        text.split(NAME_END).next().unwrap_or_default()
     }
 
     fn describe(&self, entry: &Entry) -> Match<'_> {
         let start = (entry.start as usize).saturating_sub(entry.scope.front().len());
-        let text = self.list(entry.effect).from(start);
+        let text = self.of(entry.effect).from(start);
         let pattern = text.split(TextList::END).next().unwrap_or_default();
         Match {
             effect: entry.effect,
@@ -174,19 +187,107 @@ impl HostTable {
     }
 }
 
+impl Index {
+    fn with_room(count: usize) -> Self {
+        Self {
+            entries: Vec::with_capacity(count),
+            slots: Slots::with_room(count),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a pattern. As long as patterns are added, the number of a name is the position of its first.
+    fn add(&mut self, lists: &Lists, name: &str, entry: Entry) -> Result<(), String> {
+        let hash = hash(name);
+        if self.number(lists, name, hash).is_some() {
+            self.has_repeats = true;
+        } else {
+            if !self.slots.insert(hash, self.entries.len()) {
+                return Err(TOO_LONG.into());
+            }
+            self.depths.add(suffixes(name).count());
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// Puts the patterns of each name together, each meaning once, if there are names with several.
+    fn by_name(self, lists: &Lists) -> Self {
+        if !self.has_repeats {
+            return self;
+        }
+        let number = |entry| {
+            let name = lists.name(entry);
+            self.number(lists, name, hash(name))
+        };
+        let numbers: Vec<_> = self.entries.iter().map(number).collect();
+        let key = |at: usize| {
+            let entry = self.entries.get(at);
+            let meaning = entry.map(|entry| (entry.meaning(), entry.index));
+            (numbers.get(at), meaning)
+        };
+        let mut index = Self::with_room(self.entries.len());
+        let mut last = None;
+        for at in order::sorted(self.entries.len(), &|one, other| key(one).cmp(&key(other))) {
+            let Some(entry) = self.entries.get(at) else {
+                continue;
+            };
+            let number = numbers.get(at);
+            if last.is_none_or(|(other, _)| other != number) {
+                let name = lists.name(entry);
+                index.slots.insert(hash(name), index.names.len());
+                index.names.push(index.entries.len());
+            } else if last == Some((number, entry.meaning())) {
+                continue;
+            }
+            last = Some((number, entry.meaning()));
+            index.entries.push(*entry);
+        }
+        index.depths = self.depths;
+        index
+    }
+
+    /// The number of the name, if there are patterns about exactly this one.
+    fn number(&self, lists: &Lists, name: &str, hash: u32) -> Option<usize> {
+        let is_name = |at: &usize| {
+            let first = self.group(*at).first();
+            first.is_some_and(|entry| lists.is_name(entry, name))
+        };
+        self.slots.probe(hash).find(is_name)
+    }
+
+    /// The patterns about one name.
+    fn group(&self, number: usize) -> &[Entry] {
+        let edges = match self.names.get(number) {
+            Some(start) => {
+                let next = self.names.get(number + 1);
+                *start..next.copied().unwrap_or(self.entries.len())
+            }
+            None => number..number + 1,
+        };
+        self.entries.get(edges).unwrap_or_default()
+    }
+
+    fn groups(&self) -> impl Iterator<Item = &[Entry]> {
+        let count = match self.names.len() {
+            0 => self.entries.len(),
+            count => count,
+        };
+        (0..count).map(|number| self.group(number))
+    }
+}
+
 /// A pattern, together with all that are about the same name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HostRule<'a> {
-    table: &'a HostTable,
+    lists: &'a Lists,
     entries: &'a [Entry],
     entry: &'a Entry,
 }
 
 impl<'a> HostRule<'a> {
     pub(crate) fn name(&self) -> &'a str {
-        let list = self.table.list(self.entry.effect);
-        let text = list.from(self.entry.start as usize);
-        text.split(NAME_END).next().unwrap_or_default()
+        self.lists.name(self.entry)
     }
 
     pub(crate) fn scope(&self) -> Scope {
@@ -198,7 +299,7 @@ impl<'a> HostRule<'a> {
     }
 
     pub(crate) fn found(&self) -> Match<'a> {
-        self.table.describe(self.entry)
+        self.lists.describe(self.entry)
     }
 
     /// What decides where this pattern is about the name itself (`is_whole`) or about a name below it that
@@ -217,7 +318,7 @@ impl<'a> HostRule<'a> {
         let deciding = special
             .chain(free)
             .filter_map(move |port| decide(self.entries, port, is_whole));
-        deciding.map(move |entry| self.table.describe(entry))
+        deciding.map(move |entry| self.lists.describe(entry))
     }
 
     /// A port that no pattern about this name mentions.
@@ -265,87 +366,9 @@ fn entry(effect: Effect, index: usize, start: usize, text: &str) -> Result<(&str
 }
 
 impl Entry {
-    /// Whether the pattern is about this name: what follows it in its list is a port or the end.
-    fn is_name(&self, list: &TextList, name: &str) -> bool {
-        let rest = list.from(self.start as usize).strip_prefix(name);
-        rest.is_some_and(|rest| rest.starts_with(NAME_END))
-    }
-
     /// What two patterns about one name have in common when they say the same.
     fn meaning(&self) -> (u16, Scope, Effect) {
         (self.port, self.scope, self.effect)
-    }
-}
-
-/// Gives each name a number, then groups the patterns by it.
-struct Builder {
-    /// Each with the number of its name.
-    entries: Vec<(u32, Entry)>,
-    /// A pattern about each name.
-    names: Vec<Entry>,
-    slots: Slots,
-    depths: Depths,
-}
-
-impl Builder {
-    fn with_room(count: usize) -> Self {
-        Self {
-            entries: Vec::with_capacity(count),
-            names: Vec::new(),
-            slots: Slots::with_room(count),
-            depths: Depths::default(),
-        }
-    }
-
-    fn add(
-        &mut self,
-        allow: &TextList,
-        deny: &TextList,
-        name: &str,
-        entry: Entry,
-    ) -> Result<(), String> {
-        let hash = hash(name);
-        let is_same = |other: &Entry| match other.effect {
-            Effect::Allow => other.is_name(allow, name),
-            Effect::Deny => other.is_name(deny, name),
-        };
-        let known = self
-            .slots
-            .probe(hash)
-            .find(|at| self.names.get(*at).is_some_and(is_same));
-        let number = known.unwrap_or(self.names.len());
-        if known.is_none() {
-            if !self.slots.insert(hash, number) {
-                return Err(TOO_LONG.into());
-            }
-            self.names.push(entry);
-            self.depths.add(suffixes(name).count());
-        }
-        let number = number.try_into().map_err(|_| TOO_LONG)?;
-        self.entries.push((number, entry));
-        Ok(())
-    }
-
-    fn build(mut self, allow: TextList, deny: TextList) -> HostTable {
-        drop(self.names);
-        let key = |(name, entry): &(u32, Entry)| (*name, entry.meaning(), entry.index);
-        self.entries.sort_unstable_by_key(key);
-        self.entries
-            .dedup_by_key(|(name, entry)| (*name, entry.meaning()));
-        let mut names: Vec<u32> = Vec::new();
-        for (position, (name, _)) in (0..).zip(&self.entries) {
-            if *name as usize == names.len() {
-                names.push(position);
-            }
-        }
-        HostTable {
-            allow,
-            deny,
-            entries: self.entries.into_iter().map(|(_, entry)| entry).collect(),
-            names: names.into(),
-            slots: self.slots,
-            depths: self.depths,
-        }
     }
 }
 
@@ -392,7 +415,7 @@ fn hash(name: &str) -> u32 {
 #[cfg(test)]
 impl HostTable {
     pub(crate) fn longest_probe(&self) -> usize {
-        self.slots.longest_probe()
+        self.index.slots.longest_probe()
     }
 }
 

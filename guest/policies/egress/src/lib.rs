@@ -24,6 +24,7 @@ mod compile;
 mod conflicts;
 mod hosts;
 mod networks;
+mod order;
 mod pattern;
 mod ports;
 mod problems;

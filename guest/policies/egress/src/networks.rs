@@ -5,7 +5,7 @@ use std::{cmp::Reverse, net::IpAddr};
 use ipnet::IpNet;
 use pinfold_addr::PrefixMap;
 
-use crate::{hosts::Effect, ports::Ports, schemes::Schemes, settings::Scheme};
+use crate::{hosts::Effect, order, ports::Ports, schemes::Schemes, settings::Scheme};
 
 /// A network rule as it was read.
 #[derive(Clone, Debug)]
@@ -64,8 +64,8 @@ pub(crate) struct NetworkTable {
 
 impl NetworkTable {
     /// Sorts the rules. What is wrong is handed to `refuse` with its path inside the sections.
-    pub(crate) fn new(mut rules: Vec<NetworkRule>, mut refuse: impl FnMut(String, String)) -> Self {
-        rules.sort_by_key(|rule| (rule.network, Reverse((rule.conditions(), rule.effect))));
+    pub(crate) fn new(rules: Vec<NetworkRule>, mut refuse: impl FnMut(String, String)) -> Self {
+        let mut rules = sort(rules);
         rules.dedup_by(|one, other| one.repeats(other));
         let (mut starts, mut position) = (Vec::new(), 0);
         for same in by_network(&rules) {
@@ -111,6 +111,19 @@ impl NetworkTable {
         let count = rest.partition_point(|rule| network.contains(&rule.network));
         rest.get(..count).unwrap_or_default()
     }
+}
+
+/// By network, a wider one before those inside it; for one network, what wins first.
+fn sort(rules: Vec<NetworkRule>) -> Vec<NetworkRule> {
+    let key = |at: usize| {
+        let rule = rules.get(at)?;
+        let strength = Reverse((rule.conditions(), rule.effect));
+        Some((rule.network, strength, rule.index))
+    };
+    let order = order::sorted(rules.len(), &|one, other| key(one).cmp(&key(other)));
+    let mut rules: Vec<_> = rules.into_iter().map(Some).collect();
+    let take = |at| rules.get_mut(at).and_then(Option::take);
+    order.into_iter().filter_map(take).collect()
 }
 
 /// The rules of each network, of rules that are sorted as in a table.

@@ -7,6 +7,7 @@ use pinfold_policy::addr::names;
 use super::{Scene, hosts::any_below};
 use crate::{
     hosts::{Effect, HostRule, HostTable, Match},
+    order,
     pattern::Scope,
 };
 
@@ -103,8 +104,15 @@ impl<'a> Below<'a> {
     fn sorted(&self) -> Vec<&'a str> {
         let patterns = self.table.rules();
         let own = patterns.filter(|rule| rule.found().effect == self.effect);
-        let mut names: Vec<_> = own.map(|rule| rule.name()).collect();
-        names.sort_unstable_by(|one, other| one.bytes().rev().cmp(other.bytes().rev()));
-        names
+        let names: Vec<_> = own.map(|rule| rule.name()).collect();
+        let from_end = |at: usize| names.get(at).map(|name| name.bytes().rev());
+        let compare = |one, other| {
+            let (one, other) = (from_end(one), from_end(other));
+            one.into_iter().flatten().cmp(other.into_iter().flatten())
+        };
+        order::sorted(names.len(), &compare)
+            .into_iter()
+            .filter_map(|at| names.get(at).copied())
+            .collect()
     }
 }
