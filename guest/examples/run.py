@@ -55,29 +55,33 @@ def arguments():
 # Testing.
 
 
+class Unusable(Exception):
+    """The host does not take the component: there is nothing to judge with."""
+
+
 def language_fails(pinfold, language):
     passed, failures = 0, []
-    refused = imports_of(pinfold, language)
-    for file in sorted(VECTORS.glob("*.json")) if refused is None else []:
-        vectors = json.loads(file.read_text())
-        for name, problem in outcomes(pinfold, language, vectors):
-            passed += problem is None
-            if problem is not None:
-                failures.append(f"{file.stem}: {name}: {problem}")
-    failures += [] if refused is None else [refused]
+    try:
+        refuse_imports(pinfold, language)
+        for file in sorted(VECTORS.glob("*.json")):
+            for name, problem in outcomes(pinfold, language, json.loads(file.read_text())):
+                passed += problem is None
+                failures += [] if problem is None else [f"{file.stem}: {name}: {problem}"]
+    except Unusable as why:
+        failures.append(str(why))
     for failure in failures:
         print(f"{language}: {failure}")
     print(f"{language}: {passed} passed, {len(failures)} failed", flush=True)
     return bool(failures)
 
 
-def imports_of(pinfold, language):
-    """Why the component is not to be judged with: it must exist and import nothing."""
+def refuse_imports(pinfold, language):
     run = call(pinfold, "inspect", "--json", component(language))
     if run.returncode != 0:
-        return first_error(run)
+        raise Unusable(first_error(run))
     imports = json.loads(run.stdout)["imports"]
-    return f"it imports {imports}" if imports else None
+    if imports:
+        raise Unusable(f"it imports {', '.join(imports)}")
 
 
 def outcomes(pinfold, language, vectors):
@@ -89,8 +93,7 @@ def outcomes(pinfold, language, vectors):
     for labels, cases in by_labels(vectors["cases"]):
         run = check(pinfold, language, vectors, cases, [case["url"] for case in cases], labels)
         if run.returncode not in (0, 1):
-            found += [(case["id"], first_error(run)) for case in cases]
-            continue
+            raise Unusable(first_error(run))
         lines = [json.loads(line) for line in run.stdout.splitlines()]
         found += [(case["id"], compare(line, case["expect"])) for case, line in zip(cases, lines, strict=True)]
     return found
@@ -146,7 +149,7 @@ def measure(args):
 
 def figures(run, load):
     if run.returncode != 0:
-        return first_error(run) + " | | "
+        return first_error(run).replace(str(HERE) + "/", "") + " | | "
     timings = [json.loads(line)["decision"]["timings"] for line in run.stdout.splitlines()[1:]]
     stage = {key: statistics.median(timing[key] for timing in timings) for key in ("target_us", "addresses_us")}
     return f"{load:.1f} s | {stage['target_us']:.0f} µs | {stage['addresses_us']:.0f} µs"
@@ -178,7 +181,7 @@ def names(cases):
     found = {}
     for case in cases:
         if "answers" in case:
-            host = urlsplit(case["url"]).hostname
+            host = urlsplit(case["url"]).hostname.rstrip(".")
             if found.setdefault(host, case["answers"]) != case["answers"]:
                 sys.exit(f"error: `{host}` has different answers in cases with equal labels")
     return found

@@ -133,3 +133,30 @@ fn judge(answer: &Answer) -> Verdict {
 fn deny(code: &'static str, message: &str) -> Decision {
     Decision::Deny(Denial::new(code, message))
 }
+
+#[cfg(test)]
+mod tests {
+    use pinfold_policy::{Target, configure};
+
+    use super::*;
+
+    #[test]
+    fn a_partner_is_reached_while_the_office_is_open() {
+        let policy: Partners = configure(r#"{ "partners": ["*.partner.example"] }"#).unwrap();
+        let request = Request::new(Target::new("https", "shop.partner.example", 443));
+        assert!(
+            matches!(policy.check_target(&request), Decision::Deny(denial) if denial.code() == "outside-hours")
+        );
+        let request = request.label("business-hours", "open");
+        assert!(
+            matches!(policy.check_target(&request), Decision::Allow(terms) if terms.https_only)
+        );
+    }
+
+    #[test]
+    fn a_partner_that_another_covers_is_a_problem() {
+        let settings = r#"{ "partners": ["*.partner.example", "shop.partner.example"] }"#;
+        let problems = configure::<Partners>(settings).err().unwrap();
+        assert_eq!(problems, [problem(1)]);
+    }
+}
