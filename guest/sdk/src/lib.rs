@@ -2,22 +2,22 @@
 //!
 //! ```
 //! use pinfold_policy::{
-//!     Decision, Denial, Description, Policy, Problem, Reason, Request, Resolution, Target, Terms,
-//!     Verdict,
+//!     Answer, Class, Decision, Denial, Description, NoSettings, Policy, Problem, Reason, Request,
+//!     Resolution, Terms, Verdict,
 //! };
 //!
-//! /// Only `https`, and nothing after the first redirect.
+//! /// Only `https`, nothing after the first redirect, and only public addresses.
 //! struct Strict;
 //!
 //! impl Policy for Strict {
-//!     type Settings = pinfold_policy::NoSettings;
+//!     type Settings = NoSettings;
 //!
 //!     fn describe() -> Description {
 //!         Description {
 //!             name: "strict".into(),
 //!             version: "1.0.0".into(),
-//!             summary: "https only, no redirects".into(),
-//!             settings_schema: pinfold_policy::NoSettings::SCHEMA.into(),
+//!             summary: "https only, no redirects, public addresses".into(),
+//!             settings_schema: NoSettings::SCHEMA.into(),
 //!         }
 //!     }
 //!
@@ -33,21 +33,46 @@
 //!     }
 //!
 //!     fn check_addresses(&self, _: &Request, resolution: &Resolution) -> Vec<Verdict> {
-//!         resolution.answers.iter().map(|_| Verdict::Allow).collect()
+//!         resolution.answers.iter().map(judge).collect()
 //!     }
+//! }
+//!
+//! /// What an address carries inside counts as much as the address: a tunnel ends there.
+//! fn judge(answer: &Answer) -> Verdict {
+//!     if answer.embedded.iter().any(|inner| inner.class != Class::Public) {
+//!         return Verdict::Deny(Denial::new(Reason::AddressWrapped, "wraps what is not public"));
+//!     }
+//!     // What the operator grants is meant to be dialled.
+//!     if answer.class != Class::Public && !answer.granted {
+//!         return Verdict::Deny(Denial::new(Reason::AddressNotPublic, "not public"));
+//!     }
+//!     Verdict::Allow
 //! }
 //!
 //! pinfold_policy::export!(Strict);
 //!
 //! // The same policy runs without a sandbox, for tests.
+//! use pinfold_policy::Target;
+//!
 //! let policy = pinfold_policy::configure::<Strict>("{}").unwrap();
 //! let request = Request::new(Target::new("http", "example.com", 80));
 //! assert!(matches!(policy.check_target(&request), Decision::Deny(denial) if denial.code() == "https-required"));
+//!
+//! let answers = ["93.184.216.34", "10.0.0.7", "64:ff9b::a00:7"].map(|address| address.parse().unwrap());
+//! let verdicts = policy.check_addresses(&request, &Resolution::of(answers));
+//! let codes: Vec<_> = verdicts
+//!     .iter()
+//!     .map(|verdict| match verdict {
+//!         Verdict::Allow => "allow",
+//!         Verdict::Deny(denial) => denial.code(),
+//!     })
+//!     .collect();
+//! assert_eq!(codes, ["allow", "address-not-public", "address-wrapped"]);
 //! ```
 //!
 //! A policy only narrows: what the host's floor refuses stays refused. It imports nothing: no clock,
 //! no randomness, no network; a component that imports a function is refused. Build it for
-//! `wasm32-unknown-unknown` as a `cdylib` and encode it with `wit-component`.
+//! `wasm32-unknown-unknown` as a `cdylib` and encode it with `wit-component`: `docs/policies.md` shows how.
 
 // The bindings name the crate's own macros; nothing else in here needs them.
 #[doc(hidden)]

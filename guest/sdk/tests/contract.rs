@@ -44,6 +44,34 @@ fn classes_and_embeddings_are_those_of_the_contract() {
     assert_eq!(enums["embedding"], forms);
 }
 
+/// The guide shows the example that is compiled and run with the documentation of the crate.
+#[test]
+fn the_guide_shows_the_example_that_runs() {
+    let guide = include_str!("../../../docs/policies.md");
+    let shown = guide.split("```rust\n").nth(1).expect("an example");
+    let (shown, _) = shown.split_once("```").expect("its end");
+    let documented: String = include_str!("../src/lib.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!"))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned() + "\n")
+        .collect();
+    assert!(documented.contains(shown), "they differ: {shown}");
+}
+
+#[test]
+fn the_guide_names_the_encoder_that_is_used_here() {
+    let manifest = include_str!("../../../Cargo.toml");
+    let version = manifest.split("wit-component = \"").nth(1);
+    let version = version
+        .and_then(|rest| rest.split('"').next())
+        .expect("a version");
+    let guide = include_str!("../../../docs/policies.md");
+    assert!(
+        guide.contains(&format!("`wit-component`, version {version}")),
+        "{version}"
+    );
+}
+
 /// `__WIT_BINDGEN_COMPONENT_TYPE` of the `export!` macro exists on wasm32 only, so it is read as text.
 fn embedded_type() -> Vec<u8> {
     let source = include_str!("../src/bindings.rs");
