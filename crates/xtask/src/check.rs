@@ -1,15 +1,17 @@
 //! What `cargo xtask test` does, step by step.
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 
 use crate::{
     demo, setup, shell,
     shell::{Step, run_all},
-    tables, tidy, wit,
+    suite, tables, tidy, wit,
 };
 
 /// Everything that a change must pass.
-pub(crate) fn all() -> Result<()> {
+pub(crate) fn all() -> ExitCode {
     let mut steps = cheap();
     steps.push(Step::cargo("clippy", &[], CLIPPY));
     steps.push(tests(&["--lib", "--bins", "--tests"]));
@@ -24,7 +26,7 @@ pub(crate) fn all() -> Result<()> {
 }
 
 /// The inner loop: what is cheap, and the unit tests.
-pub(crate) fn quick() -> Result<()> {
+pub(crate) fn quick() -> ExitCode {
     let mut steps = cheap();
     steps.push(tests(&["--lib", "--bins"]));
     run_all(&steps)
@@ -49,17 +51,10 @@ fn cheap() -> Vec<Step<'static>> {
     ]
 }
 
-/// Tests with cargo-nextest, or with `cargo test` where it is not installed.
-fn tests(targets: &[&'static str]) -> Step<'static> {
-    let runner: &[&'static str] = if shell::is_there("cargo", &["nextest", "--version"]) {
-        &["nextest", "run"]
-    } else {
-        println!("cargo-nextest is not installed: using `cargo test`, which is slower");
-        &["test"]
-    };
-    let words = [runner, &["--workspace"], targets].concat();
-    let alone = format!("cargo {}", words.join(" "));
-    Step::task("tests", &alone, move || shell::cargo(&words, &[]))
+fn tests(targets: &'static [&'static str]) -> Step<'static> {
+    Step::task("tests", &suite::by_hand(targets), move || {
+        suite::run(targets)
+    })
 }
 
 const CLIPPY: &[&str] = &[

@@ -17,6 +17,7 @@ mod check;
 mod demo;
 mod setup;
 mod shell;
+mod suite;
 mod tables;
 mod tidy;
 mod wit;
@@ -24,7 +25,7 @@ mod wit;
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     match run(&words.iter().map(String::as_str).collect::<Vec<_>>()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -32,7 +33,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(words: &[&str]) -> Result<()> {
+fn run(words: &[&str]) -> Result<ExitCode> {
+    match words {
+        ["test"] => return Ok(check::all()),
+        ["test", "--quick"] => return Ok(check::quick()),
+        _ => {}
+    }
+    task(words).map(|()| ExitCode::SUCCESS)
+}
+
+fn task(words: &[&str]) -> Result<()> {
     match words {
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
@@ -40,8 +50,6 @@ fn run(words: &[&str]) -> Result<()> {
         }
         ["setup"] => setup::run(),
         ["build", rest @ ..] => setup::run().and_then(|()| shell::cargo(&["build"], rest)),
-        ["test"] => check::all(),
-        ["test", "--quick"] => check::quick(),
         ["tidy"] => tidy::run(),
         ["wit"] => wit::run(),
         ["tables"] => tables::run(false),

@@ -4,7 +4,8 @@ use std::{
     env,
     ffi::OsString,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitCode, ExitStatus, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -50,8 +51,9 @@ impl<'a> Step<'a> {
     }
 }
 
-/// Runs all steps, also after one failed, so that one run shows everything that is wrong.
-pub(crate) fn run_all(steps: &[Step<'_>]) -> Result<()> {
+/// Runs all steps, also after one failed, so that one run shows everything that is wrong. The last line
+/// counts them, for whoever reads the end of a log.
+pub(crate) fn run_all(steps: &[Step<'_>]) -> ExitCode {
     let started = Instant::now();
     let mut failed = Vec::new();
     for (index, step) in steps.iter().enumerate() {
@@ -73,7 +75,9 @@ pub(crate) fn run_all(steps: &[Step<'_>]) -> Result<()> {
             }
         }
     }
-    summary(steps.len(), &failed, started.elapsed())
+    summary(steps.len(), &failed, started.elapsed());
+    println!("{}", counts(steps.len(), failed.len()));
+    ExitCode::from(u8::from(!failed.is_empty()))
 }
 
 /// Calls cargo in the root of the repository, its output on ours.
@@ -97,6 +101,27 @@ pub(crate) fn status(command: &mut Command) -> Result<()> {
     let status = command
         .status()
         .with_context(|| format!("cannot start {command:?}"))?;
+    successful(command, status)
+}
+
+/// The same, but not longer than this: then it is ended.
+pub(crate) fn status_within(command: &mut Command, longest: Duration) -> Result<()> {
+    let begun = Instant::now();
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    while begun.elapsed() < longest {
+        if let Some(status) = child.try_wait()? {
+            return successful(command, status);
+        }
+        thread::sleep(PAUSE);
+    }
+    child.kill()?;
+    child.wait()?;
+    bail!("{} was ended after {}", name(command), seconds(longest));
+}
+
+fn successful(command: &Command, status: ExitStatus) -> Result<()> {
     if !status.success() {
         bail!("{} ended with {status}", name(command));
     }
@@ -136,20 +161,21 @@ pub(crate) fn relative(path: &Path) -> String {
     path.to_string_lossy().replace('\\', "/")
 }
 
-fn summary(steps: usize, failed: &[&Step<'_>], took: Duration) -> Result<()> {
+fn summary(steps: usize, failed: &[&Step<'_>], took: Duration) {
     let took = seconds(took);
     if failed.is_empty() {
         println!("\nall {steps} steps passed in {took}");
-        return Ok(());
+        return;
     }
-    let list: String = failed
-        .iter()
-        .map(|step| format!("\n  {:<10} {}", step.name, step.alone))
-        .collect();
-    bail!(
-        "{} of {steps} steps failed in {took}; to see one alone:{list}",
-        failed.len()
-    )
+    let count = failed.len();
+    println!("\n{count} of {steps} steps failed in {took}; to see one alone:");
+    for step in failed {
+        println!("  {:<10} {}", step.name, step.alone);
+    }
+}
+
+fn counts(steps: usize, failed: usize) -> String {
+    format!("{} passed, {failed} failed", steps - failed)
 }
 
 fn name(command: &Command) -> String {
@@ -166,4 +192,37 @@ fn name(command: &Command) -> String {
 
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
+}
+
+/// Between two looks at a program that runs.
+const PAUSE: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_run_to_the_end_and_are_counted() {
+        let step = |ok: bool| Step::task("a", "a", move || if ok { Ok(()) } else { bail!("b") });
+        assert_eq!(run_all(&[step(true), step(true)]), ExitCode::SUCCESS);
+        assert_eq!(run_all(&[step(false), step(true)]), ExitCode::FAILURE);
+        assert_eq!(counts(12, 2), "10 passed, 2 failed");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_hangs_is_ended() {
+        let run = |seconds: &str, longest| {
+            status_within(
+                &mut command("sleep", &[seconds]),
+                Duration::from_millis(longest),
+            )
+        };
+        let begun = Instant::now();
+        let error = run("60", 50).unwrap_err().to_string();
+        assert_eq!(error, "`sleep 60` was ended after 0.1 s");
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        assert!(run("0", 30_000).is_ok());
+        assert!(status_within(&mut command("false", &[]), Duration::from_secs(30)).is_err());
+    }
 }

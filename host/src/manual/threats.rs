@@ -98,7 +98,7 @@
 //! | 60 | redirect across protocols picks an unguarded path | one connector for both schemes | `bypasses::cross_protocol_redirect` |
 //! | 61 | redirect carries credentials | header allow-list across origins | `bypasses::credentials_dropped_across_origins` |
 //! | 62 | proxy environment | never read | `bypasses::proxy_environment_ignored` |
-//! | 63 | pooled connection of another name or policy | pool key with scheme, host, port, peer, digest, generation | `bypasses::keep_alive_reuse_is_keyed`, `swap::a_hundred_swaps_while_requests_run`, `rebinding::a_kept_connection_is_used_only_for_the_address_that_was_judged` |
+//! | 63 | pooled connection of another name or policy | pool key with scheme, host, port, peer, digest, generation | `bypasses::keep_alive_reuse_is_keyed`, `swap::a_hundred_swaps_while_requests_run`, `swap::a_kept_connection_ends_with_its_policy` |
 //! | 64 | HTTP/2 coalescing, Alt-Svc, HTTP/3 | HTTP/1.1 only; `Alt-Svc` is ignored | `bypasses::alt_svc_ignored`, `corpus:alt-svc` |
 //! | 65 | a switch in the environment that turns the guard off | there is none: no code here reads the environment (`cargo xtask tidy`). Dependencies read some of it, and none of that changes a verdict: the loader of the system's root certificates reads `SSL_CERT_FILE` and `SSL_CERT_DIR`, the engine how many threads may compile and how much a backtrace tells, the terminal whether it has colours | `bypasses::proxy_environment_ignored` |
 //! | 66 | an allow entry that covers a wrapper | refused when the settings are loaded | `bypasses::allowed_wrapper_refused`, `guest/policies/egress/src/tests::an_allowed_network_does_not_excuse_what_an_address_in_it_wraps` |
