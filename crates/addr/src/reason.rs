@@ -135,7 +135,7 @@ reasons! {
     /// A deny pattern of the policy matches the name.
     HostDenied = "host-denied" @ Name, "the policy's `hosts.deny` names this host";
     /// The policy has a list of allowed hosts and this is none of them.
-    HostNotAllowed = "host-not-allowed" @ Name, "add the host to the policy's `hosts.allow`";
+    HostNotAllowed = "host-not-allowed" @ Name, "add the name to the policy's `hosts.allow`, or an address literal to its `networks.allow`";
     /// The policy has no rule for this subject.
     SubjectDenied = "subject-denied" @ Name, "add the subject to the policy's `subjects`";
 
@@ -155,13 +155,13 @@ reasons! {
 
     // Addresses.
     /// The address is not globally reachable unicast.
-    AddressNotPublic = "address-not-public" @ Address, "list the network in `networks.allow` of the policy if this is meant";
+    AddressNotPublic = "address-not-public" @ Address, "list the network in `networks.allow` of the policy if this is meant, or have an operator grant it if it is loopback or link-local";
     /// The address wraps an IPv4 address in IPv6.
     AddressWrapped = "address-wrapped" @ Address, "use the IPv4 address itself";
     /// The address is a metadata or platform endpoint, or wraps one.
     AddressMetadata = "address-metadata" @ Address, "metadata endpoints are never dialled on behalf of a URL";
     /// The host never dials this address without an operator's grant.
-    AddressFloor = "address-floor" @ Address, "an operator may grant it by prefix and port";
+    AddressFloor = "address-floor" @ Address, "an operator may grant an address by prefix and port, but never one that wraps another in IPv6";
     /// The address is one of the guard's own listeners.
     AddressOwn = "address-own" @ Address, "the guard does not call itself";
     /// The address carries a zone identifier.
