@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use pinfold::{Denial, Guard};
+use pinfold::{Denial, Guard, Request};
 use pinfold_addr::Target;
 
 use crate::{
     batch,
     exit::Exit,
-    explain::{self, Report},
-    options::{self, DnsOptions, PolicyOptions, RequestOptions},
+    explain::Report,
+    options::{self, Judging},
     output::Output,
 };
 
@@ -33,6 +33,7 @@ pub(crate) struct Args {
     /// does not exist), `cname` (aliases), `redirects_to` (a location, or a list of them, followed and
     /// judged in turn), `redirect_resolves_to` (addresses, or a list for each redirect), and
     /// `then_resolves_to` (what the same name answers when it is asked again). Other fields are ignored.
+    /// Like `pinfold fetch`, it follows 5 redirects and refuses the sixth.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["urls", "resolve", "dns"])]
     batch: Option<PathBuf>,
 
@@ -51,13 +52,7 @@ pub(crate) struct Args {
     json: bool,
 
     #[command(flatten)]
-    request: RequestOptions,
-
-    #[command(flatten)]
-    policy: PolicyOptions,
-
-    #[command(flatten)]
-    dns: DnsOptions,
+    judging: Judging,
 }
 
 const EXAMPLES: &str = "\
@@ -77,12 +72,16 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         .enable_all()
         .build()?;
     let judge = Judge {
-        policy: &args.policy,
-        request: &args.request,
+        options: &args.judging,
         method: &args.method,
     };
     match &args.batch {
-        Some(file) => runtime.block_on(batch::run(file, judge, out)),
+        Some(file) => {
+            if options::is_stdin(file) {
+                args.judging.policy.leaves_stdin_to("--batch -")?;
+            }
+            runtime.block_on(batch::run(file, judge, out))
+        }
         None => runtime.block_on(urls(args, judge, out)),
     }
 }
@@ -90,18 +89,21 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
 /// What is asked of every URL.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judge<'a> {
-    /// Which policy judges.
-    pub(crate) policy: &'a PolicyOptions,
-    /// Who asks.
-    pub(crate) request: &'a RequestOptions,
+    /// Which policy judges, and who asks.
+    pub(crate) options: &'a Judging,
     /// How.
     pub(crate) method: &'a http::Method,
 }
 
+impl Judge<'_> {
+    /// A first hop to `target`.
+    pub(crate) fn request(&self, target: Target) -> Request {
+        self.options.request.request(target, self.method)
+    }
+}
+
 async fn urls(args: &Args, judge: Judge<'_>, out: &mut Output) -> anyhow::Result<Exit> {
-    let guard = judge
-        .policy
-        .build(Guard::builder().resolver(args.dns.resolver()))?;
+    let guard = judge.options.build(Guard::builder())?;
     let mut worst = Exit::Ok;
     for (number, url) in args.urls.iter().enumerate() {
         if number > 0 && !args.json {
@@ -121,16 +123,10 @@ async fn one(
 ) -> anyhow::Result<Exit> {
     let (target, decision, unreadable) = match Target::parse(url) {
         Ok(target) => {
-            let request = judge.request.request(target.clone(), judge.method);
-            (Some(target), Some(guard.check(request).await), None)
+            let decision = guard.check(judge.request(target.clone())).await;
+            (Some(target), Some(decision), None)
         }
         Err(refusal) => (None, None, Some(Denial::from(refusal))),
-    };
-    let addresses = match (&target, &decision) {
-        (Some(target), Some(decision)) => {
-            explain::addresses_of(decision, target.host(), &judge.policy.classifier())
-        }
-        _ => Vec::new(),
     };
     let denial = decision
         .as_deref()
@@ -140,7 +136,6 @@ async fn one(
         target: target.as_ref(),
         denial,
         decision: decision.as_deref(),
-        addresses: &addresses,
     };
     report.write(json, out)?;
     Ok(if denial.is_none() {

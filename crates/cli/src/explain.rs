@@ -1,14 +1,15 @@
 //! A verdict as text for people and as JSON for programs.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use pinfold::{Decision, Denial, JudgedAddress, Outcome};
-use pinfold_addr::{Classified, Classifier, Embedded, Host, Reason, Stage, Target};
+use pinfold_addr::{Embedded, Host, Reason, Stage, Target};
 use serde::Serialize;
 
 use crate::{
+    hint,
     output::{BAD, GOOD, LABEL, Output},
-    text::{Printable, count},
+    text::{Printable, count, redacted},
 };
 
 /// What was found, in one word.
@@ -37,7 +38,7 @@ impl Verdict {
 /// One URL and what was found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Report<'a> {
-    /// As it was given.
+    /// As it was given; credentials in it are not shown.
     pub(crate) url: &'a str,
     /// As it was understood; none when it was not.
     pub(crate) target: Option<&'a Target>,
@@ -45,19 +46,17 @@ pub(crate) struct Report<'a> {
     pub(crate) denial: Option<&'a Denial>,
     /// The record; none when the URL was refused while it was read.
     pub(crate) decision: Option<&'a Decision>,
-    /// Each address and what became of it.
-    pub(crate) addresses: &'a [JudgedAddress],
 }
 
 /// [`Report`] as JSON shows it.
 #[derive(Serialize)]
 struct Json<'a> {
-    url: &'a str,
+    url: Cow<'a, str>,
     verdict: Verdict,
     stage: Option<Stage>,
     code: Option<&'a str>,
     detail: Option<&'a str>,
-    hint: Option<&'a str>,
+    hint: Option<Cow<'static, str>>,
     target: Option<String>,
     addresses: &'a [JudgedAddress],
     decision: Option<&'a Decision>,
@@ -72,28 +71,28 @@ impl Report<'_> {
     /// One line of JSON.
     fn json(&self, out: &mut Output) -> anyhow::Result<()> {
         out.json(&Json {
-            url: self.url,
+            url: redacted(self.url),
             verdict: Verdict::of(self.denial),
             stage: self.denial.map(Denial::stage),
             code: self.denial.map(Denial::code),
             detail: self.denial.map(Denial::detail),
-            hint: self.denial.and_then(Denial::hint),
+            hint: self.hint(),
             target: self.target.map(Target::to_string),
-            addresses: self.addresses,
+            addresses: self.addresses(),
             decision: self.decision,
         })
     }
 
     /// The explanation, stage by stage.
     fn text(&self, out: &mut Output) -> anyhow::Result<()> {
-        out.line(Printable(self.url))?;
+        out.line(Printable(&redacted(self.url)))?;
         if let Some(target) = self.target {
             row(out, "parse", parsed(target))?;
         }
         if let Some(decision) = self.decision {
             self.stages(decision, out)?;
         }
-        addresses(self.addresses, out)?;
+        addresses(self.addresses(), out)?;
         self.verdict(out)
     }
 
@@ -112,13 +111,27 @@ impl Report<'_> {
         Ok(())
     }
 
+    /// Each address and what became of it.
+    fn addresses(&self) -> &[JudgedAddress] {
+        self.decision
+            .map_or(&[], |decision| decision.addresses.as_slice())
+    }
+
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        hint::of(
+            self.denial?,
+            self.addresses(),
+            self.target.map(Target::port),
+        )
+    }
+
     fn verdict(&self, out: &mut Output) -> anyhow::Result<()> {
         let Some(denial) = self.denial else {
             return row(out, "verdict", format_args!("{GOOD}allowed{GOOD:#}"));
         };
         // What is wrong with an address stands beside it already.
         let is_shown = self
-            .addresses
+            .addresses()
             .iter()
             .any(|judged| judged.denial.as_ref() == Some(denial));
         let stage = denial.stage();
@@ -133,51 +146,19 @@ impl Report<'_> {
             "verdict",
             format_args!("{BAD}denied{BAD:#} at stage `{stage}` {rule}"),
         )?;
-        if let Some(hint) = denial.hint() {
+        if let Some(hint) = self.hint() {
             out.line(format_args!("\n{LABEL}hint{LABEL:#}: {hint}"))?;
         }
         Ok(())
     }
 }
 
-/// The addresses of a hop. The floor refuses a literal before it is an answer; what that literal is
-/// belongs into the explanation all the same.
-pub(crate) fn addresses_of(
-    decision: &Decision,
-    host: &Host,
-    known: &Classifier,
-) -> Vec<JudgedAddress> {
-    match (host, decision.outcome.denial()) {
-        (Host::Ip(address), Some(denial))
-            if decision.addresses.is_empty() && denial.stage() == Stage::Address =>
-        {
-            let Classified {
-                address,
-                class,
-                embedded,
-            } = known.classify(*address);
-            let denial = Some(denial.clone());
-            vec![JudgedAddress {
-                address,
-                class,
-                embedded,
-                granted: false,
-                denial,
-            }]
-        }
-        _ => decision.addresses.clone(),
-    }
-}
-
 /// The record of one hop in lines, for `fetch --verbose`.
-pub(crate) fn lines_of(decision: &Decision) -> Vec<String> {
-    let policy = format!(
-        "policy `{}` generation {}",
-        decision.policy.name, decision.policy.generation
-    );
+pub(crate) fn lines_of(hop: &str, decision: &Decision) -> Vec<String> {
+    let policy = &decision.policy;
     let mut lines = vec![format!(
-        "{} (hop {}, {policy})",
-        decision.target, decision.hop
+        "{hop} (policy `{}` generation {})",
+        policy.name, policy.generation
     )];
     lines.extend(address_rows(&decision.addresses));
     lines.push(outcome(&decision.outcome));
@@ -219,10 +200,24 @@ fn parsed(target: &Target) -> String {
     text
 }
 
-/// Whether stage one allowed: everything that comes later says so.
+/// Whether stage one allowed: everything that comes later says so. The floor refuses a literal before
+/// the policy is asked.
 fn passed_target(decision: &Decision) -> bool {
-    let later = |denial: &Denial| matches!(denial.stage(), Stage::Resolve | Stage::Connect);
-    !decision.addresses.is_empty() || decision.outcome.denial().is_none_or(later)
+    const FLOOR: [Reason; 3] = [
+        Reason::AddressFloor,
+        Reason::AddressMetadata,
+        Reason::AddressOwn,
+    ];
+    decision
+        .outcome
+        .denial()
+        .is_none_or(|denial| match denial.stage() {
+            Stage::Resolve | Stage::Connect => true,
+            Stage::Address => denial
+                .reason()
+                .is_none_or(|reason| !FLOOR.contains(&reason)),
+            _ => !decision.addresses.is_empty(),
+        })
 }
 
 fn resolved(decision: &Decision) -> String {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pinfold::policy::{self, Inspection, Source};
+use pinfold::policy::{self, Inspection, LoadError, Source};
 
 use crate::{
     exit::Exit,
@@ -40,7 +40,7 @@ Examples:
 /// Runs the verb.
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     let source = args.file.clone().map_or(Source::Shipped, Source::Path);
-    let inspection = policy::inspect(&source)?;
+    let inspection = policy::inspect(&source).map_err(|error| name_the_file(args, error))?;
     if args.schema {
         schema(&inspection, out)?;
     } else if args.json {
@@ -49,6 +49,17 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         describe(&inspection, out)?;
     }
     Ok(Exit::Ok)
+}
+
+/// Says which file an error is about, unless it does so itself.
+fn name_the_file(args: &Args, error: LoadError) -> anyhow::Error {
+    match (&args.file, &error) {
+        (None, _) | (_, LoadError::Io { .. }) => error.into(),
+        (Some(file), _) => {
+            let context = format!("cannot inspect `{}`", file.display());
+            anyhow::Error::from(error).context(context)
+        }
+    }
 }
 
 fn schema(inspection: &Inspection, out: &mut Output) -> anyhow::Result<()> {
@@ -83,6 +94,13 @@ fn describe(inspection: &Inspection, out: &mut Output) -> anyhow::Result<()> {
         rows(out, "imports", &inspection.imports)?;
     }
     rows(out, "exports", &inspection.exports)?;
+    if let Some(fault) = &inspection.fault {
+        row(
+            out,
+            "fault",
+            format_args!("{BAD}{}{BAD:#}", Printable(fault)),
+        )?;
+    }
     description(inspection, out)
 }
 

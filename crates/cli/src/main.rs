@@ -11,6 +11,7 @@ mod exit;
 mod explain;
 mod fault;
 mod fetch;
+mod hint;
 mod inspect;
 mod man;
 mod options;

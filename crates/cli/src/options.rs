@@ -2,8 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    net::{IpAddr, SocketAddr},
+    fs::File,
+    io::{self, Read},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
     sync::OnceLock,
@@ -14,10 +15,10 @@ use anyhow::Context;
 use ipnet::Ipv6Net;
 use pinfold::{
     Grant, Guard, GuardBuilder, Limits, Request,
-    policy::{LoadError, Source},
+    policy::{LoadError, Problem, Source, settings_from_json},
     resolve::{Answers, Dns, Fixed, Resolve, ResolveError, Resolving},
 };
-use pinfold_addr::{Classifier, Domain, Target};
+use pinfold_addr::{Class, Classifier, Domain, Target};
 
 use crate::fault::Fault;
 
@@ -34,6 +35,19 @@ const FIXED_TTL: Duration = Duration::from_secs(3600);
 /// The largest settings file that is read, in bytes; the guard has a bound of its own below it.
 const MAX_SETTINGS: u64 = 64 << 20;
 
+/// What every verb that judges is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Judging {
+    #[command(flatten)]
+    pub(crate) request: RequestOptions,
+
+    #[command(flatten)]
+    pub(crate) policy: PolicyOptions,
+
+    #[command(flatten)]
+    dns: DnsOptions,
+}
+
 /// Which policy judges, and the operator's exceptions.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Policy")]
@@ -42,13 +56,20 @@ pub(crate) struct PolicyOptions {
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 
-    /// Settings of the policy, TOML or JSON; `pinfold inspect` lists them
+    /// Settings of the policy, TOML or JSON, `-` for standard input; `pinfold inspect` lists them
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
 
+    /// Keep compiled policies in this directory, so that the next start is fast. Default: nowhere
+    ///
+    /// It is made when it is not there, and must be the user's own: whoever can write in it runs code in
+    /// this process. It holds the settings, in the policy's own form.
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+
     /// Exception to the floor: let the policy allow this network, on this port or on all.
     /// Metadata endpoints cannot be granted
-    #[arg(long, value_name = "PREFIX[:PORT]")]
+    #[arg(long, value_name = "PREFIX[:PORT]", value_parser = grant)]
     grant: Vec<Grant>,
 
     /// NAT64 prefix of this network (RFC 6052): IPv4 addresses inside it are judged too
@@ -65,6 +86,9 @@ pub(crate) struct DnsOptions {
     resolve: Vec<FixedName>,
 
     /// Ask this DNS server instead of the system's. May be repeated
+    ///
+    /// Further servers are asked when one does not answer. Half an answer is not judged: a server that
+    /// fails (SERVFAIL) for AAAA alone, or for A alone, fails the name.
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = dns_server)]
     dns: Vec<SocketAddr>,
 }
@@ -82,6 +106,13 @@ pub(crate) struct RequestOptions {
     label: Vec<(String, String)>,
 }
 
+impl Judging {
+    /// Builds a guard that looks names up as the options say.
+    pub(crate) fn build(&self, guard: GuardBuilder) -> anyhow::Result<Guard> {
+        self.policy.build(guard.resolver(self.dns.resolver()))
+    }
+}
+
 impl PolicyOptions {
     /// Builds a guard under these options.
     pub(crate) fn build(&self, guard: GuardBuilder) -> anyhow::Result<Guard> {
@@ -89,6 +120,9 @@ impl PolicyOptions {
         let mut guard = guard.policy(source).limits(limits());
         if let Some(file) = &self.settings {
             guard = guard.settings(read_settings(file)?);
+        }
+        if let Some(dir) = &self.cache {
+            guard = guard.code_cache(dir);
         }
         let guard = guard
             .grants(self.grant.iter().copied())
@@ -102,15 +136,21 @@ impl PolicyOptions {
             (LoadError::Settings(_), Some(file), _) => {
                 format!("cannot use the settings in `{}`", file.display())
             }
-            (LoadError::Io { .. }, _, _) | (_, _, None) => return error.into(),
+            (LoadError::CodeCache { .. } | LoadError::Io { .. }, ..) | (_, _, None) => {
+                return error.into();
+            }
             (_, _, Some(file)) => format!("cannot use the policy `{}`", file.display()),
         };
         anyhow::Error::from(error).context(context)
     }
 
-    /// What the guard knows of addresses. Each prefix was checked when it was read.
-    pub(crate) fn classifier(&self) -> Classifier {
-        Classifier::with_nat64(self.nat64.clone()).unwrap_or_default()
+    /// Standard input can be read once: refuses an option that would read it, too.
+    pub(crate) fn leaves_stdin_to(&self, option: &str) -> anyhow::Result<()> {
+        if self.settings.as_deref().is_some_and(is_stdin) {
+            let message = format!("`--settings -` and `{option}` both read standard input");
+            return Err(Fault::new(message, "give the settings as a file").into());
+        }
+        Ok(())
     }
 }
 
@@ -207,25 +247,62 @@ fn address(text: &str) -> Result<IpAddr, String> {
 /// `ADDR:PORT`, or an address alone for port 53.
 fn dns_server(text: &str) -> Result<SocketAddr, String> {
     const DNS_PORT: u16 = 53;
+    is_unambiguous(text)?;
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
     text.parse()
         .or_else(|_| {
-            text.parse()
+            bare.parse()
                 .map(|address| SocketAddr::new(address, DNS_PORT))
         })
         .map_err(|_| String::from("write an address and a port, such as `192.0.2.53:53`"))
 }
 
-/// A prefix of one of the lengths of RFC 6052.
+fn grant(text: &str) -> Result<Grant, String> {
+    is_unambiguous(text)?;
+    text.parse::<Grant>().map_err(|error| error.to_string())
+}
+
+/// Refuses `::1:53`, which is an address in one reading and an address with a port in another.
+fn is_unambiguous(text: &str) -> Result<(), String> {
+    let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    match text.rsplit_once(':') {
+        Some((address, port))
+            if is_address(text) && is_address(address) && port.parse::<u16>().is_ok() =>
+        {
+            Err(format!(
+                "write `[{address}]:{port}` for a port, `[{text}]` for an address alone"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A prefix of one of the lengths of RFC 6052, where an operator may have one.
 fn nat64(text: &str) -> Result<Ipv6Net, String> {
     let prefix = text
-        .parse()
+        .parse::<Ipv6Net>()
         .ok()
-        .filter(|prefix| Classifier::with_nat64(vec![*prefix]).is_ok());
-    prefix.ok_or_else(|| {
-        String::from(
-            "write an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits, such as `64:ff9b::/96`",
-        )
-    })
+        .filter(|prefix| Classifier::with_nat64(vec![*prefix]).is_ok())
+        .ok_or("write an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits, such as `64:ff9b::/96`")?;
+    if prefix.addr() != prefix.network() {
+        return Err("the address has bits beyond the length of the prefix".into());
+    }
+    if !may_translate(prefix.network()) {
+        return Err("no translator may use this prefix (RFC 6052, section 3)".into());
+    }
+    Ok(prefix)
+}
+
+/// An operator translates below 64:ff9b::/32 or in a prefix of its own: not in other forms of IPv4 in
+/// IPv6 (`::/96`, mapped, 6to4, Teredo), whose addresses would then be read in two ways.
+fn may_translate(first: Ipv6Addr) -> bool {
+    const WELL_KNOWN: [u16; 2] = [0x64, 0xff9b];
+    let is_own = matches!(first.segments()[0], 0x2000..=0x3fff | 0xfc00..=0xfdff);
+    let class = Classifier::default().classify(first.into()).class;
+    first.segments().starts_with(&WELL_KNOWN) || (is_own && class != Class::Tunnelled)
 }
 
 /// A method in upper case: a policy compares names.
@@ -242,9 +319,17 @@ fn label(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Reads settings. A file whose name does not tell is JSON when it begins with a brace.
+/// Reads settings. What has no name that tells is JSON when it begins with a brace.
 fn read_settings(file: &Path) -> anyhow::Result<serde_json::Value> {
-    let text = read_bounded(file)?;
+    let text = if is_stdin(file) {
+        bounded(io::stdin(), file)?
+    } else {
+        let opened = File::open(file);
+        bounded(
+            opened.with_context(|| format!("cannot read `{}`", file.display()))?,
+            file,
+        )?
+    };
     let shown = file.display();
     let is_json = match file.extension().and_then(|extension| extension.to_str()) {
         Some("json") => true,
@@ -252,22 +337,37 @@ fn read_settings(file: &Path) -> anyhow::Result<serde_json::Value> {
         _ => text.trim_start().starts_with('{'),
     };
     if is_json {
-        serde_json::from_str(&text).with_context(|| format!("`{shown}` is not valid JSON"))
+        settings_from_json(&text).map_err(|problem| not_settings(problem, file))
     } else {
         toml::from_str(&text).with_context(|| format!("`{shown}` is not valid TOML"))
     }
 }
 
-fn read_bounded(file: &Path) -> anyhow::Result<String> {
+/// JSON that cannot be read at all, or that says the same thing twice.
+fn not_settings(problem: Problem, file: &Path) -> anyhow::Error {
     let shown = file.display();
-    let size = fs::metadata(file)
-        .with_context(|| format!("cannot read `{shown}`"))?
-        .len();
-    if size > MAX_SETTINGS {
-        let message = format!("`{shown}` has {size} bytes, more than {MAX_SETTINGS}");
+    if problem.path.is_empty() {
+        return anyhow::Error::msg(problem.message).context(format!("`{shown}` is not valid JSON"));
+    }
+    anyhow::Error::from(LoadError::Settings(vec![problem]))
+        .context(format!("cannot use the settings in `{shown}`"))
+}
+
+fn bounded(from: impl Read, file: &Path) -> anyhow::Result<String> {
+    let shown = file.display();
+    let mut text = String::new();
+    let read = from.take(MAX_SETTINGS + 1).read_to_string(&mut text);
+    let read = read.with_context(|| format!("cannot read `{shown}`"))? as u64;
+    if read > MAX_SETTINGS {
+        let message = format!("`{shown}` is longer than {} MiB", MAX_SETTINGS >> 20);
         return Err(Fault::new(message, "settings of this size are a mistake").into());
     }
-    fs::read_to_string(file).with_context(|| format!("cannot read `{shown}`"))
+    Ok(text)
+}
+
+/// Whether `-` stands in the place of a file.
+pub(crate) fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == "-"
 }
 
 /// The system's DNS servers, read when the first name is asked: a literal or a fixed name must not
@@ -295,11 +395,57 @@ mod tests {
             ("192.0.2.53:5353", Some("192.0.2.53:5353")),
             ("2001:db8::53", Some("[2001:db8::53]:53")),
             ("[2001:db8::53]:5353", Some("[2001:db8::53]:5353")),
+            ("[2001:db8::53]", Some("[2001:db8::53]:53")),
+            ("::1", Some("[::1]:53")),
             ("dns.example", None),
+            ("::1:53", None),
+            ("2001:db8::53:5353", None),
+            ("[::1", None),
             ("", None),
         ] {
             let parsed = dns_server(text).ok().map(|server| server.to_string());
             assert_eq!(parsed.as_deref(), server, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_grant_of_an_address_and_a_port_has_brackets() {
+        for (text, granted) in [
+            ("127.0.0.2:80", Some("127.0.0.2:80")),
+            ("[fd00::1]:8080", Some("[fd00::1]:8080")),
+            ("[fd00::1:8080]", Some("fd00::1:8080")),
+            ("fd00::1", Some("fd00::1")),
+            ("fd00::1:ab", Some("fd00::1:ab")),
+            ("fd00:1:2:3:4:5:6:7", Some("fd00:1:2:3:4:5:6:7")),
+            ("fd00::/8", Some("fd00::/8")),
+            ("fd00::1:8080", None),
+            ("::1:80", None),
+        ] {
+            let parsed = grant(text).ok().map(|grant| grant.to_string());
+            assert_eq!(parsed.as_deref(), granted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_nat64_prefix_is_one_that_a_translator_may_use() {
+        for (text, good) in [
+            ("64:ff9b::/96", true),
+            ("64:ff9b:1::/48", true),
+            ("2001:db8:122::/48", true),
+            ("fd00:64::/96", true),
+            ("64:ff9b::/95", false),
+            ("64:ff9b::1/96", false),
+            ("2001:db8:122:344::/48", false),
+            ("::/96", false),
+            ("::ffff:0:0/96", false),
+            ("::ffff:0:0:0/96", false),
+            ("2002::/32", false),
+            ("2001::/32", false),
+            ("fe80::/64", false),
+            ("ff00::/96", false),
+            ("192.0.2.0/24", false),
+        ] {
+            assert_eq!(nat64(text).is_ok(), good, "{text}");
         }
     }
 
@@ -319,11 +465,13 @@ mod tests {
             ("a.json", r#"{"ports": [443]}"#, true),
             ("plain", "ports = [443]", true),
             ("brace", " {\"ports\": [443]}", true),
+            ("twice.json", r#"{"ports": [443], "ports": [443]}"#, false),
+            ("twice.toml", "ports = [443]\nports = [443]", false),
             ("wrong.json", "ports = [443]", false),
             ("wrong.toml", r#"{"ports": [443]}"#, false),
         ] {
             let file = dir.path().join(name);
-            fs::write(&file, text).unwrap();
+            std::fs::write(&file, text).unwrap();
             let settings = read_settings(&file).ok();
             let expected = good.then(|| serde_json::json!({ "ports": [443] }));
             assert_eq!(settings, expected, "{name}");

@@ -94,13 +94,15 @@ pub(crate) fn hint(hint: impl fmt::Display) {
 
 /// Writes an error with its causes, each problem of the settings, and a hint to standard error.
 pub(crate) fn report(error: &anyhow::Error) {
-    note(format_args!(
-        "{BAD}error{BAD:#}: {}",
-        Printable(&error.to_string())
-    ));
+    let text = match error.downcast_ref::<LoadError>() {
+        Some(_) => one_line(&error.to_string()),
+        None => error.to_string(),
+    };
+    note(format_args!("{BAD}error{BAD:#}: {}", Printable(&text)));
     for cause in error.chain().skip(1) {
         match cause.downcast_ref() {
             Some(LoadError::Settings(problems)) => problems.iter().for_each(tell_problem),
+            Some(load) => tell_cause(&one_line(&load.to_string())),
             _ => tell_cause(&cause.to_string()),
         }
     }
@@ -109,6 +111,11 @@ pub(crate) fn report(error: &anyhow::Error) {
     } else if let Some(fault) = error.downcast_ref::<Fault>() {
         hint(fault.hint());
     }
+}
+
+/// What a reader of components says may be laid out over many lines.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A cause may have several lines: a parser shows the place.

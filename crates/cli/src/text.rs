@@ -1,6 +1,9 @@
 //! Text that others wrote, made fit for a terminal.
 
-use std::fmt::{self, Write};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+};
 
 /// Shows a string with control characters escaped: a URL or a policy's message must not move the
 /// cursor of whoever reads it, nor begin a line that looks like ours.
@@ -20,9 +23,29 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// Controls, and the marks that turn the direction of the text around them.
-fn is_harmful(character: char) -> bool {
+pub(crate) fn is_harmful(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A URL without its credentials, also when it does not parse: what stands before the last `@` of the
+/// authority, as WHATWG parsers find it.
+pub(crate) fn redacted(url: &str) -> Cow<'_, str> {
+    let is_scheme = |text: &str| !text.contains(['/', '\\', '?', '#', '@']);
+    let rest = match url.split_once(':') {
+        Some((scheme, rest)) if is_scheme(scheme) => rest,
+        _ => url,
+    };
+    let rest = rest.trim_start_matches(['/', '\\']);
+    let start = url.len() - rest.len();
+    let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or(rest);
+    match authority.rfind('@') {
+        Some(end) if end > 0 => {
+            let (scheme, host) = (url.get(..start), rest.get(end..));
+            format!("{}***{}", scheme.unwrap_or(""), host.unwrap_or("")).into()
+        }
+        _ => url.into(),
+    }
 }
 
 /// `1 address`, `2 addresses`.
@@ -35,6 +58,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn credentials_are_not_shown() {
+        for (url, shown) in [
+            ("http://u:p@a.example/x@y", "http://***@a.example/x@y"),
+            ("http://u:p@b@a.example/", "http://***@a.example/"),
+            ("http:u:p@a.example", "http:***@a.example"),
+            ("http:\\\\u:p@[::1", "http:\\\\***@[::1"),
+            ("//u:p@a.example", "//***@a.example"),
+            ("http://@a.example/", "http://@a.example/"),
+            ("http://a.example/u:p@b", "http://a.example/u:p@b"),
+            ("http://a.example?u@b", "http://a.example?u@b"),
+            ("", ""),
+        ] {
+            assert_eq!(redacted(url), shown, "{url}");
+        }
+    }
+
+    #[test]
     fn harmful_characters_are_shown_not_obeyed() {
         for (row, text, shown) in [
             ("plain", "http://example.com/ä", "http://example.com/ä"),
@@ -43,6 +83,7 @@ mod tests {
             ("c1 control", "a\u{9b}b", "a\\u{9b}b"),
             ("right-to-left override", "a\u{202e}b", "a\\u{202e}b"),
             ("isolate", "a\u{2066}b", "a\\u{2066}b"),
+            ("letter mark", "a\u{61c}b", "a\\u{61c}b"),
         ] {
             assert_eq!(Printable(text).to_string(), shown, "{row}");
         }

@@ -11,6 +11,7 @@ const TTL: Duration = Duration::from_secs(60);
 
 /// One line of input. Fields that are not listed here are ignored.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "a case, which is a JSON object")]
 pub(super) struct Case {
     /// Name of the case, given back as it is.
     pub(super) id: Option<serde_json::Value>,
@@ -29,14 +30,17 @@ pub(super) struct Case {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a string or a list of strings")]
 enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a list of addresses, or a list of such lists"
+)]
 enum Redirected {
     One(Vec<String>),
     Each(Vec<Vec<String>>),
@@ -54,7 +58,7 @@ pub(super) enum Start<'a> {
 impl Case {
     /// Reads a line. All of it is checked here, so that judging cannot fail half-way.
     pub(super) fn parse(line: &str) -> Result<Self, String> {
-        let case: Self = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let case: Self = serde_json::from_str(line).map_err(|error| problem(&error))?;
         match (&case.url, &case.ip) {
             (Some(_), None) => {}
             (None, Some(ip)) => is_address_text(ip)?,
@@ -133,6 +137,14 @@ impl Case {
     }
 }
 
+/// What is wrong with a line. It has one line, so the column is enough.
+fn problem(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or(&text);
+    let kind = if error.is_data() { "" } else { "not JSON: " };
+    format!("{kind}{what} at column {}", error.column())
+}
+
 /// The name of a line that is no case, if it has one.
 pub(super) fn id_of(line: &str) -> Option<serde_json::Value> {
     let mut line = serde_json::from_str::<serde_json::Value>(line).ok()?;
@@ -152,11 +164,13 @@ fn literal(ip: &str) -> Start<'_> {
     })
 }
 
-/// Whether text could be meant as an address; anything else would change the URL around it.
+/// Whether text could be meant as an address; a name, and what would change the URL around it, is
+/// not. All spellings of IPv4 begin with a digit.
 fn is_address_text(ip: &str) -> Result<(), String> {
     let (address, _zone) = ip.split_once('%').unwrap_or((ip, ""));
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b':';
-    if address.is_empty() || !address.bytes().all(plain) {
+    let is_name = !address.contains(':') && !address.starts_with(|c: char| c.is_ascii_digit());
+    if is_name || !address.bytes().all(plain) {
         return Err(format!("`{ip}` is not an IP address"));
     }
     Ok(())
@@ -245,8 +259,21 @@ mod tests {
     #[test]
     fn a_line_that_is_no_case_says_why() {
         for (row, line, why) in [
-            ("no JSON", "{", "EOF"),
-            ("an array", "[]", "invalid length"),
+            ("no JSON", "{", "not JSON: EOF"),
+            ("an array", "[]", "expected a case, which is a JSON object"),
+            ("a number", "5", "expected a case, which is a JSON object"),
+            (
+                "no list",
+                r#"{"url": "u", "redirects_to": 1}"#,
+                "expected a string or a list of strings at column",
+            ),
+            (
+                "no lists",
+                r#"{"url": "u", "redirect_resolves_to": 1}"#,
+                "expected a list of addresses, or",
+            ),
+            ("a name", r#"{"ip": "x"}"#, "`x` is not an IP address"),
+            ("empty", r#"{"ip": ""}"#, "not an IP address"),
             ("neither", "{}", "`url` or `ip`"),
             (
                 "both",

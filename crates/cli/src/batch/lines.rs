@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::Context;
 
+use crate::options;
+
 /// The longest line that is read, in bytes.
 const MAX_LINE: u64 = 1 << 20;
 
@@ -33,7 +35,7 @@ pub(super) struct Line {
 impl Lines {
     /// Opens a file, `-` for standard input.
     pub(super) fn open(file: &Path) -> anyhow::Result<Self> {
-        if file.as_os_str() == "-" {
+        if options::is_stdin(file) {
             return Ok(Self::new(Box::new(io::stdin()), None));
         }
         let opened = File::open(file).and_then(|file| Ok((file.metadata()?.len(), file)));

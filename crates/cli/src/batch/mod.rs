@@ -10,11 +10,13 @@ mod script;
 
 use std::path::Path;
 
+use anyhow::Context;
 use pinfold::{
     Denial, Guard, JudgedAddress, Request, Session,
     resolve::{Answers, ResolveError},
 };
-use pinfold_addr::{Classifier, Host, Reason, Stage, Target};
+use pinfold_addr::{Host, Reason, Stage, Target};
+use pinfold_http::Limits;
 use serde::Serialize;
 
 use self::{
@@ -23,12 +25,7 @@ use self::{
     progress::Progress,
     script::{Recorder, Script},
 };
-use crate::{
-    check::Judge,
-    exit::Exit,
-    explain::{self, Verdict},
-    output::Output,
-};
+use crate::{check::Judge, exit::Exit, explain::Verdict, output::Output};
 
 /// Judges every case of `file`, `-` for standard input, in order.
 pub(crate) async fn run(file: &Path, judge: Judge<'_>, out: &mut Output) -> anyhow::Result<Exit> {
@@ -36,7 +33,10 @@ pub(crate) async fn run(file: &Path, judge: Judge<'_>, out: &mut Output) -> anyh
     let bench = Bench::new(judge)?;
     let progress = Progress::new(lines.size());
     let mut worst = Exit::Ok;
-    while let Some(line) = lines.next()? {
+    while let Some(line) = lines
+        .next()
+        .with_context(|| format!("cannot read `{}`", file.display()))?
+    {
         let verdict = bench.line(&line).await;
         worst = worst.max(verdict.exit());
         out.json(&verdict)?;
@@ -104,7 +104,6 @@ impl Answer {
 struct Bench<'a> {
     judge: Judge<'a>,
     guard: Guard,
-    classifier: Classifier,
     script: Script,
     recorder: Recorder,
 }
@@ -115,12 +114,10 @@ impl<'a> Bench<'a> {
         let guard = Guard::builder()
             .resolver(script.clone())
             .observer(recorder.clone());
-        let guard = judge.policy.build(guard)?;
-        let classifier = judge.policy.classifier();
+        let guard = judge.options.policy.build(guard)?;
         Ok(Self {
             judge,
             guard,
-            classifier,
             script,
             recorder,
         })
@@ -155,10 +152,10 @@ impl<'a> Bench<'a> {
                 }
             }),
             code: refused.map(|denial| denial.code().to_owned()),
-            addresses: trail
-                .last()
-                .and_then(Option::as_ref)
-                .map_or_else(Vec::new, |host| self.addresses(host)),
+            addresses: match trail.last() {
+                Some(Some(_)) => self.addresses(),
+                _ => Vec::new(),
+            },
         }
     }
 
@@ -168,9 +165,10 @@ impl<'a> Bench<'a> {
         let session = self.guard.session();
         let target = start(case).inspect_err(|_| trail.push(None))?;
         trail.push(Some(target.host().clone()));
-        let mut request = self.judge.request.request(target, self.judge.method);
+        let mut request = self.judge.request(target);
         self.hop(&session, &request, case.answers(trail)).await?;
-        for location in case.redirects() {
+        for (number, location) in case.redirects().iter().enumerate() {
+            within_budget(number).inspect_err(|_| trail.push(None))?;
             let target = redirect(request.target(), location).inspect_err(|_| trail.push(None))?;
             trail.push(Some(target.host().clone()));
             request = request.redirected(target, self.judge.method.as_str());
@@ -180,12 +178,10 @@ impl<'a> Bench<'a> {
     }
 
     /// The addresses of the hop that was judged last.
-    fn addresses(&self, host: &Host) -> Vec<Address> {
-        let Some(decision) = self.recorder.take() else {
-            return Vec::new();
-        };
-        let judged = explain::addresses_of(&decision, host, &self.classifier);
-        judged.iter().map(Address::from).collect()
+    fn addresses(&self) -> Vec<Address> {
+        self.recorder.take().map_or_else(Vec::new, |decision| {
+            decision.addresses.iter().map(Address::from).collect()
+        })
     }
 
     async fn hop(
@@ -212,6 +208,16 @@ fn start(case: &Case) -> Result<Target, Denial> {
             format!("`{address}` carries a zone"),
         )),
     }
+}
+
+/// Refuses what the client of `pinfold fetch` does not follow by default.
+fn within_budget(followed: usize) -> Result<(), Denial> {
+    let budget = Limits::default().redirects;
+    if followed < usize::from(budget) {
+        return Ok(());
+    }
+    let detail = format!("more than {budget} redirects");
+    Err(Denial::new(Reason::RedirectTooMany, detail))
 }
 
 /// The next URL of a chain. The case's own URL was valid: what is not a URL here is a bad redirect.

@@ -58,6 +58,16 @@ impl FromStr for Data {
 }
 
 impl Data {
+    /// Whether there is anything to read, as far as that can be told without waiting.
+    pub(super) fn is_there(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Text(_) | Self::Stdin => Ok(()),
+            Self::File(file) => fs::metadata(file)
+                .map(drop)
+                .with_context(|| format!("cannot read `{}`", file.display())),
+        }
+    }
+
     /// The bytes. They are kept whole, so that a redirect can send them again.
     pub(super) fn read(&self) -> anyhow::Result<Vec<u8>> {
         match self {

@@ -1,25 +1,32 @@
 //! `pinfold fetch`: a guarded curl. Every hop is judged, and only judged addresses are connected to.
 
+mod body;
 mod input;
+mod plain;
 mod sink;
+mod trail;
 mod transfer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
 use http::Method;
-use pinfold::{Decision, Guard, Observer};
-use pinfold_http::{Client, Error, Limits, Response, TlsRoots};
+use pinfold::{Denial, Guard};
+use pinfold_addr::{Reason, Target};
+use pinfold_http::{Client, Error, FailedRedirect, Limits, Response, TlsRoots};
+use tokio::time::Instant;
 
-use self::input::{Bytes, Data, Header, Seconds};
+use self::{
+    input::{Bytes, Data, Header, Seconds},
+    trail::Trail,
+};
 use crate::{
     exit::Exit,
-    explain,
-    options::{self, DnsOptions, PolicyOptions, RequestOptions},
+    explain, hint,
+    options::{self, Judging},
     output::{self, BAD, LABEL, Output},
     text::Printable,
 };
@@ -62,7 +69,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "DATA", help_heading = "Request")]
     data: Option<Data>,
 
-    /// Write the body to a file. It appears when it is complete; until then it is `FILE.part`
+    /// Write the body to a file, `-` for standard output. The file appears when it is complete; until
+    /// then it is a new file beside it, `FILE.RANDOM.part`
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
 
@@ -82,7 +90,7 @@ pub(crate) struct Args {
     #[arg(short, long, help_heading = "Output")]
     silent: bool,
 
-    /// Time for everything, redirects and body included
+    /// Time for everything, redirects and bodies included; loading the policy comes before
     #[arg(
         long,
         value_name = "SECONDS",
@@ -114,13 +122,7 @@ pub(crate) struct Args {
     cacert: Option<PathBuf>,
 
     #[command(flatten)]
-    request: RequestOptions,
-
-    #[command(flatten)]
-    policy: PolicyOptions,
-
-    #[command(flatten)]
-    dns: DnsOptions,
+    judging: Judging,
 }
 
 const EXAMPLES: &str = "\
@@ -143,28 +145,35 @@ pub(crate) fn run(args: &Args, _: &mut Output) -> anyhow::Result<Exit> {
 
 async fn fetch(args: &Args) -> anyhow::Result<Exit> {
     // Files first: a name that is mistyped is told before a policy is compiled.
-    let data = args.data.as_ref().map(Data::read).transpose()?;
-    let roots = args.cacert.as_deref().map(roots).transpose()?;
-    let client = client(args, roots.unwrap_or_default())?;
-    let responded = respond(args, data, &client).await?;
-    if let Ok(response) = &responded
-        && args.verbose
-    {
-        narrate(response);
+    if let Some(data) = &args.data {
+        data.is_there()?;
+        if *data == Data::Stdin {
+            args.judging.policy.leaves_stdin_to("--data @-")?;
+        }
     }
-    match responded {
-        Ok(response) if args.fail && is_failure(&response) => Ok(failed(&response)),
-        Ok(response) => transfer::run(args, response).await,
+    let roots = args.cacert.as_deref().map(roots).transpose()?;
+    let trail = Trail::new(args.verbose);
+    let client = client(args, roots.unwrap_or_default(), &trail)?;
+    match respond(args, &client, &trail).await? {
+        Ok(response) => {
+            narrate(args, &response);
+            deliver(args, response).await
+        }
         Err(error) => Ok(refused(&error)),
     }
 }
 
-fn client(args: &Args, roots: TlsRoots) -> anyhow::Result<Client> {
-    let mut guard = Guard::builder().resolver(args.dns.resolver());
-    if args.verbose {
-        guard = guard.observer(Narrator);
+async fn deliver(args: &Args, response: Response) -> anyhow::Result<Exit> {
+    if args.fail && is_failure(&response) {
+        Ok(failed(&response))
+    } else {
+        transfer::run(args, response).await
     }
-    let guard = args.policy.build(guard)?;
+}
+
+fn client(args: &Args, roots: TlsRoots, trail: &Trail) -> anyhow::Result<Client> {
+    let guard = Guard::builder().observer(trail.clone());
+    let guard = args.judging.build(guard)?;
     Ok(Client::builder(guard)
         .limits(limits(args))
         .tls_roots(roots)
@@ -188,33 +197,46 @@ fn roots(file: &Path) -> anyhow::Result<TlsRoots> {
 /// Sends the request. The outer error is the caller's own fault: exit code 2.
 async fn respond(
     args: &Args,
-    data: Option<Vec<u8>>,
     client: &Client,
+    trail: &Trail,
 ) -> anyhow::Result<Result<Response, Error>> {
-    let mut request = client.request(method(args), &args.url);
+    let until = Instant::now() + Duration::from(args.max_time);
+    let target = match Target::parse(&args.url) {
+        Ok(target) => target,
+        Err(refusal) => return Ok(Err(pinfold::Error::from(refusal).into())),
+    };
+    let data = match body::given(args, &target, client.guard(), trail, until).await? {
+        Ok(data) => data,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut request = client
+        .request_target(method(args), target)
+        .timeout(until - Instant::now());
     for Header { name, value } in &args.headers {
         request = request.header(name, value);
     }
     if let Some(data) = data {
-        if !args
-            .headers
-            .iter()
-            .any(|header| header.name == http::header::CONTENT_TYPE)
-        {
+        if !has_content_type(args) {
             request = request.header(http::header::CONTENT_TYPE, FORM);
         }
         request = request.body(data);
     }
-    if let Some(subject) = args.request.subject() {
+    let asks = &args.judging.request;
+    if let Some(subject) = asks.subject() {
         request = request.subject(subject);
     }
-    for (key, value) in args.request.labels() {
+    for (key, value) in asks.labels() {
         request = request.label(key, value);
     }
     match request.send().await {
         Err(error @ Error::Caller(_)) => Err(error.into()),
         result => Ok(result),
     }
+}
+
+fn has_content_type(args: &Args) -> bool {
+    let mut names = args.headers.iter().map(|header| &header.name);
+    names.any(|name| *name == http::header::CONTENT_TYPE)
 }
 
 /// What data is sent as unless a header says otherwise, as with curl.
@@ -249,43 +271,47 @@ fn refused(error: &Error) -> Exit {
     } else {
         "failed"
     };
-    match error.denial() {
+    let redirect = error.redirect().map_or_else(String::new, redirect);
+    let text = match error.denial() {
         Some(denial) => {
             let (stage, rule) = (denial.stage(), explain::rule(denial));
-            let rule = Printable(&rule);
-            output::note(format_args!(
-                "{BAD}error{BAD:#}: {verb} at stage `{stage}` {rule}"
-            ));
+            format!("{redirect}{verb} at stage `{stage}` {rule}")
         }
-        None => output::note(format_args!(
-            "{BAD}error{BAD:#}: {}",
-            Printable(&error.to_string())
-        )),
-    }
-    if let Some(hint) = error.hint() {
+        None => error.to_string(),
+    };
+    output::note(format_args!("{BAD}error{BAD:#}: {}", Printable(&text)));
+    let hint = error.denial().and_then(|denial| match error.decision() {
+        Some(decision) => hint::of_decision(denial, decision),
+        None => hint::of(denial, &[], None),
+    });
+    if let Some(hint) = hint {
         output::hint(hint);
     }
     Exit::Refused
 }
 
-/// Tells each request that was sent, for `--verbose`.
-fn narrate(response: &Response) {
-    for hop in response.hops() {
+/// Which redirect it was, to stand before what became of it.
+fn redirect(failed: &FailedRedirect) -> String {
+    let (number, from) = (failed.number(), failed.from());
+    match failed.to() {
+        Some(to) => format!("redirect {number} from {from} to {to}: "),
+        None => format!("redirect {number} from {from}: "),
+    }
+}
+
+/// The budget of time is spent.
+fn late(detail: &str) -> Error {
+    let denial = Denial::new(Reason::DeadlineExceeded, detail);
+    let decision = None;
+    pinfold::Error::Network { denial, decision }.into()
+}
+
+/// Tells what came back, for `--verbose`. What led there, the trail has told as it happened.
+fn narrate(args: &Args, response: &Response) {
+    if let Some(hop) = response.hops().last().filter(|_| args.verbose) {
         let (method, target, status) = (&hop.method, &hop.target, hop.status);
         output::note(format_args!(
             "{LABEL}*{LABEL:#} {method} {target} answered {status}"
         ));
-    }
-}
-
-/// Tells each decision on standard error, for `--verbose`.
-#[derive(Debug)]
-struct Narrator;
-
-impl Observer for Narrator {
-    fn observe(&self, decision: &Arc<Decision>) {
-        for line in explain::lines_of(decision) {
-            output::note(format_args!("{LABEL}*{LABEL:#} {line}"));
-        }
     }
 }

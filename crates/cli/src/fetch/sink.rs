@@ -7,18 +7,21 @@ use std::{
 };
 
 use anyhow::Context;
+use tempfile::TempPath;
 use tokio::{
     fs::{self, File},
     io::{AsyncWriteExt, Stdout},
 };
 
-use crate::fault::Fault;
+use super::plain::Plain;
+use crate::{fault::Fault, text::Printable};
 
 /// Takes a body.
 pub(super) enum Sink {
     Stdout {
         stdout: Stdout,
-        is_terminal: bool,
+        /// Judges the text, when it goes to a terminal.
+        terminal: Option<Plain>,
     },
     File {
         file: File,
@@ -37,8 +40,8 @@ pub(super) enum More {
 
 /// The file under way and its final name.
 pub(super) enum Place {
-    /// Renamed from the one to the other when it is complete.
-    Part { part: PathBuf, file: PathBuf },
+    /// A new file beside the final one, renamed when it is complete and removed when it is dropped.
+    Part { part: TempPath, file: PathBuf },
     /// Not a regular file (a device, a pipe): written to directly.
     Direct(PathBuf),
 }
@@ -46,36 +49,41 @@ pub(super) enum Place {
 impl Sink {
     /// Opens the file, or takes standard output.
     pub(super) async fn open(file: Option<&Path>) -> anyhow::Result<Self> {
-        match file {
-            None => Ok(Self::Stdout {
+        let Some(file) = file else {
+            return Ok(Self::Stdout {
                 stdout: tokio::io::stdout(),
-                is_terminal: io::stdout().is_terminal(),
-            }),
-            Some(file) => {
-                let place = Place::of(file).await;
-                let opened = File::create(place.path()).await;
-                let shown = place.path().display();
-                let file = opened.with_context(|| format!("cannot write `{shown}`"))?;
-                Ok(Self::File {
-                    file,
-                    place,
-                    written: 0,
-                })
-            }
+                terminal: io::stdout().is_terminal().then(Plain::default),
+            });
+        };
+        let opened = Place::open(file).await;
+        let (file, place) = opened.with_context(|| format!("cannot write `{}`", file.display()))?;
+        Ok(Self::File {
+            file,
+            place,
+            written: 0,
+        })
+    }
+
+    /// Writes the head of a response. A terminal shows its control characters and does not obey them.
+    pub(super) async fn write_head(&mut self, head: &[u8]) -> anyhow::Result<More> {
+        match self {
+            Self::Stdout {
+                terminal: Some(_), ..
+            } => self.write(printable(head).as_bytes()).await,
+            _ => self.write(head).await,
         }
     }
 
     /// Writes a piece.
     pub(super) async fn write(&mut self, piece: &[u8]) -> anyhow::Result<More> {
         match self {
-            Self::Stdout {
-                is_terminal: true, ..
-            } if !is_plain(piece) => Err(Fault::new(
-                "the body is not plain text, so it is not written to the terminal",
-                "write it to a file with `-o FILE`",
-            )
-            .into()),
-            Self::Stdout { stdout, .. } => more(stdout.write_all(piece).await),
+            Self::Stdout { stdout, terminal } => {
+                let Some(plain) = terminal else {
+                    return more(stdout.write_all(piece).await);
+                };
+                let text = plain.take(piece).map_err(|_| not_plain())?;
+                more(stdout.write_all(text.as_bytes()).await)
+            }
             Self::File {
                 file,
                 place,
@@ -94,7 +102,16 @@ impl Sink {
     /// The body is complete.
     pub(super) async fn finish(self) -> anyhow::Result<()> {
         match self {
-            Self::Stdout { mut stdout, .. } => more(stdout.flush().await).map(drop),
+            Self::Stdout {
+                mut stdout,
+                terminal,
+            } => {
+                more(stdout.flush().await)?;
+                match terminal {
+                    Some(plain) if plain.is_cut() => Err(not_plain()),
+                    _ => Ok(()),
+                }
+            }
             Self::File {
                 mut file, place, ..
             } => {
@@ -102,7 +119,7 @@ impl Sink {
                 file.flush()
                     .await
                     .with_context(|| format!("cannot write `{shown}`"))?;
-                place.complete().await
+                place.complete()
             }
         }
     }
@@ -122,12 +139,8 @@ impl Sink {
             } => {
                 let _ = file.flush().await;
                 match place {
-                    Place::Part { part, .. } if written == 0 => {
-                        let _ = fs::remove_file(part).await;
-                        None
-                    }
-                    Place::Part { part, .. } => Some((written, part)),
-                    Place::Direct(_) => None,
+                    Place::Part { part, .. } if written > 0 => Some((written, part.keep().ok()?)),
+                    _ => None,
                 }
             }
         }
@@ -135,15 +148,20 @@ impl Sink {
 }
 
 impl Place {
-    /// A device must not be replaced by a file.
-    async fn of(file: &Path) -> Self {
-        match fs::metadata(file).await {
-            Ok(metadata) if !metadata.is_file() => Self::Direct(file.into()),
-            _ => Self::Part {
-                part: part_of(file),
-                file: file.into(),
-            },
+    /// A device must not be replaced by a file, nor a link by what it should lead to.
+    async fn open(file: &Path) -> io::Result<(File, Self)> {
+        let file = behind_links(file).await?;
+        let old = fs::metadata(&file).await.ok();
+        if old.as_ref().is_some_and(|old| !old.is_file()) {
+            let opened = fs::OpenOptions::new().write(true).open(&file).await?;
+            return Ok((opened, Self::Direct(file)));
         }
+        let (opened, part) = create_beside(&file)?;
+        #[cfg(unix)]
+        if let Some(old) = old {
+            keep_mode(&opened, &old)?;
+        }
+        Ok((File::from_std(opened), Self::Part { part, file }))
     }
 
     fn path(&self) -> &Path {
@@ -153,21 +171,53 @@ impl Place {
         }
     }
 
-    async fn complete(self) -> anyhow::Result<()> {
+    fn complete(self) -> anyhow::Result<()> {
         let Self::Part { part, file } = self else {
             return Ok(());
         };
-        let (from, to) = (part.display(), file.display());
-        fs::rename(&part, &file)
-            .await
-            .with_context(|| format!("cannot rename `{from}` to `{to}`"))
+        let to = file.display();
+        part.persist(&file)
+            .with_context(|| format!("cannot move the complete body to `{to}`"))
     }
 }
 
-fn part_of(file: &Path) -> PathBuf {
-    let mut name = OsString::from(file);
-    name.push(".part");
-    name.into()
+/// The file that a chain of links leads to, whether it exists or not.
+async fn behind_links(file: &Path) -> io::Result<PathBuf> {
+    let mut file = file.to_owned();
+    for _ in 0..MAX_LINKS {
+        match fs::read_link(&file).await {
+            Ok(target) => file = folder(&file).join(target),
+            Err(_) => return Ok(file),
+        }
+    }
+    Err(io::Error::other("too many links"))
+}
+
+/// A new file, `FILE.RANDOM.part`. Nobody can have put a file or a link in its place.
+fn create_beside(file: &Path) -> io::Result<(std::fs::File, TempPath)> {
+    let mut prefix = OsString::from(file.file_name().unwrap_or_default());
+    prefix.push(".");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(".part");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(NEW_FILE));
+    Ok(builder.tempfile_in(folder(file))?.into_parts())
+}
+
+/// What others may not read stays so. Marks that make a program run as its owner do not stay.
+#[cfg(unix)]
+fn keep_mode(new: &std::fs::File, old: &std::fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = old.permissions().mode() & 0o777;
+    new.set_permissions(PermissionsExt::from_mode(mode))
+}
+
+fn folder(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
 }
 
 fn more(written: io::Result<()>) -> anyhow::Result<More> {
@@ -178,53 +228,69 @@ fn more(written: io::Result<()>) -> anyhow::Result<More> {
     }
 }
 
-/// Whether a terminal can show it and do nothing else: a server must not drive the terminal.
-fn is_plain(piece: &[u8]) -> bool {
-    piece
-        .iter()
-        .all(|byte| matches!(byte, b'\t' | b'\n' | b'\r') || !byte.is_ascii_control())
+fn not_plain() -> anyhow::Error {
+    Fault::new(
+        "the body is not plain text, so it is not written to the terminal from here on",
+        "write it to a file with `-o FILE`",
+    )
+    .into()
 }
+
+fn printable(head: &[u8]) -> String {
+    let head = String::from_utf8_lossy(head);
+    let lines = head.split_terminator("\r\n");
+    lines
+        .map(|line| format!("{}\r\n", Printable(line)))
+        .collect()
+}
+
+/// Links that are followed to the file, as many as Linux follows.
+const MAX_LINKS: usize = 40;
+
+/// The mode of a new file, before the user's mask.
+#[cfg(unix)]
+const NEW_FILE: u32 = 0o666;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
-    #[test]
-    fn a_terminal_gets_text_only() {
-        for (row, piece, plain) in [
-            ("text", &b"<p>\tx\r\n</p>"[..], true),
-            ("utf-8", "\u{e4}\u{65e5}".as_bytes(), true),
-            ("nul", b"a\0b", false),
-            ("escape", b"a\x1b[2J", false),
-            ("delete", b"\x7f", false),
-        ] {
-            assert_eq!(is_plain(piece), plain, "{row}");
-        }
+    /// The only file beside `page.html`.
+    fn part(dir: &Path) -> PathBuf {
+        let files = fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+        let mut others = files.filter(|file| file.extension().is_some_and(|end| end == "part"));
+        let part = others.next().unwrap();
+        assert_eq!(others.next(), None);
+        part
     }
 
     #[tokio::test]
     async fn a_file_appears_when_it_is_complete() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("page.html");
-        std::fs::write(&file, "old").unwrap();
+        fs::write(&file, "old").unwrap();
         let mut sink = Sink::open(Some(&file)).await.unwrap();
         sink.write(b"new").await.unwrap();
-        assert_eq!(std::fs::read(&file).unwrap(), b"old");
+        assert_eq!(fs::read(&file).unwrap(), b"old");
+        let part = part(dir.path());
         sink.finish().await.unwrap();
-        assert_eq!(std::fs::read(&file).unwrap(), b"new");
-        assert!(!part_of(&file).exists());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert!(!part.exists());
     }
 
     #[tokio::test]
     async fn an_incomplete_file_is_kept_beside_the_old_one() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("page.html");
-        std::fs::write(&file, "old").unwrap();
+        fs::write(&file, "old").unwrap();
         let mut sink = Sink::open(Some(&file)).await.unwrap();
         sink.write(b"ne").await.unwrap();
-        assert_eq!(sink.abandon().await, Some((2, part_of(&file))));
-        assert_eq!(std::fs::read(&file).unwrap(), b"old");
-        assert_eq!(std::fs::read(part_of(&file)).unwrap(), b"ne");
+        let part = part(dir.path());
+        assert_eq!(sink.abandon().await, Some((2, part.clone())));
+        assert_eq!(fs::read(&file).unwrap(), b"old");
+        assert_eq!(fs::read(part).unwrap(), b"ne");
     }
 
     #[tokio::test]
@@ -233,13 +299,69 @@ mod tests {
         let file = dir.path().join("page.html");
         let sink = Sink::open(Some(&file)).await.unwrap();
         assert_eq!(sink.abandon().await, None);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[cfg(unix)]
     #[tokio::test]
     async fn a_device_is_written_to_not_replaced() {
-        let place = Place::of(Path::new("/dev/null")).await;
+        let (_, place) = Place::open(Path::new("/dev/null")).await.unwrap();
         assert!(matches!(place, Place::Direct(_)));
+    }
+
+    /// The name was `FILE.part`: whoever may write there could make a link of it beforehand.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_lies_at_a_guessed_name_is_not_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, other) = (dir.path().join("page"), dir.path().join("other"));
+        fs::write(&other, "precious").unwrap();
+        std::os::unix::fs::symlink(&other, dir.path().join("page.part")).unwrap();
+        let mut sink = Sink::open(Some(&file)).await.unwrap();
+        sink.write(b"new").await.unwrap();
+        sink.finish().await.unwrap();
+        assert_eq!(fs::read(&other).unwrap(), b"precious");
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_link_stays_and_its_file_keeps_its_mode() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("private"), dir.path().join("link"));
+        std::os::unix::fs::symlink("private", &link).unwrap();
+        for (row, before, after) in [("dangling", None, None), ("old", Some(0o4600), Some(0o600))] {
+            if let Some(mode) = before {
+                fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+            }
+            let mut sink = Sink::open(Some(&link)).await.unwrap();
+            sink.write(row.as_bytes()).await.unwrap();
+            sink.finish().await.unwrap();
+            assert!(link.is_symlink(), "{row}");
+            assert_eq!(fs::read_to_string(&file).unwrap(), row);
+            let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(mode, after.unwrap_or(mode), "{row}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn links_in_a_circle_are_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        std::os::unix::fs::symlink(&a, &b).unwrap();
+        std::os::unix::fs::symlink(&b, &a).unwrap();
+        assert!(Sink::open(Some(&a)).await.is_err());
+    }
+
+    #[test]
+    fn a_head_cannot_drive_the_terminal() {
+        assert_eq!(
+            printable(b"HTTP/1.1 200 OK\r\nx: \xc2\x9b2J\r\n\r\n"),
+            "HTTP/1.1 200 OK\r\nx: \\u{9b}2J\r\n\r\n"
+        );
+        assert_eq!(printable(b"x: \x9b2J\n\r\n"), "x: \u{fffd}2J\\u{a}\r\n");
     }
 }

@@ -9,7 +9,7 @@ use super::{
     Args,
     sink::{More, Sink},
 };
-use crate::{exit::Exit, output};
+use crate::{exit::Exit, options, output};
 
 const KNOWN_SIZE: &str = "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta}";
 const UNKNOWN_SIZE: &str = "{spinner} {bytes}  {bytes_per_sec}";
@@ -24,7 +24,11 @@ enum Broken {
 
 /// Writes the response.
 pub(super) async fn run(args: &Args, response: Response) -> anyhow::Result<Exit> {
-    let mut sink = Sink::open(args.output.as_deref()).await?;
+    let file = args
+        .output
+        .as_deref()
+        .filter(|file| !options::is_stdin(file));
+    let mut sink = Sink::open(file).await?;
     let bar = progress(args, &response);
     let moved = transfer(args, response, &mut sink, &bar).await;
     bar.finish_and_clear();
@@ -37,7 +41,7 @@ pub(super) async fn run(args: &Args, response: Response) -> anyhow::Result<Exit>
         Broken::Response(error) => Ok(super::refused(&error)),
         Broken::Here(error) => Err(error),
     };
-    tell_kept(args.output.as_deref(), kept);
+    tell_kept(file, kept);
     exit
 }
 
@@ -48,7 +52,9 @@ async fn transfer(
     bar: &ProgressBar,
 ) -> Result<(), Broken> {
     if args.include {
-        sink.write(&head(&response)).await.map_err(Broken::Here)?;
+        sink.write_head(&head(&response))
+            .await
+            .map_err(Broken::Here)?;
     }
     while let Some(piece) = response.chunk().await.map_err(Broken::Response)? {
         bar.inc(piece.len() as u64);
@@ -76,7 +82,8 @@ fn head(response: &Response) -> Vec<u8> {
 
 /// A bar on a terminal, unless the body goes there too.
 fn progress(args: &Args, response: &Response) -> ProgressBar {
-    let body_on_terminal = args.output.is_none() && std::io::stdout().is_terminal();
+    let to_stdout = args.output.as_deref().is_none_or(options::is_stdin);
+    let body_on_terminal = to_stdout && std::io::stdout().is_terminal();
     if args.silent || body_on_terminal {
         return ProgressBar::hidden();
     }

@@ -3,11 +3,12 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    process::Output,
+    process::{Output, Stdio},
     sync::mpsc::{Receiver, channel},
+    time::{Duration, Instant},
 };
 
-use crate::support::{run, show};
+use crate::support::{pinfold, refused, run, run_with_input, show, told};
 
 /// What a request looked like: its head, line by line, and its body.
 struct Seen {
@@ -105,9 +106,7 @@ fn bytes_are_not_changed_on_the_way() {
 fn without_a_grant_the_same_server_is_denied_and_never_reached() {
     let server = Server::start([ok("secret")]);
     let output = run(["fetch", &server.url("/")]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(output.stdout.is_empty());
-    let error = String::from_utf8(output.stderr).unwrap();
+    let error = refused(&output);
     assert!(
         error.starts_with("error: denied at stage `address` by `address-floor`"),
         "{error}"
@@ -120,11 +119,51 @@ fn without_a_grant_the_same_server_is_denied_and_never_reached() {
 fn a_redirect_to_the_inside_is_denied() {
     let redirect = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.3/\r\nContent-Length: 0\r\n\r\n";
     let server = Server::start([redirect]);
-    let output = server.fetch(&[&server.url("/")]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(output.stdout.is_empty());
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("`address-floor`"), "{error}");
+    let output = server.fetch(&["-v", &server.url("/")]);
+    let text = show(&output).replace(&server.address.to_string(), "[SERVER]");
+    insta::assert_snapshot!(text, @r#"
+    exit: 1
+    --- stderr
+    * http://[SERVER] (policy `egress` generation 1)
+    * 127.0.0.2  loopback, granted  allowed
+    * allowed, connected to [SERVER]
+    * redirect 1 from http://[SERVER] to http://127.0.0.3:80 (policy `egress` generation 1)
+    * 127.0.0.3  loopback  denied by `address-floor`: 127.0.0.3 is a loopback address
+    * denied by `address-floor`: 127.0.0.3 is a loopback address
+    error: redirect 1 from http://[SERVER]/ to http://127.0.0.3/: denied at stage `address` by `address-floor`: 127.0.0.3 is a loopback address
+
+    hint: an operator may grant it (`--grant 127.0.0.3:80`)
+    "#);
+}
+
+/// What is refused before its target is known is a redirect all the same.
+#[test]
+fn a_redirect_that_says_nonsense_is_told() {
+    for (location, code) in [
+        ("http://[::1", "url-invalid"),
+        ("http:127.0.0.3", "url-ambiguous"),
+        ("ftp://127.0.0.2/", "scheme-unsupported"),
+    ] {
+        let redirect =
+            format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+        let server = Server::start([redirect]);
+        let output = server.fetch(&[&server.url("/a")]);
+        assert_eq!(output.status.code(), Some(1));
+        let error = told(&output);
+        let begin = format!("error: redirect 1 from {}", server.url("/a"));
+        assert!(error.starts_with(&begin) && error.contains(code), "{error}");
+    }
+}
+
+#[test]
+fn one_redirect_too_many_says_which_option_to_raise() {
+    let redirect =
+        "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let server = Server::start([redirect, redirect]);
+    let output = server.fetch(&["--max-redirects", "1", &server.url("/")]);
+    let error = told(&output);
+    assert!(error.starts_with("error: redirect 2 from "), "{error}");
+    assert!(error.contains("`--max-redirects`"), "{error}");
 }
 
 #[test]
@@ -134,16 +173,15 @@ fn a_redirect_is_followed_and_told() {
     let server = Server::start([redirect.to_owned(), ok("there")]);
     let output = server.fetch(&["-v", &server.url("/here")]);
     assert_eq!(output.stdout, b"there", "{}", show(&output));
-    let told = String::from_utf8(output.stderr).unwrap();
-    let told = told.replace(&server.address.to_string(), "[SERVER]");
-    insta::assert_snapshot!(told, @r#"
-    * http://[SERVER] (hop 0, policy `egress` generation 1)
+    let lines = told(&output);
+    let lines = lines.replace(&server.address.to_string(), "[SERVER]");
+    insta::assert_snapshot!(lines, @r#"
+    * http://[SERVER] (policy `egress` generation 1)
     * 127.0.0.2  loopback, granted  allowed
     * allowed, connected to [SERVER]
-    * http://[SERVER] (hop 1, policy `egress` generation 1)
+    * redirect 1 from http://[SERVER] to http://[SERVER] (policy `egress` generation 1)
     * 127.0.0.2  loopback, granted  allowed
     * allowed, connected to [SERVER]
-    * GET http://[SERVER]/here answered 302 Found
     * GET http://[SERVER]/there answered 200 OK
     "#);
 }
@@ -238,13 +276,91 @@ fn a_file_is_written_whole_or_kept_as_a_part() {
 
     let output = server.fetch(&["-o", path, &server.url("/")]);
     assert_eq!(output.status.code(), Some(1));
-    let error = String::from_utf8(output.stderr).unwrap();
+    let error = told(&output);
+    let (_, part) = error.split_once("kept the first 4 bytes in `").unwrap();
+    let part = part.trim_end().trim_end_matches('`');
     assert!(
-        error.contains(&format!("kept the first 4 bytes in `{path}.part`")),
+        part.starts_with(&format!("{path}.")) && part.ends_with(".part"),
         "{error}"
     );
     assert_eq!(std::fs::read(&file).unwrap(), b"whole");
-    assert_eq!(std::fs::read(format!("{path}.part")).unwrap(), b"half");
+    assert_eq!(std::fs::read(part).unwrap(), b"half");
+}
+
+#[test]
+fn a_dash_is_standard_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start([ok("hello")]);
+    let (grant, url) = (server.address.to_string(), server.url("/"));
+    let mut command = pinfold(["fetch", "--grant", &grant, "-o", "-", &url]);
+    let output = command.current_dir(dir.path()).output().unwrap();
+    assert_eq!(show(&output), "exit: 0\n--- stdout\nhello");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn standard_input_is_sent() {
+    let server = Server::start([ok("")]);
+    let (grant, url) = (server.address.to_string(), server.url("/"));
+    let output = run_with_input(&["fetch", "--grant", &grant, "-d", "@-", &url], "a\nb");
+    assert_eq!(output.status.code(), Some(0), "{}", show(&output));
+    assert_eq!(server.seen.recv().unwrap().body, b"a\nb");
+}
+
+#[test]
+fn a_refused_url_does_not_wait_for_its_body() {
+    for (url, code) in [
+        ("http://127.0.0.3/", "address-floor"),
+        ("http://10.0.0.1/", "address-not-public"),
+        ("http://db.internal/", "name-special-use"),
+        ("http://[::1", "url-invalid"),
+    ] {
+        let output = fetch_with_open_input(&["-v", "-d", "@-", url]);
+        let error = refused(&output);
+        assert!(error.contains(code), "{url}: {error}");
+        assert_eq!(
+            error.contains("(policy `egress`"),
+            code != "url-invalid",
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_budget_of_time_covers_the_body_that_is_sent() {
+    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let url = format!("http://{address}/");
+    let args = ["--grant", &address, "--max-time", "0.2", "-d", "@-", &url];
+    let output = fetch_with_open_input(&args);
+    let error = refused(&output);
+    assert!(
+        error.contains("failed at stage `exchange` by `deadline-exceeded`"),
+        "{error}"
+    );
+    assert!(error.contains("hint: raise `--max-time`"), "{error}");
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "no connection was made");
+}
+
+/// Runs `fetch` with a standard input that never ends.
+fn fetch_with_open_input(args: &[&str]) -> Output {
+    let start = Instant::now();
+    let mut child = pinfold([&["fetch"][..], args].concat())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let input = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(input);
+    assert!(
+        start.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        start.elapsed()
+    );
+    output
 }
 
 #[test]
@@ -262,15 +378,16 @@ fn a_budget_of_bytes_ends_the_transfer() {
     let output = server.fetch(&["--max-bytes", "1k", &server.url("/")]);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.len() <= 1024);
-    let error = String::from_utf8(output.stderr).unwrap();
+    let error = told(&output);
     assert!(error.contains("`response-too-large`"), "{error}");
+    assert!(error.contains("hint: raise `--max-bytes`"), "{error}");
 }
 
 #[test]
 fn a_budget_of_time_ends_the_wait() {
     let silent = TcpListener::bind("127.0.0.2:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let output = run([
         "fetch",
         "--grant",
@@ -279,9 +396,9 @@ fn a_budget_of_time_ends_the_wait() {
         "0.3",
         &format!("http://{address}/"),
     ]);
-    assert!(start.elapsed() < std::time::Duration::from_secs(20));
+    assert!(start.elapsed() < Duration::from_secs(20));
     assert_eq!(output.status.code(), Some(1));
-    let error = String::from_utf8(output.stderr).unwrap();
+    let error = told(&output);
     assert!(error.contains("`deadline-exceeded`"), "{error}");
 }
 
@@ -323,7 +440,7 @@ fn a_refused_connection_fails() {
     };
     let output = run(["fetch", "--grant", &address, &format!("http://{address}/")]);
     assert_eq!(output.status.code(), Some(1));
-    let error = String::from_utf8(output.stderr).unwrap();
+    let error = told(&output);
     assert!(
         error.starts_with("error: failed at stage `connect` by `connect-failed`"),
         "{error}"
@@ -334,7 +451,7 @@ fn a_refused_connection_fails() {
 fn environment_proxies_are_ignored() {
     let server = Server::start([ok("direct")]);
     let grant = server.address.to_string();
-    let mut command = crate::support::pinfold(["fetch", "--grant", &grant, &server.url("/")]);
+    let mut command = pinfold(["fetch", "--grant", &grant, &server.url("/")]);
     for variable in ["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"] {
         command.env(variable, "http://127.0.0.3:1/");
     }

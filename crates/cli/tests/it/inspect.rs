@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::support::{run, shown};
+use crate::support::{run, shown, told};
 
 #[test]
 fn the_shipped_policy_imports_nothing() {
@@ -58,9 +58,10 @@ fn a_file_that_is_no_component_is_an_error() {
     let output = run(["inspect".as_ref(), file.as_os_str()]);
     assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());
-    let error = String::from_utf8(output.stderr).unwrap();
+    let error = told(&output);
     assert!(
-        error.starts_with("error: ") && error.contains("\n\nhint: "),
+        error.starts_with(&format!("error: cannot inspect `{}`\n", file.display()))
+            && error.contains("\n\nhint: "),
         "{error}"
     );
 }

@@ -7,7 +7,7 @@ use pinfold_lab::{
     dns::{Kind, Reply, Strategy},
 };
 
-use crate::support::{json_lines, run, show};
+use crate::support::{json_lines, run, show, told};
 
 const PUBLIC: [u8; 4] = [127, 0, 0, 2];
 const INTERNAL: [u8; 4] = [127, 0, 0, 3];
@@ -99,7 +99,7 @@ async fn a_certificate_must_be_trusted_and_for_the_name() {
     let fixed = ["--resolve", "other.example=127.0.0.2", &other];
     for args in [&[&url[..]][..], &[&cacert[..], &fixed].concat()] {
         let output = against(&lab, "fetch", args);
-        let error = String::from_utf8_lossy(&output.stderr);
+        let error = told(&output);
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         assert!(
             error.starts_with("error: failed at stage `connect` by `tls-failed`"),
@@ -114,7 +114,7 @@ async fn a_decompression_bomb_is_stopped() {
     let lab = Lab::start().await.unwrap();
     let url = format!("http://{}/bomb", lab.public().addr());
     let output = against(&lab, "fetch", &["--max-bytes", "1M", &url]);
-    let error = String::from_utf8_lossy(&output.stderr);
+    let error = told(&output);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("`response-inflated`"), "{error}");
     assert!(output.stdout.len() <= 1 << 20);

@@ -1,26 +1,20 @@
 //! What README.md shows is what the binary prints.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+use std::{fs, process::Output};
+
+use crate::support::{repository, run};
 
 /// Every block that shows the output of `pinfold check`, run again.
 #[test]
 fn the_examples_print_what_they_show() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
-    let readme = fs::read_to_string(readme).unwrap();
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
     let examples = examples(&readme);
     assert!(
         examples.len() >= 2,
         "README.md shows too little: {examples:?}"
     );
     for (command, shown) in examples {
-        let output = Command::new(env!("CARGO_BIN_EXE_pinfold"))
-            .args(words(&command))
-            .output()
-            .unwrap();
+        let output = run(words(&command));
         assert_eq!(printed(&output), shown, "$ pinfold {command}");
     }
 }

@@ -60,6 +60,18 @@ pub(crate) fn show(output: &Output) -> String {
     filter(&text)
 }
 
+/// Standard error.
+pub(crate) fn told(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// Standard error of a run that was denied or failed, and so wrote nothing else.
+pub(crate) fn refused(output: &Output) -> &str {
+    assert_eq!(output.status.code(), Some(1), "{}", show(output));
+    assert!(output.stdout.is_empty(), "{}", show(output));
+    told(output)
+}
+
 /// [`run`] and [`show`].
 pub(crate) fn shown(args: &[&str]) -> String {
     show(&run(args))

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use insta::assert_snapshot;
 
-use crate::support::{pinfold, run, shown};
+use crate::support::{pinfold, run, shown, told};
 
 #[test]
 fn help_names_every_verb_and_shows_examples() {
@@ -144,12 +144,8 @@ fn a_reader_that_goes_away_is_no_panic() {
         let mut child = command.spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
-        let error = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(
-            (output.status.code(), error.as_str()),
-            (Some(0), ""),
-            "{args:?}"
-        );
+        let error = told(&output);
+        assert_eq!((output.status.code(), error), (Some(0), ""), "{args:?}");
     }
 }
 
