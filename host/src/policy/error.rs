@@ -1,6 +1,11 @@
 //! Why a policy was not loaded, one variant for each fault.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use super::{fault::tidy, limits::MESSAGE_BYTES};
 
 /// One thing that is wrong with the settings.
 #[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
@@ -26,6 +31,14 @@ impl fmt::Display for Problem {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
+    /// The directory for compiled code cannot be used.
+    #[error("cannot keep compiled code in `{}`: {problem}", path.display())]
+    CodeCache {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The policy is valid, but the machine code for it could not be made.
     #[error("the policy does not compile: {0}")]
     Compile(String),
@@ -48,16 +61,24 @@ pub enum LoadError {
     #[error("the policy imports {}", Quoted(.0))]
     Imports(Vec<String>),
     /// The file cannot be read.
-    #[error("cannot read `{}`: {problem}", path.display())]
+    #[error("cannot read `{}`: {problem}", shown(path))]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system says.
         problem: String,
     },
+    /// The machine, or the limits of this process, lack what it takes to load a policy: memory, address
+    /// space, file descriptors. It says nothing about the policy.
+    #[error("this process cannot get what it takes to load a policy: {0}")]
+    Machine(String),
     /// The bytes are no WebAssembly component, or one that needs features that policies do not have.
     #[error("not a component: {0}")]
     NotComponent(String),
+    /// A swap that was asked for later is done already, so that this one was left. The policy of the
+    /// later one is active.
+    #[error("a later swap was done first")]
+    Overtaken,
     /// The configured policy does not start: it needs more than an instance may have.
     #[error("the configured policy does not start: {0}")]
     SelfTest(String),
@@ -75,6 +96,10 @@ pub enum LoadError {
     /// The component has a shape whose state cannot be frozen after `configure`.
     #[error("the policy cannot be frozen after it took its settings: {0}")]
     Snapshot(String),
+    /// The component is valid, but one of its functions, or all together, would keep the compiler busy
+    /// for too long.
+    #[error("the policy is too complex to compile: {0}")]
+    TooComplex(String),
     /// The component is larger than the limit.
     #[error("the policy is {size} bytes, the limit is {limit}")]
     TooLarge {
@@ -94,9 +119,20 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// What the engine says, when it says that the system refused it something: such an error ends in
+    /// the system's own words. It is then no fault of the policy, whatever was done with it.
+    pub(super) fn of_machine(text: &str) -> Option<Self> {
+        let (_, number) = text.strip_suffix(')')?.rsplit_once("(os error ")?;
+        let refused = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        refused.then(|| Self::Machine(tidy(text, MESSAGE_BYTES)))
+    }
+
     /// What to do about it, one sentence.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::CodeCache { .. } => {
+                "give a directory that belongs to the user of this process alone, no symbolic link"
+            }
             Self::Compile(_) => "rebuild the policy with a current toolchain",
             Self::ConfigureMemory(_) => "shorten the settings, or raise `policy_memory`",
             Self::ConfigureTimeout(_) | Self::ConfigureTrapped(_) => {
@@ -110,9 +146,13 @@ impl LoadError {
                 "build for `wasm32-unknown-unknown` without WASI: a policy imports nothing"
             }
             Self::Io { .. } => "check the path and its permissions",
+            Self::Machine(_) => {
+                "raise the limits of this process: address space (`ulimit -v`), files (`ulimit -n`), memory"
+            }
             Self::NotComponent(_) => {
                 "give a WebAssembly component, for example made by `wasm-tools component new`"
             }
+            Self::Overtaken => "nothing is to be done: what was asked for last is what is active",
             Self::SelfTest(_) => "the policy needs more memory or tables than an instance may have",
             Self::Settings(_) => "`pinfold inspect` shows the schema of the settings",
             Self::SettingsTooLarge { .. } => "shorten the settings, or raise `settings_bytes`",
@@ -120,12 +160,20 @@ impl LoadError {
                 "link the policy into one core module that exports its memory, without v128 globals \
                  and without instructions that change tables"
             }
+            Self::TooComplex(_) => {
+                "split the functions that hold many variables and branches, or optimise them for size"
+            }
             Self::TooLarge { .. } => "strip the component, or raise `component_bytes`",
             Self::WrongWorld { .. } => {
                 "build the policy against the `wit` of a version that is accepted"
             }
         }
     }
+}
+
+/// A path on one line: whoever named the file may not steer a terminal.
+fn shown(path: &Path) -> String {
+    tidy(&path.to_string_lossy(), MESSAGE_BYTES)
 }
 
 /// `a`, `b` and 3 more.
@@ -177,6 +225,21 @@ mod tests {
             LoadError::Imports(names(20))
                 .to_string()
                 .ends_with("`i7` and 12 more")
+        );
+        let out_of_memory = "mmap failed: Cannot allocate memory (os error 12)";
+        assert!(LoadError::of_machine(out_of_memory).is_some());
+        for text in [
+            "wasm trap: unreachable",
+            "(os error )",
+            "(os error 12) and more",
+        ] {
+            assert_eq!(LoadError::of_machine(text), None, "{text}");
+        }
+        let path = "a\u{1b}[31m\nb".into();
+        let problem = "gone".into();
+        assert_eq!(
+            LoadError::Io { path, problem }.to_string(),
+            "cannot read `a [31m b`: gone"
         );
         let problem = Problem {
             path: "/hosts/0".into(),

@@ -13,6 +13,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `gate` | validates bytes; refuses imports by name; requires the world |
+//! | `code` | bounds the work of the compiler |
 //! | `load` | the way from bytes to a policy that is ready to judge |
 //! | `settings` | checks settings against the policy's schema |
 //! | `snapshot` | configures once, freezes the result into a new component |
@@ -28,6 +29,7 @@
 //! | `floor` | native rules that no policy can widen |
 
 mod bindings;
+mod code;
 mod engine;
 mod error;
 mod evaluate;

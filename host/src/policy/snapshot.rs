@@ -18,7 +18,8 @@ use wasmtime_wizer::{ComponentContext, ComponentInstanceState, Wizer};
 
 use super::{
     LoadError,
-    limits::{Data, make_room_to_read, restart_clock},
+    fault::tidy,
+    limits::{Data, MESSAGE_BYTES, make_room_to_read, restart_clock},
 };
 
 /// A component made readable.
@@ -77,7 +78,8 @@ fn shielded<T>(run: impl FnOnce() -> Result<T>) -> Result<T, LoadError> {
 }
 
 fn unsupported(error: &wasmtime::Error) -> LoadError {
-    LoadError::Snapshot(format!("{error:#}"))
+    let problem = tidy(&format!("{error:#}"), MESSAGE_BYTES);
+    LoadError::of_machine(&problem).unwrap_or(LoadError::Snapshot(problem))
 }
 
 /// Reads memory and globals of an instance through the functions that instrumentation added.

@@ -7,6 +7,7 @@
 use std::{
     fmt,
     fs::Metadata,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -18,7 +19,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{LoadError, Problem, Source, source::read_file};
+use super::{LoadError, Problem, Source, settings_from_json, source::read_file};
 use crate::Limits;
 
 /// Which files to watch.
@@ -57,7 +58,7 @@ pub struct Watch {
 }
 
 /// Reads the text of a settings file.
-type Parse = fn(&str) -> Result<Value, String>;
+type Parse = fn(&str) -> Result<Value, Problem>;
 
 /// What a look at changed files came to.
 #[derive(Clone, Debug)]
@@ -97,7 +98,7 @@ impl Watch {
             made: Stamps::default(),
             fallback: Value::Object(serde_json::Map::new()),
             interval: INTERVAL,
-            parse: |text| serde_json::from_str(text).map_err(|e| e.to_string()),
+            parse: settings_from_json,
             limits: Limits::default(),
         }
     }
@@ -117,7 +118,7 @@ impl Watch {
         self
     }
 
-    /// How a settings file is read. Default: as JSON.
+    /// How a settings file is read. Default: [`settings_from_json`].
     #[must_use]
     pub fn parse(mut self, parse: Parse) -> Self {
         self.parse = parse;
@@ -158,7 +159,8 @@ impl Watch {
     /// Starts watching, on a thread of its own.
     ///
     /// `swap` takes what was read, for example `move |source, settings| guard.swap(source, settings)`;
-    /// `report` hears of each outcome. Neither is called after the [`Watcher`] is dropped.
+    /// `report` hears of each outcome. Neither is called after the [`Watcher`] is dropped. A panic in
+    /// one of them does not end the watching: the change is left, and the next one is looked at.
     ///
     /// # Errors
     ///
@@ -175,7 +177,7 @@ impl Watch {
             while !stopped.load(Ordering::Acquire) {
                 thread::park_timeout(looks.watch.interval);
                 if !stopped.load(Ordering::Acquire) {
-                    looks.look();
+                    looks.look_on();
                 }
             }
         };
@@ -198,13 +200,12 @@ impl Watch {
 
     fn read_settings(&self, path: &Path) -> Result<Value, LoadError> {
         let bytes = read_file(path, self.limits.settings_bytes)?;
-        let text = str::from_utf8(&bytes).map_err(|e| e.to_string());
-        text.and_then(self.parse).map_err(|message| {
-            LoadError::Settings(vec![Problem {
-                path: String::new(),
-                message,
-            }])
-        })
+        let text = str::from_utf8(&bytes).map_err(|e| Problem {
+            path: String::new(),
+            message: e.to_string(),
+        });
+        text.and_then(self.parse)
+            .map_err(|problem| LoadError::Settings(vec![problem]))
     }
 }
 
@@ -258,6 +259,15 @@ where
             report,
             seen: done.clone(),
             done,
+        }
+    }
+
+    /// Looks, and outlives whatever panics in the embedder's code: a watcher that has ended without a
+    /// word would leave an operator's change unread for good.
+    fn look_on(&mut self) {
+        if catch_unwind(AssertUnwindSafe(|| self.look())).is_err() {
+            // What was acted upon counts as done: the same panic again helps nobody.
+            self.done = self.seen.clone();
         }
     }
 
@@ -447,6 +457,10 @@ mod tests {
         let (bench, mut looks) = Bench::new();
         for (name, change) in [
             ("no JSON", ("s", Some("{".to_owned()))),
+            (
+                "written twice",
+                ("s", Some(r#"{"deny":["a"],"deny":[]}"#.to_owned())),
+            ),
             ("no file", ("p", None)),
             ("too large", ("p", Some("x".repeat(101)))),
         ] {
@@ -460,6 +474,35 @@ mod tests {
                 "{name}"
             );
             assert!(bench.swaps().is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_panic_does_not_end_the_watching() {
+        for (name, in_swap) in [("in the swap", true), ("in the report", false)] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("p");
+            std::fs::write(&path, "one").unwrap();
+            let (send, heard) = std::sync::mpsc::channel();
+            let watch = Watch::policy(&path).interval(Duration::ZERO);
+            let swap = move |source: Source, _| {
+                let bytes = source.read(100)?.into_owned();
+                send.send(bytes.clone()).unwrap();
+                assert!(!in_swap || bytes != b"bad", "the swap panics");
+                Ok(u64::from(bytes == b"bad"))
+            };
+            let report = move |event| {
+                let bad = matches!(event, WatchEvent::Swapped { generation: 1 });
+                assert!(in_swap || !bad, "the report panics");
+            };
+            let watcher = watch.start(swap, report).unwrap();
+            for bytes in ["bad", "good again"] {
+                std::fs::write(&path, bytes).unwrap();
+                let seen = heard.recv_timeout(Duration::from_secs(10));
+                assert_eq!(seen.as_deref(), Ok(bytes.as_bytes()), "{name}");
+            }
+            drop(watcher);
+            assert!(heard.try_recv().is_err(), "{name}: the panic was repeated");
         }
     }
 
