@@ -3,8 +3,8 @@
 set -eu
 cd "$(dirname "$0")"
 
-# The default stack of 1 MiB would be part of every instance's memory. Paths of this machine stay out of the
-# component: the same sources have the same digest anywhere.
+# The default stack of 1 MiB would be part of every instance's memory. Paths of this machine are no business of
+# who receives the component.
 RUSTFLAGS="-Clink-arg=-zstack-size=32768 \
 --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$(cd ../../.. && pwd)=/pinfold" \
     cargo build --locked --release --target wasm32-unknown-unknown --target-dir build
