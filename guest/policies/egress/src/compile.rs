@@ -110,6 +110,8 @@ impl Reader<'_> {
                 path,
                 "an empty list allows no scheme at all; leave it out for the default",
             );
+            // No other rule is to blame.
+            return Schemes::any();
         }
         Schemes::new(schemes)
     }

@@ -49,8 +49,8 @@ struct Index {
     entries: Vec<Entry>,
     /// Where the entries of each name begin; empty when each name has one.
     names: Vec<usize>,
-    /// Whether a name has several.
-    has_repeats: bool,
+    /// How many names there are.
+    count: usize,
     /// Numbers of names by the hash of the name.
     slots: Slots,
     /// For each number of labels whether a name has so many.
@@ -199,12 +199,11 @@ impl Index {
     /// Adds a pattern. As long as patterns are added, the number of a name is the position of its first.
     fn add(&mut self, lists: &Lists, name: &str, entry: Entry) -> Result<(), String> {
         let hash = hash(name);
-        if self.number(lists, name, hash).is_some() {
-            self.has_repeats = true;
-        } else {
+        if self.number(lists, name, hash).is_none() {
             if !self.slots.insert(hash, self.entries.len()) {
                 return Err(TOO_LONG.into());
             }
+            self.count += 1;
             self.depths.add(suffixes(name).count());
         }
         self.entries.push(entry);
@@ -213,7 +212,7 @@ impl Index {
 
     /// Puts the patterns of each name together, each meaning once, if there are names with several.
     fn by_name(self, lists: &Lists) -> Self {
-        if !self.has_repeats {
+        if self.count == self.entries.len() {
             return self;
         }
         let number = |entry| {
@@ -226,7 +225,7 @@ impl Index {
             let meaning = entry.map(|entry| (entry.meaning(), entry.index));
             (numbers.get(at), meaning)
         };
-        let mut index = Self::with_room(self.entries.len());
+        let mut index = Self::with_room(self.count);
         let mut last = None;
         for at in order::sorted(self.entries.len(), &|one, other| key(one).cmp(&key(other))) {
             let Some(entry) = self.entries.get(at) else {
@@ -235,6 +234,7 @@ impl Index {
             let number = numbers.get(at);
             if last.is_none_or(|(other, _)| other != number) {
                 let name = lists.name(entry);
+                // There is room: it was made for this many names.
                 index.slots.insert(hash(name), index.names.len());
                 index.names.push(index.entries.len());
             } else if last == Some((number, entry.meaning())) {
@@ -244,6 +244,7 @@ impl Index {
             index.entries.push(*entry);
         }
         index.depths = self.depths;
+        index.count = self.count;
         index
     }
 
@@ -269,11 +270,7 @@ impl Index {
     }
 
     fn groups(&self) -> impl Iterator<Item = &[Entry]> {
-        let count = match self.names.len() {
-            0 => self.entries.len(),
-            count => count,
-        };
-        (0..count).map(|number| self.group(number))
+        (0..self.count).map(|number| self.group(number))
     }
 }
 

@@ -15,7 +15,7 @@ impl Ports {
     }
 
     /// Reads a list. Entries that are wrong are handed to `refuse` and left out; an empty list is
-    /// wrong as a whole.
+    /// wrong as a whole. When nothing is left it is read as any port, so that no other rule is blamed.
     pub(crate) fn read(
         entries: &[PortEntry],
         mut refuse: impl FnMut(Option<usize>, String),
@@ -32,6 +32,9 @@ impl Ports {
                 Ok(range) => add(&mut ranges, range),
                 Err(problem) => refuse(Some(index), problem),
             }
+        }
+        if ranges.is_empty() {
+            return Self::any();
         }
         Self(ranges.into_boxed_slice())
     }

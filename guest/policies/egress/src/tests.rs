@@ -784,6 +784,19 @@ fn all_problems_are_reported_at_once() {
     );
 }
 
+/// What cannot be read is not held against other rules.
+#[test]
+fn a_problem_has_no_echo() {
+    let rules = json!({
+        "ports": [0],
+        "hosts": { "allow": ["a.example:443", "b.example"] },
+        "networks": { "allow": ["10.0.0.0/8", { "cidr": "10.1.0.0/16", "ports": [443] }] },
+        "subjects": [{ "match": ["a"], "ports": [80] }],
+    });
+    let found = problems(&rules);
+    assert!(found.len() == 1 && found[0].path == "/ports/0", "{found:?}");
+}
+
 #[test]
 fn problems_are_bounded() {
     let patterns: Vec<_> = (0..1000).map(|n| format!("-{n}")).collect();

@@ -36,7 +36,7 @@ pub(super) fn connect_longer_than_all(scene: &mut Scene<'_>) {
 
 pub(super) fn https_only_without_tls(scene: &mut Scene<'_>) {
     let (limits, schemes) = (&scene.rules.limits, &scene.rules.schemes);
-    if scene.schemes.is_empty() && !schemes.value.is_empty() {
+    if scene.schemes.is_empty() {
         let message = format!(
             "`{}` refuses every scheme of `{}` ({})",
             limits.name("limits.https_only"),
