@@ -36,6 +36,11 @@
 //! the caller's own limits only tighten them, never the other way. What has no field there is a named
 //! constant beside the code that it bounds.
 //!
+//! | what | default | why |
+//! |---|---|---|
+//! | where a policy is asked | on the task of the request; on a blocking thread when its answers take over 200 us on average | a change of threads costs as much as a compiled policy; an interpreted one would stop the other tasks |
+//! | compiled code on disk | none; [`code_cache`](crate::GuardBuilder::code_cache) names a directory | machine code is worth stealing and forging: nothing is written without being asked for |
+//!
 //! The time of a policy is counted in ticks that pass while it runs, so that a busy machine does not
 //! deny the innocent; the memory is counted in pages of 64 KiB; the output is counted while it is read,
 //! so that a policy cannot make the host allocate before it is stopped.

@@ -62,6 +62,11 @@
 //! stays and the error says why. Requests that began under the old one end under it, redirects included; kept
 //! connections do not outlive it.
 //!
+//! Loading configures and compiles, which takes some hundred milliseconds for a compiled policy and seconds
+//! for an interpreted one. [`GuardBuilder::code_cache`](crate::GuardBuilder::code_cache) keeps the result in a
+//! directory that belongs to the service alone. [`Guard::fallbacks`](crate::Guard::fallbacks) says whether this
+//! machine makes policies slower than they could be: log it at the start.
+//!
 //! ## What to tell the client
 //!
 //! [`Error`](crate::Error) displays as a stage and a code, which is safe to show. Details name addresses and rules: they
