@@ -54,12 +54,13 @@ pub struct Decision {
     pub outcome: Outcome,
     /// Aliases the answer came through.
     pub chain: Vec<String>,
-    /// Every address of the answer, refused ones included; empty when nothing was looked up.
+    /// Every address of the answer, refused ones included. A literal is its own, only answer. Empty when
+    /// nothing was looked up, or the policy refused the target.
     pub addresses: Vec<JudgedAddress>,
     /// What the exchange must obey: the policy's terms, those of earlier hops and the host's limits.
     pub terms: Terms,
     /// Which policy decided.
-    pub policy: PolicyRef,
+    pub policy: Arc<PolicyRef>,
     /// Time spent.
     pub timings: Timings,
 }
@@ -171,12 +172,27 @@ pub(crate) struct Record {
     /// Not shared until it is told.
     decision: Arc<Decision>,
     observer: Arc<dyn Observer>,
-    told: bool,
+    dropped: Dropped,
+}
+
+/// What it means when the record is dropped now.
+#[derive(Clone, Copy)]
+enum Dropped {
+    /// The caller gave up at this stage.
+    Abandoned(Stage),
+    /// What the decision says already: it has ended, or a pin was made and not dialled.
+    AsItIs,
+    /// Nothing: the observer has it.
+    Told,
 }
 
 impl Record {
     /// Opens the record of a hop. Dropped as it is, it tells of a caller who gave up.
-    pub(crate) fn open(request: &Request, policy: PolicyRef, observer: Arc<dyn Observer>) -> Self {
+    pub(crate) fn open(
+        request: &Request,
+        policy: Arc<PolicyRef>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
         let target = &request.target;
         let decision = Arc::new(Decision {
             id: next_id(),
@@ -189,7 +205,8 @@ impl Record {
                 target.port()
             ),
             hop: request.hop,
-            outcome: abandoned(Stage::Resolve),
+            // Stands for none yet: `dropped` says what becomes of it.
+            outcome: PINNED,
             chain: Vec::new(),
             addresses: Vec::new(),
             terms: Terms::default(),
@@ -199,7 +216,7 @@ impl Record {
         Self {
             decision,
             observer,
-            told: false,
+            dropped: Dropped::Abandoned(Stage::Resolve),
         }
     }
 
@@ -232,17 +249,13 @@ impl Record {
 
     /// From here on, dropping the record tells of a pin that was not dialled.
     pub(crate) fn pinned(&mut self) {
-        self.edit(|decision| {
-            decision.outcome = Outcome::Allow {
-                dialed: None,
-                reused: false,
-            }
-        });
+        self.edit(|decision| decision.outcome = PINNED);
+        self.dropped = Dropped::AsItIs;
     }
 
     /// From here on, dropping the record tells of a caller who gave up while connecting.
     pub(crate) fn connecting(&mut self) {
-        self.edit(|decision| decision.outcome = abandoned(Stage::Connect));
+        self.dropped = Dropped::Abandoned(Stage::Connect);
     }
 
     /// Ends the hop with a connection.
@@ -278,15 +291,21 @@ impl Record {
 
     fn end(mut self, outcome: Outcome) -> Arc<Decision> {
         self.edit(|decision| decision.outcome = outcome);
+        self.dropped = Dropped::AsItIs;
         self.tell();
         self.decision.clone()
     }
 
     fn tell(&mut self) {
-        if !std::mem::replace(&mut self.told, true) {
-            // The observer is the embedder's code. The hop has ended: nothing of ours can be half done.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.observer.observe(&self.decision)));
+        match std::mem::replace(&mut self.dropped, Dropped::Told) {
+            Dropped::Told => return,
+            Dropped::AsItIs => {}
+            Dropped::Abandoned(stage) => {
+                self.edit(|decision| decision.outcome = abandoned(stage));
+            }
         }
+        // The observer is the embedder's code. The hop has ended: nothing of ours can be half done.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.observer.observe(&self.decision)));
     }
 }
 
@@ -303,6 +322,12 @@ impl Drop for Record {
         self.tell();
     }
 }
+
+/// Allowed, and nobody dialled.
+const PINNED: Outcome = Outcome::Allow {
+    dialed: None,
+    reused: false,
+};
 
 fn abandoned(stage: Stage) -> Outcome {
     let detail = "the caller dropped the request before this hop had ended";
@@ -356,13 +381,13 @@ pub(crate) mod testing {
         }
     }
 
-    pub(crate) fn policy() -> PolicyRef {
-        PolicyRef {
+    pub(crate) fn policy() -> Arc<PolicyRef> {
+        Arc::new(PolicyRef {
             name: "test".into(),
             digest: "d".into(),
             settings_digest: "s".into(),
             generation: 1,
-        }
+        })
     }
 }
 

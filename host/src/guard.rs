@@ -19,7 +19,7 @@ use crate::{
     connect::order,
     error::Ended,
     event::Record,
-    policy::{Active, Judge, LoadError, Policies, Source, floor::Floor},
+    policy::{Active, Fallback, Judge, LoadError, Policies, Source, floor::Floor},
     resolve::{Answers, MAX_ANSWERS, MAX_CHAIN, Resolve, ResolveError},
     verdict::foreign,
 };
@@ -136,13 +136,22 @@ impl Guard {
 
     /// Replaces the policy. Compiles on the calling thread; the old policy serves until the new one
     /// is ready, and stays when it is bad. Returns the new generation.
+    ///
+    /// Swaps may run side by side, and a slow one holds no other up. The one that was asked for last
+    /// stays: an earlier one that is ready only after it is left, with [`LoadError::Overtaken`].
     pub fn swap(&self, source: Source, settings: serde_json::Value) -> Result<u64, LoadError> {
         self.core.policies.swap(source, settings)
     }
 
     /// The active policy.
     pub fn policy(&self) -> PolicyRef {
-        self.core.policies.current().policy_ref().clone()
+        PolicyRef::clone(self.core.policies.current().policy_ref())
+    }
+
+    /// What this machine lacks to run policies at full speed, and what is done instead. Worth a line in a
+    /// log at start: none of it is less safe, all of it is slower.
+    pub fn fallbacks(&self) -> &[Fallback] {
+        self.core.policies.fallbacks()
     }
 
     /// Follows the generation: changes at every successful swap. What keeps connections retires those
@@ -158,7 +167,8 @@ impl Guard {
 }
 
 impl Session {
-    /// Steps 3 and 4: floor and `check-target`.
+    /// Steps 3 and 4: floor and `check-target`, on the calling thread. [`pin`](Self::pin) asks a policy that
+    /// takes long, an interpreted one, on a thread that may block.
     ///
     /// # Errors
     ///
@@ -193,19 +203,69 @@ impl Session {
         *self.terms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// As `admit` and `resolve`, but a policy that takes long is asked on a thread that may block.
     async fn judge(&self, request: Request) -> Result<Pinned, Ended> {
-        let admitted = self.admit_target(request)?;
+        let start = Instant::now();
+        let mut record = self.open(&request);
+        let asked = match self.begin(&request, &mut record) {
+            Ok(judge) => judge.ask(request, Judge::check_target).await,
+            Err(denial) => Err(denial),
+        };
+        let judged = asked.and_then(|(judge, request, terms)| {
+            let terms = self.concluded(&request, terms?)?;
+            Ok((request, judge, terms))
+        });
+        let admitted = self.admitted(record, start, judged)?;
         self.pin_addresses(admitted).await
     }
 
     fn admit_target(&self, request: Request) -> Result<Admitted, Ended> {
         let start = Instant::now();
-        let mut record = Record::open(&request, self.policy().clone(), self.core.observer.clone());
-        let judged = self.judge_target(&request);
+        let mut record = self.open(&request);
+        let judged = self.begin(&request, &mut record).and_then(|mut judge| {
+            let terms = judge.check_target(&request)?;
+            let terms = self.concluded(&request, terms)?;
+            Ok((request, judge, terms))
+        });
+        self.admitted(record, start, judged)
+    }
+
+    fn open(&self, request: &Request) -> Record {
+        let policy = self.active.policy_ref().clone();
+        Record::open(request, policy, self.core.observer.clone())
+    }
+
+    /// What is checked before the policy, and the instance that will judge.
+    fn begin(&self, request: &Request, record: &mut Record) -> Result<Judge, Denial> {
+        obeys(request, self.terms())?;
+        let target = &request.target;
+        if let Err(denial) = self.core.floor.check_target(target) {
+            // The operator wants to see what it is, although no answer came to stage two.
+            let literal = target.host().ip();
+            record.addresses(self.core.classify(target, literal.into_iter().collect()));
+            return Err(denial);
+        }
+        self.active.judge()
+    }
+
+    /// What is checked after it: the terms of all hops.
+    fn concluded(&self, request: &Request, terms: Terms) -> Result<Terms, Denial> {
+        let terms = self.tighten(terms);
+        // The terms of this very hop bind it too: it may be one redirect more than they allow.
+        obeys(request, terms)?;
+        Ok(terms)
+    }
+
+    fn admitted(
+        &self,
+        mut record: Record,
+        start: Instant,
+        judged: Result<(Request, Judge, Terms), Denial>,
+    ) -> Result<Admitted, Ended> {
         record.terms(self.terms());
         record.time(start, |timings| &mut timings.target);
         match judged {
-            Ok((judge, terms)) => Ok(Admitted {
+            Ok((request, judge, terms)) => Ok(Admitted {
                 made_by: self.core.floor.clone(),
                 request,
                 judge,
@@ -214,16 +274,6 @@ impl Session {
             }),
             Err(denial) => Err(record.deny(denial)),
         }
-    }
-
-    fn judge_target(&self, request: &Request) -> Result<(Judge, Terms), Denial> {
-        obeys(request, self.terms())?;
-        self.core.floor.check_target(&request.target)?;
-        let mut judge = self.active.judge()?;
-        let terms = self.tighten(judge.check_target(request)?);
-        // The terms of this very hop bind it too: it may be one redirect more than they allow.
-        obeys(request, terms)?;
-        Ok((judge, terms))
     }
 
     /// Adds the terms of a hop to those of the session.
@@ -244,13 +294,13 @@ impl Session {
         if !Arc::ptr_eq(&made_by, &self.core.floor) {
             return Err(record.deny(foreign()));
         }
-        match self.core.addresses(&request, judge, &mut record).await {
-            Ok(addresses) => {
+        match self.core.addresses(request, judge, &mut record).await {
+            Ok((target, addresses)) => {
                 record.pinned();
                 let expires = Instant::now() + self.core.limits.pin.min(MAX_PIN);
                 Ok(Pinned {
                     made_by,
-                    target: request.target,
+                    target,
                     addresses,
                     terms,
                     expires,
@@ -314,13 +364,14 @@ impl From<ResolveError> for Stop {
 }
 
 impl Core {
-    /// Steps 5 to 8: the addresses that may be dialled, in the order they are tried; never empty.
+    /// Steps 5 to 8: the target, and its addresses that may be dialled, in the order they are tried; never
+    /// none.
     async fn addresses(
         &self,
-        request: &Request,
+        request: Request,
         mut judge: Judge,
         record: &mut Record,
-    ) -> Result<Vec<SocketAddr>, Stop> {
+    ) -> Result<(Target, Vec<SocketAddr>), Stop> {
         let start = Instant::now();
         let found = self
             .look_up_or_rest(request.target.host(), &mut judge)
@@ -333,7 +384,11 @@ impl Core {
 
         let start = Instant::now();
         let classified = self.classify(&request.target, addresses);
-        let verdicts = judge.check_addresses(request, &chain, &classified);
+        let question = (request, chain, classified);
+        let asked = judge.ask(question, |judge, (request, chain, classified)| {
+            judge.check_addresses(request, chain, classified)
+        });
+        let (_, (request, _, classified), verdicts) = asked.await?;
         let judged = merge(classified, &verdicts);
         let survivors = survivors(&judged, request.target.port());
         let refusal = refusal(&judged);
@@ -344,7 +399,10 @@ impl Core {
         verdicts?;
         match refusal {
             Some(denial) if survivors.is_empty() => Err(denial.into()),
-            _ => Ok(order(survivors, self.limits.attempts.max(1))),
+            _ => Ok((
+                request.target,
+                order(survivors, self.limits.attempts.max(1)),
+            )),
         }
     }
 

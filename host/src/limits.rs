@@ -25,10 +25,13 @@ pub struct Limits {
     pub policy_output: usize,
     /// Live instances of all policies of this process that share the same bounds. Default: 1,000.
     /// An instance lives from the beginning of a hop to the end of its lookup; when none is free the
-    /// hop is refused with `policy-busy`. Each costs about 4 GiB of *address space*.
+    /// hop is refused with `policy-busy`. Each costs about 4 GiB of *address space*. Memory that a policy
+    /// wrote to stays with its place until the next use, up to 4 MiB of it: a thousand instances at the
+    /// same time of a policy that writes as much leave 4 GiB resident. Set it lower for policies that
+    /// you do not know.
     pub policy_instances: u32,
-    /// Never-used instances kept ready for a policy. Default: 8. Together they take at most a
-    /// quarter of `policy_instances`.
+    /// Never-used instances kept ready for a policy. Default: 16, made again when a quarter is left.
+    /// Together they take at most a quarter of `policy_instances`.
     pub policy_spares: usize,
     /// The largest component that is loaded, in bytes. Default: 64 MiB.
     pub component_bytes: usize,
@@ -57,7 +60,7 @@ impl Default for Limits {
             policy_memory: 16 << 20,
             policy_output: 256 << 10,
             policy_instances: 1_000,
-            policy_spares: 8,
+            policy_spares: 16,
             component_bytes: 64 << 20,
             settings_bytes: 16 << 20,
             resolve: Duration::from_secs(5),

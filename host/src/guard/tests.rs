@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pinfold_addr::{Classifier, Domain};
+use pinfold_addr::{Class, Classifier, Domain};
 use serde_json::{Value, json};
 
 use super::*;
@@ -431,6 +431,44 @@ async fn every_hop_leaves_one_record() {
         (denial.reason(), denial.stage()),
         (Some(Reason::Abandoned), Stage::Resolve)
     );
+}
+
+/// Refused before there is a lookup, and yet the operator sees what the literal is.
+#[tokio::test]
+async fn a_literal_that_the_floor_refuses_is_in_the_record() {
+    let bench = Bench::new(&[]);
+    for (url, class, embedded, code) in [
+        ("http://127.0.0.1/", Class::Loopback, 0, "address-floor"),
+        (
+            "http://169.254.169.254/",
+            Class::Metadata,
+            0,
+            "address-metadata",
+        ),
+        (
+            "http://[64:ff9b::7f00:1]/",
+            Class::Translated,
+            1,
+            "address-floor",
+        ),
+    ] {
+        let decision = bench.guard.check(get(url)).await;
+        let [literal] = &decision.addresses[..] else {
+            panic!("{url}: {:?}", decision.addresses)
+        };
+        assert_eq!(
+            (literal.class, literal.embedded.len()),
+            (class, embedded),
+            "{url}"
+        );
+        assert_eq!(literal.denial.as_ref(), decision.outcome.denial(), "{url}");
+        assert_eq!(decision.outcome.denial().unwrap().code(), code, "{url}");
+    }
+    let decision = bench
+        .guard
+        .check(get("http://metadata.google.internal/"))
+        .await;
+    assert!(decision.addresses.is_empty());
 }
 
 #[tokio::test]

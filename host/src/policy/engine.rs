@@ -6,6 +6,7 @@
 //! decision would stop the other threads each time).
 
 use std::{
+    fmt,
     sync::{Arc, Mutex, PoisonError, Weak},
     thread,
 };
@@ -47,6 +48,7 @@ pub(super) struct Runtime {
     pub(super) configuring: Engine,
     pub(super) deciding: Engine,
     pub(super) keeper: Keeper,
+    pub(super) fallbacks: Vec<Fallback>,
     /// The components that were loaded last, most recent first, by digest.
     prepared: Mutex<Vec<(String, Arc<Prepared>)>>,
 }
@@ -92,16 +94,67 @@ impl Runtime {
 
     fn new(shape: Shape) -> Result<Self, LoadError> {
         let configuring = Engine::new(&configuring()).map_err(failed)?;
-        let deciding = deciding(shape)?;
+        let (deciding, reserved) = deciding(shape)?;
+        let scans = PoolingAllocationConfig::is_pagemap_scan_available();
         start_clock(vec![configuring.weak(), deciding.weak()])?;
         let keeper = Keeper::start(shape.instances as usize / 4)?;
         Ok(Self {
             configuring,
             deciding,
             keeper,
+            fallbacks: fallbacks(scans, reserved),
             prepared: Mutex::default(),
         })
     }
+}
+
+/// What this machine lacks, and what is done instead: as safe, and slower.
+///
+/// [`Guard::fallbacks`](crate::Guard::fallbacks) lists those of a guard. None of them changes a verdict.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Fallback {
+    /// There is no address space for guard pages behind the memory of each instance (`ulimit -v`, a small
+    /// container): policies check each access to their memory.
+    BoundsChecks,
+    /// The kernel does not tell which pages an instance has written (`PAGEMAP_SCAN`, Linux 6.7): all that
+    /// it may have written is wiped.
+    WholeWipe,
+}
+
+impl Fallback {
+    /// What it costs and how to get rid of it, one sentence.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::BoundsChecks => {
+                "policies run some per cent slower: raise the limit of address space, or lower `policy_instances`"
+            }
+            Self::WholeWipe => {
+                "a decision costs several times as much time: use Linux 6.7 or newer, with /proc mounted"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BoundsChecks => {
+                "no address space for guard pages: accesses are checked one by one"
+            }
+            Self::WholeWipe => "the kernel does not list written pages: instances are wiped whole",
+        })
+    }
+}
+
+fn fallbacks(scans: bool, reserved: bool) -> Vec<Fallback> {
+    let lacking = [
+        (reserved, Fallback::BoundsChecks),
+        (scans, Fallback::WholeWipe),
+    ];
+    let lacking = lacking.into_iter().filter(|(there, _)| !there);
+    lacking.map(|(_, fallback)| fallback).collect()
 }
 
 /// An engine with a clock that configures, and nothing else: for looking at a component.
@@ -160,9 +213,9 @@ fn configuring() -> Config {
     config
 }
 
-/// The engine that decides. Where the address space is scarce (`ulimit -v`, small containers), a
-/// smaller reservation with explicit bounds checks serves as well, some per cent slower.
-fn deciding(shape: Shape) -> Result<Engine, LoadError> {
+/// The engine that decides, and whether it got the address space that it wants. Where that is scarce
+/// (`ulimit -v`, small containers), a smaller reservation with explicit bounds checks serves as well.
+fn deciding(shape: Shape) -> Result<(Engine, bool), LoadError> {
     let mut config = common();
     config
         .allocation_strategy(pool(shape))
@@ -170,14 +223,14 @@ fn deciding(shape: Shape) -> Result<Engine, LoadError> {
         .table_lazy_init(true)
         .max_wasm_stack(STACK_BYTES)
         .memory_guaranteed_dense_image_size(4 * shape.memory as u64);
-    Engine::new(&config)
-        .or_else(|_| {
-            config
-                .memory_reservation(shape.memory as u64)
-                .memory_guard_size(PAGE as u64);
-            Engine::new(&config)
-        })
-        .map_err(failed)
+    if let Ok(engine) = Engine::new(&config) {
+        return Ok((engine, true));
+    }
+    config
+        .memory_reservation(shape.memory as u64)
+        .memory_guard_size(PAGE as u64);
+    let engine = Engine::new(&config).map_err(failed)?;
+    Ok((engine, false))
 }
 
 fn pool(shape: Shape) -> PoolingAllocationConfig {
@@ -202,7 +255,7 @@ fn pool(shape: Shape) -> PoolingAllocationConfig {
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(TABLE_ELEMENTS * size_of::<usize>())
         // Finds the dirty pages in one system call (Linux 6.7 or newer); elsewhere the first
-        // KEEP_RESIDENT bytes are wiped, which is slower and as clean.
+        // KEEP_RESIDENT bytes are wiped, which is slower and as clean (`Fallback::WholeWipe`).
         .pagemap_scan(Enabled::Auto);
     pool
 }
@@ -246,6 +299,21 @@ mod tests {
         let eleven = runtime(11);
         assert!(Arc::ptr_eq(&eleven, &runtime(11)));
         assert!(!Arc::ptr_eq(&eleven, &runtime(12)));
+    }
+
+    #[test]
+    fn what_is_lacking_is_told() {
+        for (scans, reserved, expected) in [
+            (true, true, &[][..]),
+            (true, false, &[Fallback::BoundsChecks]),
+            (false, true, &[Fallback::WholeWipe]),
+            (false, false, &[Fallback::BoundsChecks, Fallback::WholeWipe]),
+        ] {
+            assert_eq!(fallbacks(scans, reserved), expected);
+        }
+        let runtime = Runtime::shared(&Limits::default()).unwrap();
+        let told = runtime.fallbacks.contains(&Fallback::WholeWipe);
+        assert_eq!(!told, PoolingAllocationConfig::is_pagemap_scan_available());
     }
 
     #[test]

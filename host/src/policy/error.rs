@@ -122,8 +122,11 @@ impl LoadError {
     /// What the engine says, when it says that the system refused it something: such an error ends in
     /// the system's own words. It is then no fault of the policy, whatever was done with it.
     pub(super) fn of_machine(text: &str) -> Option<Self> {
-        let (_, number) = text.strip_suffix(')')?.rsplit_once("(os error ")?;
-        let refused = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        let number = text
+            .strip_suffix(')')
+            .and_then(|text| text.rsplit_once("(os error "));
+        let is_code = |code: &str| !code.is_empty() && code.bytes().all(|b| b.is_ascii_digit());
+        let refused = number.is_some_and(|(_, code)| is_code(code)) || text.ends_with(NO_MEMFD);
         refused.then(|| Self::Machine(tidy(text, MESSAGE_BYTES)))
     }
 
@@ -138,7 +141,9 @@ impl LoadError {
             Self::ConfigureTimeout(_) | Self::ConfigureTrapped(_) => {
                 "the policy is faulty: try it with its default settings, `{}`"
             }
-            Self::Describe(_) => "the policy is faulty: `describe` must answer without settings",
+            Self::Describe(_) => {
+                "the policy is faulty: `describe` must answer, with a schema of the keywords that the contract lists"
+            }
             Self::Engine(_) => {
                 "lower `policy_instances`, or raise the limit of address space (`ulimit -v`)"
             }
@@ -170,6 +175,9 @@ impl LoadError {
         }
     }
 }
+
+/// The one error of the engine that leaves the system's words out.
+const NO_MEMFD: &str = "cannot create a memfd";
 
 /// A path on one line: whoever named the file may not steer a terminal.
 fn shown(path: &Path) -> String {
@@ -227,7 +235,9 @@ mod tests {
                 .ends_with("`i7` and 12 more")
         );
         let out_of_memory = "mmap failed: Cannot allocate memory (os error 12)";
-        assert!(LoadError::of_machine(out_of_memory).is_some());
+        for text in [out_of_memory, NO_MEMFD] {
+            assert!(LoadError::of_machine(text).is_some(), "{text}");
+        }
         for text in [
             "wasm trap: unreachable",
             "(os error )",

@@ -44,7 +44,7 @@ impl Evaluator {
     ///
     /// As [`Guard::swap`](crate::Guard::swap).
     pub fn load(source: Source, settings: Value, limits: &Limits) -> Result<Self, LoadError> {
-        let policies = Policies::new(limits, source, settings)?;
+        let policies = Policies::new(limits, None, source, settings)?;
         Ok(Self {
             policies,
             classifier: Classifier::default(),
@@ -64,7 +64,7 @@ impl Evaluator {
 
     /// Which policy it is.
     pub fn policy(&self) -> PolicyRef {
-        self.policies.current().policy_ref().clone()
+        PolicyRef::clone(self.policies.current().policy_ref())
     }
 
     /// An address as the host hands it to a policy, without grants.

@@ -38,7 +38,9 @@ pub struct Description {
     pub version: String,
     /// One line.
     pub summary: String,
-    /// JSON Schema (draft 2020-12) of the settings.
+    /// JSON Schema (draft 2020-12) of the settings, made of the keywords that the contract lists at
+    /// `settings-schema`: one with any other keyword is refused, because settings are checked within a
+    /// budget of steps, and much of the whole language asks for more.
     pub settings_schema: serde_json::Value,
 }
 

@@ -1,6 +1,6 @@
 //! One instance, one hop, two questions.
 
-use std::{fmt, mem, sync::Arc};
+use std::{fmt, mem, sync::Arc, time::Instant};
 
 use pinfold_addr::{Domain, Host, Reason, Stage};
 
@@ -39,10 +39,34 @@ impl Judge {
         })
     }
 
+    /// Asks a question where no other task has to wait for the answer: here, when the policy is quick, and
+    /// otherwise on a thread that may block. As many questions as there are instances can wait for one.
+    /// The judge comes back with the answer, unless the runtime is shutting down.
+    pub(crate) async fn ask<I, T>(
+        mut self,
+        input: I,
+        question: impl FnOnce(&mut Self, &I) -> T + Send + 'static,
+    ) -> Result<(Self, I, T), Denial>
+    where
+        I: Send + 'static,
+        T: Send + 'static,
+    {
+        if !self.active.pace().is_slow() {
+            let answer = question(&mut self, &input);
+            return Ok((self, input, answer));
+        }
+        let apart = move || {
+            let answer = question(&mut self, &input);
+            (self, input, answer)
+        };
+        let gone = |_| Denial::new(Reason::PolicyBusy, "the runtime takes no more work");
+        tokio::task::spawn_blocking(apart).await.map_err(gone)
+    }
+
     /// May this be looked up at all?
     pub(crate) fn check_target(&mut self, request: &Request) -> Result<Terms, Denial> {
         let mut instance = self.take()?;
-        let terms = instance.check_target(request)?;
+        let terms = self.timed(|| instance.check_target(request))?;
         self.state = State::Ready(instance);
         Ok(terms)
     }
@@ -64,7 +88,7 @@ impl Judge {
         answers: &[JudgedAddress],
     ) -> Result<Vec<Option<Denial>>, Denial> {
         let mut instance = self.take()?;
-        let verdicts = instance.check_addresses(request, chain, answers)?;
+        let verdicts = self.timed(|| instance.check_addresses(request, chain, answers))?;
         self.active.keeper().give_back(&self.active, instance);
         Ok(verdicts)
     }
@@ -72,6 +96,13 @@ impl Judge {
     #[cfg(test)]
     pub(crate) fn active(&self) -> &Arc<Active> {
         &self.active
+    }
+
+    fn timed<T>(&self, question: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let answer = question();
+        self.active.pace().add(begun.elapsed());
+        answer
     }
 
     /// The instance, out of the judge: it comes back only when all went well.

@@ -34,6 +34,12 @@ pub(super) const KEEP_RESIDENT: usize = 4 << 20;
 pub(super) const PAGE: usize = 64 << 10;
 /// Components whose first half of the way is remembered.
 pub(super) const PREPARED: usize = 4;
+/// Bytes of an entry in the cache of compiled code.
+pub(super) const ENTRY_BYTES: usize = 128 << 20;
+/// Bytes of all entries in the cache of compiled code; the oldest are dropped.
+pub(super) const CACHE_BYTES: u64 = 512 << 20;
+/// What a question may cost on a thread that other tasks wait for.
+pub(super) const INLINE: Duration = Duration::from_micros(200);
 /// Octets in the code of a denial.
 pub(super) const CODE_BYTES: usize = Reason::MAX_CODE;
 /// Octets in a message of a policy: of a denial, or of a problem.

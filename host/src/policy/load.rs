@@ -13,6 +13,7 @@ use wasmtime::{
 use super::{
     Description, LoadError, Problem, Source,
     bindings::{Policy, PolicyPre, RawDescription, RawProblem},
+    cache::{Cache, Key},
     engine::Runtime,
     fault::{Fault, tidy},
     gate::{self, Surface},
@@ -21,7 +22,8 @@ use super::{
         SCHEMA_BYTES, SETUP_OUTPUT, SUMMARY_BYTES,
     },
     pool::Maker,
-    settings,
+    schema::Schema,
+    settings::{Canonical, united},
     snapshot::Instrumented,
 };
 use crate::Limits;
@@ -32,6 +34,13 @@ pub(super) struct Loaded {
     pub(super) digest: String,
     pub(super) settings_digest: String,
     pub(super) maker: Maker,
+}
+
+/// What a policy is loaded with.
+pub(super) struct Loader<'a> {
+    pub(super) runtime: &'a Runtime,
+    pub(super) limits: &'a Limits,
+    pub(super) cache: Option<&'a Cache>,
 }
 
 /// A policy that has described itself and waits for settings.
@@ -48,58 +57,97 @@ impl fmt::Debug for Prepared {
     }
 }
 
-/// Loads a policy. Each step refuses with an error of its own, and nothing of the policy runs before
-/// it is known to import nothing.
-pub(super) fn load(
-    runtime: &Runtime,
-    limits: &Limits,
-    source: &Source,
-    settings: Value,
-) -> Result<Loaded, LoadError> {
-    let bytes = source.read(limits.component_bytes)?;
-    let digest = hex_digest(&bytes);
-    Surface::read(&bytes)?.admit()?;
-    let instrumented = Instrumented::new(&bytes)?;
-    let prepared = runtime.prepared(&digest, || prepare(runtime, limits, &instrumented))?;
-    let Prepared { pre, description } = &*prepared;
-    let json = settings::checked(
-        &description.settings_schema,
-        settings,
-        limits.settings_bytes,
-    )?;
-    let frozen = configure(pre, limits, &instrumented, &json)?;
-    let maker = seal(runtime, limits, &frozen)?;
-    let settings_digest = hex_digest(json.as_bytes());
-    Ok(Loaded {
-        name: description.name.clone(),
-        digest,
-        settings_digest,
-        maker,
-    })
+impl Loader<'_> {
+    /// Loads a policy. Each step refuses with an error of its own, and nothing of the policy runs before
+    /// it is known to import nothing.
+    pub(super) fn load(&self, source: &Source, settings: Value) -> Result<Loaded, LoadError> {
+        let bytes = source.read(self.limits.component_bytes)?;
+        let digest = hex_digest(&bytes);
+        Surface::read(&bytes)?.admit()?;
+        let settings = Canonical::new(settings, self.limits.settings_bytes)?;
+        let settings_digest = hex_digest(settings.text.as_bytes());
+        let key = Key::new(&digest, &settings_digest, &self.runtime.deciding);
+        let (name, maker) = match self.recall(&key) {
+            Some(known) => known,
+            None => self.make(&bytes, &digest, &settings, &key)?,
+        };
+        Ok(Loaded {
+            name,
+            digest,
+            settings_digest,
+            maker,
+        })
+    }
+
+    /// What an earlier load made of the same bytes and the same settings: the policy had accepted them.
+    fn recall(&self, key: &Key) -> Option<(String, Maker)> {
+        let entry = self.cache?.find(key)?;
+        let component = entry.revive(&self.runtime.deciding)?;
+        let maker = self.prove(&component).ok()?;
+        Some((entry.name()?.to_owned(), maker))
+    }
+
+    /// The whole way.
+    fn make(
+        &self,
+        bytes: &[u8],
+        digest: &str,
+        settings: &Canonical,
+        key: &Key,
+    ) -> Result<(String, Maker), LoadError> {
+        let instrumented = Instrumented::new(bytes)?;
+        let prepare = || self.prepare(&instrumented);
+        let prepared = self.runtime.prepared(digest, prepare)?;
+        let Prepared { pre, description } = &*prepared;
+        let wrong = settings.problems(&description.settings_schema)?;
+        let configured = configure(pre, self.limits, &instrumented, &settings.text);
+        let frozen = agreed(wrong, configured)?;
+        let component = Component::new(&self.runtime.deciding, &frozen).map_err(compile_failed)?;
+        let maker = self.prove(&component)?;
+        if let Some(cache) = self.cache
+            && let Ok(code) = component.serialize()
+        {
+            cache.keep(key, &description.name, &code);
+        }
+        Ok((description.name.clone(), maker))
+    }
+
+    fn prepare(&self, instrumented: &Instrumented<'_>) -> Result<Prepared, LoadError> {
+        let component = Component::new(&self.runtime.configuring, &instrumented.bytes);
+        let pre = link(&component.map_err(compile_failed)?)?;
+        let description = describe(&pre, self.limits)?;
+        Ok(Prepared { pre, description })
+    }
+
+    /// Proves that the compiled policy starts.
+    fn prove(&self, component: &Component) -> Result<Maker, LoadError> {
+        component
+            .initialize_copy_on_write_image()
+            .map_err(compile_failed)?;
+        let maker = Maker::new(link(component)?, self.limits);
+        match maker.make() {
+            // A full pool is the load of this moment, and says nothing about the policy.
+            Err(fault) if fault.reason != Reason::PolicyBusy => {
+                let machine = LoadError::of_machine(&fault.detail);
+                Err(machine.unwrap_or(LoadError::SelfTest(fault.detail)))
+            }
+            _ => Ok(maker),
+        }
+    }
 }
 
-fn prepare(
-    runtime: &Runtime,
-    limits: &Limits,
-    instrumented: &Instrumented<'_>,
-) -> Result<Prepared, LoadError> {
-    let component = Component::new(&runtime.configuring, &instrumented.bytes);
-    let pre = link(&component.map_err(compile_failed)?)?;
-    let description = describe(&pre, limits)?;
-    Ok(Prepared { pre, description })
-}
-
-/// Compiles the configured policy for good, and proves that it starts.
-fn seal(runtime: &Runtime, limits: &Limits, frozen: &[u8]) -> Result<Maker, LoadError> {
-    let component = Component::new(&runtime.deciding, frozen).map_err(compile_failed)?;
-    component
-        .initialize_copy_on_write_image()
-        .map_err(compile_failed)?;
-    let maker = Maker::new(link(&component)?, limits);
-    match maker.make() {
-        // A full pool is the load of this moment, and says nothing about the policy.
-        Err(fault) if fault.reason != Reason::PolicyBusy => Err(LoadError::SelfTest(fault.detail)),
-        _ => Ok(maker),
+/// The configured policy, when neither schema nor policy has anything against the settings. The policy
+/// is asked also when the schema refuses: whoever mends settings wants to hear of everything at once.
+fn agreed(
+    of_schema: Vec<Problem>,
+    configured: Result<Vec<u8>, LoadError>,
+) -> Result<Vec<u8>, LoadError> {
+    match configured {
+        Err(LoadError::Settings(of_policy)) => {
+            Err(LoadError::Settings(united(of_schema, of_policy)))
+        }
+        _ if !of_schema.is_empty() => Err(LoadError::Settings(of_schema)),
+        configured => configured,
     }
 }
 
@@ -121,7 +169,8 @@ pub(super) fn link(component: &Component) -> Result<PolicyPre<Data>, LoadError> 
 
 /// The component is valid, but there is no code for it.
 pub(super) fn compile_failed(error: wasmtime::Error) -> LoadError {
-    LoadError::Compile(tidy_error(&error))
+    let problem = tidy_error(&error);
+    LoadError::of_machine(&problem).unwrap_or(LoadError::Compile(problem))
 }
 
 /// Hears what a policy says of itself, in an instance made for that.
@@ -162,7 +211,7 @@ fn description(raw: RawDescription) -> Result<Description, LoadError> {
     }
     let schema = serde_json::from_str(&raw.settings_schema)
         .map_err(|e| LoadError::Describe(format!("the schema is no JSON: {e}")))?;
-    settings::validator(&schema)?;
+    Schema::read(&schema)?;
     Ok(Description {
         version: tidy(&raw.version, NAME_BYTES),
         summary: tidy(&raw.summary, SUMMARY_BYTES),
@@ -206,6 +255,9 @@ fn configure(
 }
 
 fn configure_failed(fault: Fault) -> LoadError {
+    if let Some(machine) = LoadError::of_machine(&fault.detail) {
+        return machine;
+    }
     match fault.reason {
         Reason::PolicyMemory => LoadError::ConfigureMemory(fault.detail),
         Reason::PolicyTimeout => LoadError::ConfigureTimeout(fault.detail),
@@ -239,10 +291,12 @@ fn start(pre: &PolicyPre<Data>, budget: Budget) -> Result<(Store<Data>, Policy),
         .instantiate(&mut store)
         .map_err(|error| {
             let fault = Fault::of_start(&error, store.data());
-            LoadError::Describe(format!(
-                "it does not start: {}: {}",
-                fault.reason, fault.detail
-            ))
+            LoadError::of_machine(&fault.detail).unwrap_or_else(|| {
+                LoadError::Describe(format!(
+                    "it does not start: {}: {}",
+                    fault.reason, fault.detail
+                ))
+            })
         })?;
     let policy = Policy::new(&mut store, &instance)
         .map_err(|error| gate::wrong_world(tidy_error(&error)))?;

@@ -15,13 +15,17 @@
 //! | `gate` | validates bytes; refuses imports by name; requires the world |
 //! | `code` | bounds the work of the compiler |
 //! | `load` | the way from bytes to a policy that is ready to judge |
-//! | `settings` | checks settings against the policy's schema |
+//! | `text` | reads settings, each member once |
+//! | `settings` | settings in their one text, and what is wrong with them |
+//! | `schema` | the part of JSON Schema that is understood, and a check that ends |
 //! | `snapshot` | configures once, freezes the result into a new component |
+//! | `cache` | compiled code on disk, believed only when authenticated |
 //! | `engine` | the settings of wasmtime, the clock, what policies share |
 //! | `limits` | what an instance may use, and the store that holds it to that |
 //! | `fault` | from what went wrong to a reason |
 //! | `bindings` | between our types and those of the contract |
 //! | `pool` | never-used instances, made ahead of time |
+//! | `pace` | what answers take, and where they may be asked for |
 //! | `judge` | one instance, one hop, two questions |
 //! | `evaluate` | a policy outside of a guard, for tools |
 //! | `swap` | the active policy, replaced at once or not at all |
@@ -29,6 +33,7 @@
 //! | `floor` | native rules that no policy can widen |
 
 mod bindings;
+mod cache;
 mod code;
 mod engine;
 mod error;
@@ -40,7 +45,9 @@ mod inspect;
 mod judge;
 mod limits;
 mod load;
+mod pace;
 mod pool;
+mod schema;
 mod settings;
 mod shipped;
 mod snapshot;
@@ -48,12 +55,16 @@ mod source;
 mod swap;
 #[cfg(test)]
 mod tests;
+mod text;
 mod watch;
 
+pub(crate) use cache::Cache;
+pub use engine::Fallback;
 pub use error::{LoadError, Problem};
 pub use evaluate::{Evaluation, Evaluator};
 pub use inspect::{Description, Inspection, inspect};
 pub(crate) use judge::Judge;
 pub use source::Source;
 pub(crate) use swap::{Active, Policies};
+pub use text::settings_from_json;
 pub use watch::{Watch, WatchEvent, Watcher};

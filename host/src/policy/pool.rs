@@ -2,7 +2,8 @@
 //!
 //! A fresh instance costs some microseconds. A *spare* is one that was made earlier and has seen
 //! nothing: taking it is as safe and costs a lock. A thread of its own makes new ones and wipes used
-//! ones, off the way of a request; when there are none left, a request makes its own.
+//! ones, off the way of a request; when there are none left, a request makes its own. Waking a thread costs
+//! as much as an instance, so that it is woken for many at once, when the stock has run low.
 
 use std::{
     mem,
@@ -73,6 +74,15 @@ struct Shelf {
     closed: bool,
 }
 
+impl Shelf {
+    fn room(&self, capacity: usize) -> usize {
+        match self.closed {
+            true => 0,
+            false => capacity.saturating_sub(self.spares.len()),
+        }
+    }
+}
+
 impl Stock {
     pub(super) fn new(capacity: usize) -> Self {
         let shelf = Shelf {
@@ -103,23 +113,22 @@ impl Stock {
         let spare = shelf.spares.pop();
         (
             spare,
-            !shelf.closed && shelf.spares.len() <= self.capacity / 2,
+            !shelf.closed && shelf.spares.len() <= self.capacity / LOW,
         )
     }
 
-    fn is_full(&self) -> bool {
-        let shelf = self.shelf();
-        shelf.closed || shelf.spares.len() >= self.capacity
+    /// How many spares there is place for.
+    fn room(&self) -> usize {
+        self.shelf().room(self.capacity)
     }
 
-    /// Puts a spare on the shelf; gives it back when there is no place for it.
-    fn put(&self, spare: Instance) -> Option<Instance> {
+    /// Puts spares on the shelf; gives those back for which there is no place.
+    fn put(&self, mut spares: Vec<Instance>) -> Vec<Instance> {
         let mut shelf = self.shelf();
-        if shelf.closed || shelf.spares.len() >= self.capacity {
-            return Some(spare);
-        }
-        shelf.spares.push(spare);
-        None
+        let room = shelf.room(self.capacity);
+        let rest = spares.split_off(room.min(spares.len()));
+        shelf.spares.append(&mut spares);
+        rest
     }
 
     /// Lays a used instance aside; gives it back when there is no place for it.
@@ -210,12 +219,18 @@ impl Keeper {
         // Before the work: who takes the last one while it is done asks again.
         stock.asked.store(false, Ordering::Release);
         self.wipe(stock);
-        while !stock.is_full() && self.count_one() {
-            let Ok(spare) = active.maker().make() else {
-                return self.forget(1);
-            };
-            if stock.put(spare).is_some() {
-                return self.forget(1);
+        loop {
+            let wanted = stock.room().min(BATCH);
+            let granted = (0..wanted).take_while(|_| self.count_one()).count();
+            let spares: Vec<_> = (0..granted)
+                .map_while(|_| active.maker().make().ok())
+                .collect();
+            let made = spares.len();
+            let unplaced = stock.put(spares).len();
+            self.forget(granted - made + unplaced);
+            // Nothing wanted, no place among those of other policies, no instance, or no room any more.
+            if made - unplaced < BATCH {
+                return;
             }
         }
     }
@@ -238,3 +253,8 @@ impl Keeper {
         }
     }
 }
+
+/// Spares that are made before they are put on the shelf together.
+const BATCH: usize = 4;
+/// The stock is low when no more than one in so many is left.
+const LOW: usize = 4;

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -10,9 +13,10 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
-    Judge, LoadError, Source,
+    Cache, Fallback, Judge, LoadError, Source,
     engine::Runtime,
-    load::{Loaded, load},
+    load::{Loaded, Loader},
+    pace::Pace,
     pool::{Keeper, Maker, Stock},
 };
 use crate::{Denial, Limits, PolicyRef};
@@ -22,24 +26,40 @@ use crate::{Denial, Limits, PolicyRef};
 pub(crate) struct Policies {
     runtime: Arc<Runtime>,
     limits: Limits,
+    cache: Option<Cache>,
     active: ArcSwap<Active>,
     generation: watch::Sender<u64>,
-    /// One swap at a time: the last one asked for is the one that stays.
-    swapping: Mutex<()>,
+    /// Numbers the swaps in the order in which they were asked for.
+    tickets: AtomicU64,
+    /// The ticket of the swap that was done last. Held for the exchange only: a candidate that is slow
+    /// to load keeps no other one from being swapped in.
+    done: Mutex<u64>,
 }
 
 impl Policies {
     /// Loads the first policy, generation 1.
-    pub(crate) fn new(limits: &Limits, source: Source, settings: Value) -> Result<Self, LoadError> {
+    pub(crate) fn new(
+        limits: &Limits,
+        cache: Option<Cache>,
+        source: Source,
+        settings: Value,
+    ) -> Result<Self, LoadError> {
         let runtime = Runtime::shared(limits)?;
-        let loaded = load(&runtime, limits, &source, settings)?;
+        let loader = Loader {
+            runtime: &runtime,
+            limits,
+            cache: cache.as_ref(),
+        };
+        let loaded = loader.load(&source, settings)?;
         let active = Active::new(Arc::clone(&runtime), limits, loaded, FIRST);
         Ok(Self {
             runtime,
             limits: limits.clone(),
+            cache,
             active: ArcSwap::new(active),
             generation: watch::Sender::new(FIRST),
-            swapping: Mutex::new(()),
+            tickets: AtomicU64::new(1),
+            done: Mutex::new(0),
         })
     }
 
@@ -50,15 +70,41 @@ impl Policies {
 
     /// Loads a policy on the calling thread and makes it the active one. When it is bad the active
     /// one stays. Returns the new generation.
+    ///
+    /// The last one asked for is the one that stays, whichever is loaded first: one that a later swap
+    /// has overtaken is left (`LoadError::Overtaken`).
     pub(crate) fn swap(&self, source: Source, settings: Value) -> Result<u64, LoadError> {
-        let _turn = self.swapping.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = load(&self.runtime, &self.limits, &source, settings)?;
+        let ticket = self.ticket();
+        let loader = Loader {
+            runtime: &self.runtime,
+            limits: &self.limits,
+            cache: self.cache.as_ref(),
+        };
+        let loaded = loader.load(&source, settings)?;
+        self.exchange(ticket, loaded)
+    }
+
+    fn ticket(&self) -> u64 {
+        self.tickets.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn exchange(&self, ticket: u64, loaded: Loaded) -> Result<u64, LoadError> {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        if *done > ticket {
+            return Err(LoadError::Overtaken);
+        }
+        *done = ticket;
         let generation = self.generation.borrow().saturating_add(1);
         let active = Active::new(Arc::clone(&self.runtime), &self.limits, loaded, generation);
         let old = self.active.swap(active);
         old.retire();
         self.generation.send_replace(generation);
         Ok(generation)
+    }
+
+    /// What this machine lacks, and what is done instead.
+    pub(crate) fn fallbacks(&self) -> &[Fallback] {
+        &self.runtime.fallbacks
     }
 
     /// Follows the generation: changes after each swap.
@@ -83,9 +129,10 @@ impl fmt::Debug for Policies {
 
 /// A configured policy under a generation number.
 pub(crate) struct Active {
-    reference: PolicyRef,
+    reference: Arc<PolicyRef>,
     maker: Maker,
     stock: Stock,
+    pace: Pace,
     runtime: Arc<Runtime>,
 }
 
@@ -97,11 +144,11 @@ impl Active {
             settings_digest: loaded.settings_digest,
             generation,
         };
-        let stock = Stock::new(limits.policy_spares);
         let active = Self {
-            reference,
+            reference: Arc::new(reference),
+            pace: Pace::probed(&loaded.maker),
             maker: loaded.maker,
-            stock,
+            stock: Stock::new(limits.policy_spares),
             runtime,
         };
         active.keeper().fill(&active);
@@ -109,7 +156,7 @@ impl Active {
     }
 
     /// Which policy it is.
-    pub(crate) fn policy_ref(&self) -> &PolicyRef {
+    pub(crate) fn policy_ref(&self) -> &Arc<PolicyRef> {
         &self.reference
     }
 
@@ -130,6 +177,10 @@ impl Active {
         &self.stock
     }
 
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
     fn retire(&self) {
         self.keeper().close(&self.stock);
     }
@@ -145,3 +196,33 @@ impl fmt::Debug for Active {
 
 /// Generations count from 1, so that 0 means none.
 const FIRST: u64 = 1;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_swap_that_was_asked_for_last_stays() {
+        let limits = Limits {
+            policy_instances: 16,
+            ..Limits::default()
+        };
+        let policies = Policies::new(&limits, None, Source::Shipped, json!({})).unwrap();
+        let loader = Loader {
+            runtime: &policies.runtime,
+            limits: &limits,
+            cache: None,
+        };
+        let slow = policies.ticket();
+        let loaded = loader.load(&Source::Shipped, json!({"ports": [80]}));
+        // Another one is asked for, loaded and swapped in while the first still loads.
+        assert_eq!(policies.swap(Source::Shipped, json!({})), Ok(2));
+        let late = policies.exchange(slow, loaded.unwrap());
+        assert_eq!(late, Err(LoadError::Overtaken));
+        assert_eq!(policies.current().policy_ref().generation, 2);
+        // The next one is not held up by that.
+        assert_eq!(policies.swap(Source::Shipped, json!({})), Ok(3));
+    }
+}

@@ -28,7 +28,8 @@ fn fixture(name: &str) -> Source {
 }
 
 fn load(name: &str) -> Policies {
-    Policies::new(&limits(), fixture(name), json!({})).unwrap_or_else(|e| panic!("{name}: {e}"))
+    Policies::new(&limits(), None, fixture(name), json!({}))
+        .unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
 fn request(url: &str) -> Request {
@@ -73,7 +74,7 @@ fn every_fixture_that_loads_ends_in_its_own_reason() {
 fn every_fixture_that_does_not_load_has_its_own_error() {
     for (name, expect) in guests::all() {
         if let Expect::Load(text) = expect {
-            let loaded = Policies::new(&limits(), fixture(&name), json!({}));
+            let loaded = Policies::new(&limits(), None, fixture(&name), json!({}));
             let error = loaded.map(drop).expect_err(&name);
             assert!(error.to_string().starts_with(&text), "{name}: {error}");
             assert!(!error.hint().is_empty());
@@ -84,7 +85,7 @@ fn every_fixture_that_does_not_load_has_its_own_error() {
 fn check(name: &str, expect: &Expect) {
     let active = load(name).current();
     // More often than there are spares: warm and cold instances behave alike.
-    for _ in 0..12 {
+    for _ in 0..20 {
         let mut judge = active.judge().unwrap();
         let request = request("https://example.com/");
         let first = judge.check_target(&request);
@@ -147,7 +148,7 @@ fn a_runaway_policy_is_stopped_in_time() {
 
 #[test]
 fn the_shipped_policy_loads_and_judges() {
-    let policies = Policies::new(&limits(), Source::Shipped, json!({})).unwrap();
+    let policies = Policies::new(&limits(), None, Source::Shipped, json!({})).unwrap();
     let active = policies.current();
     assert_eq!(active.policy_ref().generation, 1);
     assert_eq!(active.policy_ref().digest.len(), 64);
@@ -174,11 +175,208 @@ fn the_shipped_policy_loads_and_judges() {
 
 #[test]
 fn settings_of_the_shipped_policy_are_checked_against_its_schema() {
-    let load = |settings: Value| Policies::new(&limits(), Source::Shipped, settings).map(drop);
+    let load =
+        |settings: Value| Policies::new(&limits(), None, Source::Shipped, settings).map(drop);
     let Err(LoadError::Settings(problems)) = load(json!({"no_such_setting": 1})) else {
         panic!("accepted")
     };
     assert!(!problems.is_empty());
+}
+
+/// Who mends settings hears of everything at once: of what the schema knows, and of what only the
+/// policy does.
+#[test]
+fn problems_of_schema_and_policy_are_reported_together() {
+    let settings = json!({
+        "prots": [80],
+        "ports": [70_000],
+        "hosts": {"allow": ["a.example.com", "-.example"]},
+    });
+    let loaded = Policies::new(&limits(), None, Source::Shipped, settings);
+    let Err(LoadError::Settings(problems)) = loaded else {
+        panic!("accepted")
+    };
+    let mut paths: Vec<_> = problems.iter().map(|p| p.path.as_str()).collect();
+    paths.sort_unstable();
+    assert_eq!(
+        paths,
+        ["/hosts/allow/1", "/ports/0", "/prots"],
+        "{problems:?}"
+    );
+}
+
+/// What is kept on disk, and what is believed of it.
+#[cfg(unix)]
+mod code_cache {
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+        path::{Path, PathBuf},
+    };
+
+    use super::*;
+    use crate::policy::Cache;
+
+    fn settings(denied: &str) -> Value {
+        json!({"hosts": {"deny": [denied]}})
+    }
+
+    fn load(dir: &Path, settings: Value) -> Policies {
+        let cache = Some(Cache::open(dir).unwrap());
+        Policies::new(&limits(), cache, Source::Shipped, settings).unwrap()
+    }
+
+    fn denies(policies: &Policies, host: &str) -> bool {
+        let request = request(&format!("https://{host}/"));
+        let answer = policies.current().judge().unwrap().check_target(&request);
+        answer.is_err_and(|denial| denial.code() == "host-denied")
+    }
+
+    fn entries(dir: &Path) -> Vec<PathBuf> {
+        let files = fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+        files
+            .filter(|path| path.extension().is_some_and(|end| end == "code"))
+            .collect()
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn chmod(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_was_loaded_before_is_taken_from_the_disk() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("cache");
+        let first = load(&dir, settings("a.example.com"));
+        let [entry] = &entries(&dir)[..] else {
+            panic!("one entry expected")
+        };
+        assert_eq!(
+            (mode(&dir), mode(&dir.join("key")), mode(entry)),
+            (0o700, 0o600, 0o600)
+        );
+        let written = fs::metadata(entry).unwrap().ino();
+
+        let second = load(&dir, settings("a.example.com"));
+        assert_eq!(
+            fs::metadata(entry).unwrap().ino(),
+            written,
+            "it was compiled again"
+        );
+        assert_eq!(
+            first.current().policy_ref(),
+            second.current().policy_ref(),
+            "names and digests are those of the first"
+        );
+        for policies in [&first, &second] {
+            assert!(denies(policies, "a.example.com") && !denies(policies, "b.example.com"));
+        }
+
+        second
+            .swap(Source::Shipped, settings("b.example.com"))
+            .unwrap();
+        assert!(!denies(&second, "a.example.com") && denies(&second, "b.example.com"));
+        assert_eq!(entries(&dir).len(), 2);
+        let refused = second.swap(Source::Shipped, json!({"prots": 1}));
+        assert!(matches!(refused, Err(LoadError::Settings(_))));
+        assert_eq!(
+            entries(&dir).len(),
+            2,
+            "what is refused leaves nothing behind"
+        );
+    }
+
+    #[test]
+    fn nothing_on_the_disk_is_believed() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("cache");
+        drop(load(&dir, settings("a.example.com")));
+        let entry = entries(&dir).remove(0);
+        let good = fs::read(&entry).unwrap();
+        let middle = good.len() / 2;
+        let flipped = {
+            let mut bytes = good.clone();
+            bytes[middle] ^= 1;
+            bytes
+        };
+        let elsewhere = parent.path().join("elsewhere");
+        type Spoil<'a> = Box<dyn Fn() + 'a>;
+        let spoil: [(&str, Spoil<'_>); 7] = [
+            ("one bit", Box::new(|| fs::write(&entry, &flipped).unwrap())),
+            (
+                "half of it",
+                Box::new(|| fs::write(&entry, &good[..middle]).unwrap()),
+            ),
+            ("nothing in it", Box::new(|| fs::write(&entry, "").unwrap())),
+            (
+                "of another key",
+                Box::new(|| {
+                    fs::write(dir.join("key"), [7; 32]).unwrap();
+                }),
+            ),
+            ("for others to write", Box::new(|| chmod(&entry, 0o620))),
+            (
+                "a symbolic link",
+                Box::new(|| {
+                    fs::rename(&entry, &elsewhere).unwrap();
+                    symlink(&elsewhere, &entry).unwrap();
+                }),
+            ),
+            (
+                "of other settings",
+                Box::new(|| {
+                    let before = entries(&dir);
+                    drop(load(&dir, settings("b.example.com")));
+                    let other = entries(&dir).into_iter().find(|new| !before.contains(new));
+                    fs::rename(other.unwrap(), &entry).unwrap();
+                }),
+            ),
+        ];
+        for (name, spoil) in spoil {
+            spoil();
+            let spoilt = fs::symlink_metadata(&entry).unwrap().ino();
+            let policies = load(&dir, settings("a.example.com"));
+            assert!(
+                denies(&policies, "a.example.com") && !denies(&policies, "b.example.com"),
+                "{name}"
+            );
+            let replaced = fs::symlink_metadata(&entry).unwrap();
+            assert!(
+                replaced.is_file() && replaced.ino() != spoilt,
+                "{name}: not replaced"
+            );
+        }
+    }
+
+    #[test]
+    fn a_directory_that_others_reach_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let place = |name: &str| parent.path().join(name);
+        let refused = |path: &Path| match Cache::open(path) {
+            Err(LoadError::CodeCache { problem, .. }) => problem,
+            other => panic!("{}: {other:?}", path.display()),
+        };
+        for (name, bits) in [("group", 0o770), ("world", 0o707)] {
+            fs::create_dir(place(name)).unwrap();
+            chmod(&place(name), bits);
+            assert_eq!(refused(&place(name)), "others may write in it");
+        }
+        Cache::open(&place("good")).unwrap();
+        symlink(place("good"), place("link")).unwrap();
+        refused(&place("link"));
+        refused(&place("no/parent"));
+        fs::write(place("file"), "").unwrap();
+        refused(&place("file"));
+        chmod(&place("good/key"), 0o640);
+        assert!(refused(&place("good")).starts_with("`key` in it"));
+        chmod(&place("good/key"), 0o600);
+        fs::write(place("good/key"), "short").unwrap();
+        assert!(refused(&place("good")).starts_with("`key` in it"));
+    }
 }
 
 #[test]
@@ -212,7 +410,7 @@ fn an_exhausted_pool_is_busy_and_recovers() {
         policy_spares: 2,
         ..Limits::default()
     };
-    let policies = Policies::new(&limits, fixture("good"), json!({})).unwrap();
+    let policies = Policies::new(&limits, None, fixture("good"), json!({})).unwrap();
     let active = policies.current();
     let held: Vec<_> = std::iter::from_fn(|| active.judge().ok())
         .take(10)
@@ -233,7 +431,7 @@ fn what_was_used_does_not_block_the_pool() {
         policy_spares: 2,
         ..Limits::default()
     };
-    let policies = Policies::new(&limits, fixture("good"), json!({})).unwrap();
+    let policies = Policies::new(&limits, None, fixture("good"), json!({})).unwrap();
     let active = policies.current();
     for _ in 0..50 {
         judge(&active).unwrap();
@@ -252,11 +450,12 @@ fn what_was_used_does_not_block_the_pool() {
 fn spares_are_refilled_and_dropped_at_a_swap() {
     let policies = load("good");
     let old = policies.current();
-    assert_eq!(old.stock().len(), 8);
-    for _ in 0..30 {
+    let spares = limits().policy_spares;
+    assert_eq!(old.stock().len(), spares);
+    for _ in 0..4 * spares {
         judge(&old).unwrap();
     }
-    wait_until("refilled", || old.stock().len() > 4);
+    wait_until("refilled", || old.stock().len() > spares / 4);
     policies.swap(fixture("deny"), json!({})).unwrap();
     assert_eq!(old.stock().len(), 0);
     // Who still holds the old policy is still judged by it, in instances made on the spot.
@@ -284,20 +483,20 @@ fn spares_of_many_policies_leave_room_for_use() {
         ..Limits::default()
     };
     let policies: Vec<_> = (0..4)
-        .map(|_| Policies::new(&limits, fixture("good"), json!({})).unwrap())
+        .map(|_| Policies::new(&limits, None, fixture("good"), json!({})).unwrap())
         .collect();
     let spares: usize = policies.iter().map(|p| p.current().stock().len()).sum();
     assert_eq!(spares, 3);
     drop(policies);
     // The places of dropped policies are free again.
-    let policies = Policies::new(&limits, fixture("good"), json!({})).unwrap();
+    let policies = Policies::new(&limits, None, fixture("good"), json!({})).unwrap();
     assert_eq!(policies.current().stock().len(), 3);
 }
 
 #[test]
 fn new_settings_of_a_known_component_are_not_those_before() {
     let deny = |name: &str| json!({"hosts": {"deny": [name]}});
-    let policies = Policies::new(&limits(), Source::Shipped, deny("a.example")).unwrap();
+    let policies = Policies::new(&limits(), None, Source::Shipped, deny("a.example")).unwrap();
     let code = |host: &str| {
         let request = request(&format!("https://{host}/"));
         let answer = policies.current().judge().unwrap().check_target(&request);
@@ -393,7 +592,7 @@ fn sources_are_bounded_and_regular() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("policy.wasm");
     std::fs::write(&path, guests::component("good")).unwrap();
-    let load = |limits: &Limits, source| Policies::new(limits, source, json!({})).map(drop);
+    let load = |limits: &Limits, source| Policies::new(limits, None, source, json!({})).map(drop);
     assert_eq!(load(&limits(), Source::Path(path.clone())), Ok(()));
     let small = Limits {
         component_bytes: 100,
@@ -462,12 +661,12 @@ fn components_of_strange_shapes_are_refused_and_end_nothing() {
         ),
     ] {
         let bytes = with_module("good", module);
-        let loaded = Policies::new(&limits(), Source::Bytes(bytes.into()), json!({}));
+        let loaded = Policies::new(&limits(), None, Source::Bytes(bytes.into()), json!({}));
         let refused = loaded.map(drop).expect_err(name);
         assert!(says(&refused, error), "{name}: {refused}");
     }
     let harmless = with_module("good", "(module (func (export \"f\")))");
-    Policies::new(&limits(), Source::Bytes(harmless.into()), json!({})).unwrap();
+    Policies::new(&limits(), None, Source::Bytes(harmless.into()), json!({})).unwrap();
 }
 
 /// A fixture with one core module more, instantiated with nothing.
