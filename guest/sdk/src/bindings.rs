@@ -540,7 +540,16 @@ pub mod exports {
                     /// One line, at most 256 octets.
                     pub summary: _rt::String,
                     /// JSON Schema (draft 2020-12) of the settings, at most 256 KiB. Host and tools validate
-                    /// settings against it before `configure` is called.
+                    /// settings against it before the policy is configured. Of the keywords the host understands:
+                    /// `type`, `enum`, `const`; `minimum`, `maximum`, `exclusiveMinimum`, `exclusiveMaximum`;
+                    /// `minLength`, `maxLength`, `pattern` (linear time: no look-around, no back references; at
+                    /// most 64, of at most 1 KiB); `items`, `prefixItems`, `minItems`, `maxItems`; `properties`,
+                    /// `additionalProperties`, `propertyNames`, `required`, `minProperties`, `maxProperties`;
+                    /// `allOf`, `anyOf`, `oneOf`, `not`, `if`, `then`, `else`; `$defs`, and `$ref` to a place in
+                    /// the document (`#/...`). `$schema`, `title`, `description`, `$comment`, `examples`,
+                    /// `default`, `format`, `deprecated`, `readOnly` and `writeOnly` are for readers. A schema
+                    /// with any other keyword is refused, and so is one that takes more steps than its settings
+                    /// are long (a million, and eight for each octet): what is left is checked in `configure`.
                     pub settings_schema: _rt::String,
                 }
                 impl ::core::fmt::Debug for Description {

@@ -367,7 +367,8 @@ pub struct Description {
     pub version: String,
     /// One line, at most 256 octets.
     pub summary: String,
-    /// JSON Schema (draft 2020-12) of the settings, at most 256 KiB.
+    /// JSON Schema (draft 2020-12) of the settings, at most 256 KiB, of the keywords that `wit/policy.wit`
+    /// lists at `settings-schema`; one with any other is refused.
     pub settings_schema: String,
 }
 
