@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
@@ -82,12 +82,13 @@ impl GuardedConnector {
         let target =
             Target::parse(&uri.to_string()).map_err(|refusal| Error::denied(refusal.into()))?;
         let mut deadline = Deadline::after(self.limits.total);
+        let session = self.guard.session();
         let request = pinfold::Request::new(target);
-        let pinned = deadline.bound(self.guard.session().pin(request)).await??;
+        let pinned = deadline.bound(pin!(session.pin(request))).await??;
         if let Some(total) = pinned.terms().total_timeout {
             deadline.tighten(total);
         }
-        let stream = deadline.bound(self.open(pinned)).await??;
+        let stream = deadline.bound(pin!(self.open(pinned))).await??;
         Ok(GuardedStream {
             io: TokioIo::new(stream),
         })

@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
@@ -37,10 +37,13 @@ impl Deadline {
         }
     }
 
-    /// Performs one step, or gives up when the time has come.
-    pub(crate) async fn bound<F: Future>(&mut self, step: F) -> Result<F::Output, Error> {
-        let mut step = pin!(step);
-        poll_fn(|cx| match step.as_mut().poll(cx) {
+    /// Performs one step, or gives up when the time has come. The step comes pinned: handed over by
+    /// value it would take its place in the caller's future twice.
+    pub(crate) async fn bound<F>(&mut self, mut step: F) -> Result<F::Output, Error>
+    where
+        F: Future + Unpin,
+    {
+        poll_fn(|cx| match Pin::new(&mut step).poll(cx) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             // The timer is touched only when the step waits.
             Poll::Pending => self.poll_passed(cx).map(Err),
@@ -79,7 +82,7 @@ pub(crate) fn at(start: Instant, total: Duration) -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::future::{pending, ready};
 
     use super::*;
 
@@ -97,6 +100,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_absurd_time_is_bounded() {
         let mut deadline = Deadline::after(Duration::MAX);
-        assert_eq!(deadline.bound(async { 7 }).await.unwrap(), 7);
+        assert_eq!(deadline.bound(ready(7)).await.unwrap(), 7);
     }
 }

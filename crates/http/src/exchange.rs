@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    pin::pin,
 };
 
 use http::{
@@ -125,7 +126,7 @@ impl<'a> Exchange<'a> {
     async fn pin(&mut self, session: &Session) -> Result<Pinned, Error> {
         let pinned = self
             .deadline
-            .bound(session.pin(self.request.clone()))
+            .bound(pin!(session.pin(self.request.clone())))
             .await??;
         let terms = pinned.terms();
         if let Some(total) = terms.total_timeout {
@@ -147,7 +148,8 @@ impl<'a> Exchange<'a> {
         let mut hop = self.describe(&pinned, link.purpose.peer);
         hop.reused = true;
         pinned.reused(link.purpose.peer)?;
-        match self.deadline.bound(link.send(request)).await? {
+        let sent = self.deadline.bound(pin!(link.send(request))).await?;
+        match sent {
             Ok(response) => Ok(Answer::new(response, link, hop)),
             Err(failure) => {
                 drop(link);
@@ -166,8 +168,8 @@ impl<'a> Exchange<'a> {
     ) -> Result<(Answer, Hop), Error> {
         let template = self.describe(&pinned, UNDIALED);
         let shared = self.shared;
-        let mut link = self.deadline.bound(shared.open(pinned)).await??;
-        let sent = self.deadline.bound(link.send(request)).await?;
+        let mut link = self.deadline.bound(pin!(shared.open(pinned))).await??;
+        let sent = self.deadline.bound(pin!(link.send(request))).await?;
         let response = sent.map_err(|failure| failure.error)?;
         let hop = Hop {
             peer: link.purpose.peer,
@@ -280,7 +282,7 @@ impl<'a> Exchange<'a> {
         }
         let rest = async { while let Some(Ok(_)) = poll_fn(|cx| wire.poll_chunk(cx)).await {} };
         self.deadline
-            .bound(timeout(DRAIN_TIME, rest))
+            .bound(pin!(timeout(DRAIN_TIME, rest)))
             .await
             .map(|_done_or_late| ())
     }

@@ -37,7 +37,7 @@ struct Shared {
     total: usize,
     generation: watch::Receiver<u64>,
     kept: Mutex<Kept>,
-    /// A task that closes what is kept too long runs. It runs only while something is kept.
+    /// A task that closes what is kept too long runs. It ends some time after the last one is gone.
     sweeping: AtomicBool,
     sweeper: Mutex<Option<AbortHandle>>,
 }
@@ -46,6 +46,8 @@ struct Shared {
 struct Kept {
     generation: u64,
     count: usize,
+    /// Something was kept since the sweeper last found nothing.
+    used: bool,
     /// By peer, because a request comes with a list of judged addresses. The newest is last.
     by_peer: HashMap<SocketAddr, Vec<Idle>>,
 }
@@ -89,11 +91,17 @@ impl Pool {
     /// Keeps a connection whose exchange is over, when it may be kept.
     pub(crate) fn put(&self, mut link: Box<Link>) {
         // Without a runtime nobody would close it in time.
-        if let Ok(runtime) = Handle::try_current()
-            && link.is_ready()
-            && self.shared.keep(link)
-        {
-            self.sweep(&runtime);
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let refused = match link.is_ready() {
+            true => self.shared.keep(link),
+            false => Some(link),
+        };
+        match refused {
+            None => self.sweep(&runtime),
+            // Closing takes the kernel as long as a small exchange: nobody has to wait for it.
+            Some(link) => drop(runtime.spawn(async move { drop(link) })),
         }
     }
 
@@ -131,14 +139,14 @@ impl Shared {
         picked
     }
 
-    /// Whether the connection was kept. What it displaces is closed outside the lock.
-    fn keep(&self, link: Box<Link>) -> bool {
+    /// Keeps the connection, or hands it back. What it displaces is closed outside the lock.
+    fn keep(&self, link: Box<Link>) -> Option<Box<Link>> {
         let _retired;
         let _displaced;
         let mut kept = self.lock();
         _retired = self.retire(&mut kept);
         if link.purpose.generation != kept.generation || self.total == 0 || self.per_origin == 0 {
-            return false;
+            return Some(link);
         }
         _displaced = if kept.siblings(&link) >= self.per_origin {
             kept.oldest_of(Some(&link))
@@ -151,8 +159,9 @@ impl Shared {
             link,
             since: Instant::now(),
         });
+        kept.used = true;
         drop(kept);
-        true
+        None
     }
 
     /// Takes everything out when the policy has changed.
@@ -169,19 +178,21 @@ impl Shared {
             .collect()
     }
 
-    /// Closes what is too old, and says when to look again; none when nothing is kept.
+    /// Closes what is too old, and says when to look again; none when nothing was kept for a while. A
+    /// connection that comes and goes with each request does not start and end a sweeper each time.
     fn expire(&self) -> Option<Instant> {
         let _retired;
         let _expired;
         let mut kept = self.lock();
         _retired = self.retire(&mut kept);
-        _expired = kept.older_than(Instant::now(), self.idle);
-        if kept.count == 0 {
+        let now = Instant::now();
+        _expired = kept.older_than(now, self.idle);
+        if kept.count == 0 && !std::mem::take(&mut kept.used) {
             // Said under the lock, so that whoever keeps the next one starts a new sweeper.
             self.sweeping.store(false, Ordering::Release);
             return None;
         }
-        kept.oldest().map(|since| at(since, self.idle))
+        Some(at(kept.oldest().unwrap_or(now), self.idle))
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

@@ -147,8 +147,9 @@ impl RequestBuilder {
     /// # Panics
     ///
     /// Outside a tokio runtime with its I/O and time drivers enabled.
-    pub async fn send(self) -> Result<Response, Error> {
-        exchange::run(&self.client, self.call?).await
+    pub fn send(self) -> impl Future<Output = Result<Response, Error>> + Send + 'static {
+        // Boxed: it takes several KiB, and would be copied wherever the caller's own future goes.
+        Box::pin(async move { exchange::run(&self.client, self.call?).await })
     }
 
     fn change(mut self, change: impl FnOnce(&mut Call) -> Result<(), Error>) -> Self {

@@ -104,6 +104,9 @@ where
     D: Fn(SocketAddr) -> F,
     F: Future<Output = io::Result<T>>,
 {
+    if let [only] = addresses {
+        return alone(*only, pace, dial(*only)).await;
+    }
     let mut failures = Vec::new();
     match timeout(
         pace.whole,
@@ -115,6 +118,19 @@ where
         Ok(None) => Err(Lost::Failed(failures)),
         Err(_) => Err(Lost::TimedOut(failures)),
     }
+}
+
+/// The usual race: of one, which needs one timer.
+async fn alone<T>(
+    address: SocketAddr,
+    pace: Pace,
+    dialing: impl Future<Output = io::Result<T>>,
+) -> Result<T, Lost> {
+    let (_, ended) = attempt(address, pace.attempt.min(pace.whole), dialing).await;
+    ended.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut if pace.whole <= pace.attempt => Lost::TimedOut(Vec::new()),
+        _ => Lost::Failed(vec![(address, error)]),
+    })
 }
 
 async fn run<T, D, F>(
@@ -131,9 +147,9 @@ where
     let mut running = FuturesUnordered::new();
     loop {
         let next = waiting.next();
-        let more = next.is_some();
         running.extend(next.map(|address| attempt(address, limit, dial(address))));
-        // The stagger runs from here; it only matters while somebody is waiting.
+        // The stagger runs from here; it only matters while somebody is waiting, and is no timer else.
+        let more = waiting.len() > 0;
         let stagger = sleep(STAGGER);
         tokio::pin!(stagger);
         tokio::select! {

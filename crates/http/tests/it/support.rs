@@ -17,6 +17,7 @@ use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
+    sync::Barrier,
     time::sleep,
 };
 use tokio_rustls::TlsAcceptor;
@@ -70,8 +71,9 @@ pub(crate) enum Reply {
     Cut(Vec<u8>),
     /// Sends the first, then the second again and again.
     Endless(Vec<u8>, Vec<u8>),
-    /// Sends the first, and the second a little later, which nobody asked for.
-    Late(Vec<u8>, Vec<u8>),
+    /// Sends the first; at the barrier, the second, which nobody asked for, or closes when there is none;
+    /// then comes to the barrier once more.
+    After(Vec<u8>, Option<Vec<u8>>, Arc<Barrier>),
     /// Sends the bytes one at a time, this long apart.
     Slow(Vec<u8>, Duration),
     /// Says nothing and keeps the connection.
@@ -239,10 +241,14 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                     stream.write_all(&then).await?;
                 }
             }
-            Reply::Late(first, then) => {
+            Reply::After(first, then, barrier) => {
                 stream.write_all(&first).await?;
-                sleep(Duration::from_millis(30)).await;
-                stream.write_all(&then).await?;
+                barrier.wait().await;
+                match then {
+                    Some(then) => stream.write_all(&then).await?,
+                    None => stream.shutdown().await?,
+                }
+                barrier.wait().await;
             }
             Reply::Slow(bytes, pause) => {
                 for byte in bytes {
