@@ -1,6 +1,11 @@
 //! Policies that loop, exhaust memory or stack, trap, answer with too much, too little or garbage, or
 //! import something: each is denied or refused with a reason of its own, the next decision on the
 //! same host is right, and the host's memory stays flat.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
 use std::{
     sync::{
@@ -8,6 +13,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use pinfold::{
@@ -60,14 +66,15 @@ async fn every_fixture_ends_in_its_own_reason_and_the_next_decision_is_right() {
 #[test]
 fn faults_do_not_touch_decisions_of_other_threads() {
     let good = guard("good");
-    let bad: Vec<_> = CHEAP.iter().map(|name| guard(name)).collect();
+    let bad = CHEAP.map(|name| (guard(name), refusal(name)));
     let stop = Arc::new(AtomicBool::new(false));
     let faulty = {
         let stop = Arc::clone(&stop);
         thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
-                bad.iter()
-                    .for_each(|guard| assert!(code(&wait_for(guard)).is_some()));
+                for (guard, expected) in &bad {
+                    assert_eq!(code(&wait_for(guard)).as_ref(), Some(expected));
+                }
             }
         })
     };
@@ -76,6 +83,32 @@ fn faults_do_not_touch_decisions_of_other_threads() {
     }
     stop.store(true, Ordering::Relaxed);
     faulty.join().unwrap();
+}
+
+/// A policy that takes a millisecond for an answer does not stop the other tasks of a runtime that has one
+/// thread; a quick one is not worth a change of threads.
+#[tokio::test(flavor = "current_thread")]
+async fn a_policy_that_takes_long_holds_no_other_task_up() {
+    for (name, apart) in [("good", false), ("slow", true)] {
+        let mut limits = Limits::default();
+        limits.policy_instances = 256;
+        limits.decision = Duration::from_secs(10);
+        let guard = build(name, limits);
+        let mut turns = 0_u32;
+        let others = async {
+            loop {
+                tokio::task::yield_now().await;
+                turns += 1;
+            }
+        };
+        let decision = tokio::select! {
+            decision = decide(&guard) => decision,
+            () = others => unreachable!(),
+        };
+        assert_eq!(code(&decision), None, "{name}");
+        // On the same thread the others get no turn before the answer is there.
+        assert_eq!(turns > 10, apart, "{name}: {turns} turns");
+    }
 }
 
 /// Faults that cost microseconds, of every kind.
@@ -102,7 +135,7 @@ const DEAR: [&str; 4] = [
     "loop-over-memory-fill",
 ];
 
-/// Faults at load, which compile.
+/// Faults at load, of which most come after some compiling.
 const AT_LOAD: [&str; 4] = [
     "load-configure-traps",
     "load-import-function",
@@ -118,18 +151,20 @@ const GROWTH: usize = 16 << 20;
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_stays_flat_over_10_000_faults() {
-    let (cheap, dear) = (CHEAP.map(guard), DEAR.map(guard));
+    let with_code = |name| (guard(name), refusal(name));
+    let (cheap, dear) = (CHEAP.map(with_code), DEAR.map(with_code));
     let host = guard("good");
     let faults = |cheap_rounds: usize, dear_rounds: usize, load_rounds: usize| {
         let mut faults = 0;
         for (guards, rounds) in [(&cheap[..], cheap_rounds), (&dear[..], dear_rounds)] {
-            for guard in guards.iter().cycle().take(guards.len() * rounds) {
-                assert!(code(&wait_for(guard)).is_some());
+            for (guard, expected) in guards.iter().cycle().take(guards.len() * rounds) {
+                assert_eq!(code(&wait_for(guard)).as_ref(), Some(expected));
                 faults += 1;
             }
         }
         for name in AT_LOAD.iter().cycle().take(AT_LOAD.len() * load_rounds) {
-            host.swap(fixture(name), json!({})).unwrap_err();
+            let error = host.swap(fixture(name), json!({})).unwrap_err();
+            assert!(error.to_string().starts_with(&refusal(name)), "{error}");
             faults += 1;
         }
         faults
@@ -154,12 +189,24 @@ fn resident() -> usize {
 fn guard(name: &str) -> Guard {
     let mut limits = Limits::default();
     limits.policy_instances = 256;
+    build(name, limits)
+}
+
+fn build(name: &str, limits: Limits) -> Guard {
     Guard::builder()
         .policy(fixture(name))
         .limits(limits)
         .resolver(Fixed::default().rule("example.com=93.184.216.34").unwrap())
         .build()
         .unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// What a fixture says it is refused with.
+fn refusal(name: &str) -> String {
+    match guests::expected(name) {
+        Expect::Target(text) | Expect::Addresses(text) | Expect::Load(text) => text,
+        Expect::Allow => panic!("`{name}` is allowed"),
+    }
 }
 
 fn fixture(name: &str) -> Source {
