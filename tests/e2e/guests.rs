@@ -1,11 +1,7 @@
 //! Policies that loop, exhaust memory or stack, trap, answer with too much, too little or garbage, or
 //! import something: each is denied or refused with a reason of its own, the next decision on the
 //! same host is right, and the host's memory stays flat.
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::{
     sync::{

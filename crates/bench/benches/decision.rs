@@ -1,6 +1,9 @@
 //! Both stages of a decision: natively, on a reused instance, on a spare, on a fresh instance; with
 //! more patterns; on two threads.
-#![expect(clippy::expect_used, reason = "a bench that cannot be set up measures nothing")]
+#![expect(
+    clippy::expect_used,
+    reason = "a bench that cannot be set up measures nothing"
+)]
 
 use std::{hint::black_box, thread, time::Instant};
 

@@ -1,5 +1,8 @@
 //! A guarded fetch against plain hyper, on loopback, with the name resolved already in both.
-#![expect(clippy::expect_used, reason = "a bench that cannot be set up measures nothing")]
+#![expect(
+    clippy::expect_used,
+    reason = "a bench that cannot be set up measures nothing"
+)]
 #![expect(
     clippy::disallowed_methods,
     reason = "the baseline is a client without a guard; it dials a server of this process"

@@ -1,5 +1,8 @@
 //! A swap, from the bytes of a policy to its first decision.
-#![expect(clippy::expect_used, reason = "a bench that cannot be set up measures nothing")]
+#![expect(
+    clippy::expect_used,
+    reason = "a bench that cannot be set up measures nothing"
+)]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use pinfold::{Guard, policy::Source};

@@ -1,6 +1,9 @@
 //! Memory of a loaded policy: loads many with settings of their own, lets each decide once, and prints
 //! what the process holds for each, as JSON.
-#![expect(clippy::expect_used, reason = "a bench that cannot be set up measures nothing")]
+#![expect(
+    clippy::expect_used,
+    reason = "a bench that cannot be set up measures nothing"
+)]
 #![expect(clippy::print_stdout, reason = "prints its result")]
 
 use std::fs;

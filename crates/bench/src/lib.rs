@@ -2,7 +2,10 @@
 //!
 //! Every figure is a ratio of medians measured in one run against a named baseline. `cargo xtask bench`
 //! runs all of them and writes `docs/bench.md`.
-#![expect(clippy::expect_used, reason = "a bench that cannot be set up measures nothing")]
+#![expect(
+    clippy::expect_used,
+    reason = "a bench that cannot be set up measures nothing"
+)]
 
 use pinfold::policy::{Evaluator, Source};
 use pinfold::{JudgedAddress, Limits, Request, addr::Target};
