@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use attack::{Decisions, client, code, guard, public};
+use attack::{Journal, client, code, guard, no_leak, public};
 use pinfold::{
     Error, Guard, Request,
     addr::{Domain, Target},
@@ -33,10 +33,10 @@ const NAMES: usize = 140;
 const REPEATED: usize = 8;
 /// Attempts with such a name.
 const REPEATS: usize = 8;
-/// The same for attacks that make the resolver wait.
+/// Attacks that make the resolver wait until it asks once more, or gives up.
+const SLOW: [&str; 3] = ["garbage", "silence-then-both", "silence-then-internal"];
+/// Names that each of these gets for one attempt.
 const SLOW_NAMES: usize = 12;
-/// An attempt that takes longer makes the attack a slow one.
-const SLOW: Duration = Duration::from_millis(250);
 /// Attempts at a time.
 const AT_ONCE: usize = 24;
 /// What must be reached in all.
@@ -62,7 +62,7 @@ struct Tally {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_strategy_reaches_a_canary() {
     let lab = Arc::new(Lab::start().await.unwrap());
-    let decisions = Decisions::default();
+    let decisions = Journal::default();
     let guard = guard(&lab).observer(decisions.clone()).build().unwrap();
     let fooled = control().await;
     let mut wrong = Vec::new();
@@ -75,7 +75,7 @@ async fn no_strategy_reaches_a_canary() {
     }
     print_table(&rows, &fooled, start.elapsed());
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(lab.leaks().await.unwrap(), 0);
+    no_leak(&lab).await;
     only_addresses_were_asked_for(&lab);
     let attempts: usize = rows.iter().map(|(_, tally)| tally.attempts()).sum();
     assert!(attempts >= ATTEMPTS, "{attempts}");
@@ -154,7 +154,7 @@ async fn bad_answers_that_are_filtered_reach_no_canary_either() {
             assert_eq!(peer, lab.public().addr(), "{name}");
         }
     }
-    assert_eq!(lab.leaks().await.unwrap(), 0);
+    no_leak(&lab).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +169,7 @@ async fn an_answer_is_kept_for_its_time_and_the_name_not_asked_again() {
     }
     assert_eq!(lab.dns().log().count("kept.lab.example.com", Kind::A), 1);
     assert_eq!(lab.dns().log().count("kept.lab.example.com", Kind::Aaaa), 1);
-    assert_eq!(lab.leaks().await.unwrap(), 0);
+    no_leak(&lab).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,7 +187,7 @@ async fn a_redirect_to_the_same_name_is_resolved_and_judged_again() {
             "{status}"
         );
     }
-    assert_eq!(lab.leaks().await.unwrap(), 0);
+    no_leak(&lab).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,7 +203,7 @@ async fn a_kept_connection_is_used_only_for_the_address_that_was_judged() {
     // The connection is still there, but now the name means something else.
     assert_eq!(code(client.get(&url).send().await), "address-not-public");
     assert_eq!(lab.public().connections(), 1);
-    assert_eq!(lab.leaks().await.unwrap(), 0);
+    no_leak(&lab).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,7 +233,7 @@ async fn a_record_that_changes_after_the_pool_gave_up_the_connection_is_judged()
         code(client.get(&lab.url("late", "/")).send().await),
         "address-not-public"
     );
-    assert_eq!(lab.leaks().await.unwrap(), 0);
+    no_leak(&lab).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,33 +246,19 @@ async fn an_old_pin_outlives_neither_its_time_nor_the_answer_it_was_made_from() 
     assert!(guard.session().pin(request(&url)).await.is_err());
     let connection = guard.connector().connect(pinned).await.unwrap();
     assert_eq!(connection.peer(), lab.public().addr());
-    assert_eq!(lab.leaks().await.unwrap(), 0);
+    no_leak(&lab).await;
 }
 
 /// Tries an attack with names of its own, then with names that are tried again and again.
 async fn play(lab: &Arc<Lab>, guard: &Guard, attack: &Attack) -> Tally {
+    let (once, repeated) = match SLOW.contains(&attack.name) {
+        true => (SLOW_NAMES, 0),
+        false => (NAMES, REPEATED),
+    };
+    let (once, repeated) = (names(attack, "n", once), names(attack, "r", repeated));
     let mut tally = Tally::default();
-    let start = Instant::now();
-    run(lab, guard, &names(attack, "probe", 1), 1, &mut tally).await;
-    let slow = start.elapsed() > SLOW;
-    run(
-        lab,
-        guard,
-        &names(attack, "n", if slow { SLOW_NAMES } else { NAMES }),
-        1,
-        &mut tally,
-    )
-    .await;
-    if !slow {
-        run(
-            lab,
-            guard,
-            &names(attack, "r", REPEATED),
-            REPEATS,
-            &mut tally,
-        )
-        .await;
-    }
+    run(lab, guard, &once, 1, &mut tally).await;
+    run(lab, guard, &repeated, REPEATS, &mut tally).await;
     tally.leaks = lab.leaks().await.unwrap();
     count_questions(lab, attack, &mut tally);
     tally

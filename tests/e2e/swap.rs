@@ -20,8 +20,9 @@ use std::{
     time::Duration,
 };
 
+use journal::Journal;
 use pinfold::{
-    Decision, Grant, Guard, Observer, Outcome, PolicyRef,
+    Decision, Grant, Guard, Outcome, PolicyRef,
     policy::{LoadError, Source},
     resolve::Fixed,
 };
@@ -32,6 +33,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::sleep,
 };
+
+#[path = "attack/journal.rs"]
+mod journal;
 
 #[path = "../fixtures/guests/mod.rs"]
 #[expect(dead_code, reason = "other tests use the rest of it")]
@@ -73,7 +77,7 @@ async fn a_hundred_swaps_while_requests_run() {
 
     assert_eq!(refused, SWAPS / 4 * 3);
     assert_eq!(loaded.all().len(), SWAPS / 4 + 1);
-    records_agree(&journal.all(), &loaded.all(), answers.len());
+    records_agree(&journal.take(), &loaded.all(), answers.len());
     connections_serve_one_generation(&answers, &server);
     println!(
         "{SWAPS} swaps, {refused} of them refused; {} requests, {} connections",
@@ -364,22 +368,6 @@ fn connections_serve_one_generation(answers: &[Answer], server: &Server) {
         "connections are kept: {reused} of {}",
         answers.len()
     );
-}
-
-/// Keeps every record.
-#[derive(Clone, Default)]
-struct Journal(Arc<Mutex<Vec<Arc<Decision>>>>);
-
-impl Journal {
-    fn all(&self) -> Vec<Arc<Decision>> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-impl Observer for Journal {
-    fn observe(&self, decision: &Arc<Decision>) {
-        self.0.lock().unwrap().push(decision.clone());
-    }
 }
 
 /// Answers each request with the number of the connection it came over.

@@ -1,29 +1,14 @@
 //! What the attacks share: a lab, and a guard that is granted its public server alone.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex},
-};
+mod journal;
 
-use pinfold::{Decision, Grant, Guard, GuardBuilder, Observer, resolve::Dns};
+use std::net::{IpAddr, SocketAddr};
+
+use pinfold::{Grant, Guard, GuardBuilder, resolve::Dns};
 use pinfold_http::{Client, ClientBuilder, Error, Response, TlsRoots};
 use pinfold_lab::Lab;
 
-/// Keeps every decision.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Decisions(Arc<Mutex<Vec<Arc<Decision>>>>);
-
-impl Decisions {
-    pub(crate) fn take(&self) -> Vec<Arc<Decision>> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-}
-
-impl Observer for Decisions {
-    fn observe(&self, decision: &Arc<Decision>) {
-        self.0.lock().unwrap().push(decision.clone());
-    }
-}
+pub(crate) use journal::Journal;
 
 /// A guard with the shipped policy and the real resolver, asking the lab.
 pub(crate) fn guard(lab: &Lab) -> GuardBuilder {
@@ -55,6 +40,20 @@ pub(crate) fn code(outcome: Result<Response, Error>) -> String {
             .denial()
             .map_or_else(|| error.to_string(), |denial| denial.code().into()),
     }
+}
+
+/// The guard, or the parser before it, refused.
+pub(crate) fn denied(what: &str, outcome: Result<Response, Error>) {
+    assert!(
+        outcome.as_ref().is_err_and(Error::is_denied),
+        "{what:?}: {}",
+        code(outcome)
+    );
+}
+
+/// Nothing reached a server that stands for the inside.
+pub(crate) async fn no_leak(lab: &Lab) {
+    assert_eq!(lab.leaks().await.unwrap(), 0, "connections to a canary");
 }
 
 fn grants(lab: &Lab) -> Vec<Grant> {
