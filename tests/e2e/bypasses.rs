@@ -8,13 +8,13 @@ mod attack;
 
 use std::time::{Duration, Instant};
 
-use attack::{Journal, client, code, denied, guard, no_leak};
+use attack::{Journal, client, code, guard, no_leak};
 use http::{Method, header};
 use pinfold::{
     Guard,
     policy::{LoadError, Source},
 };
-use pinfold_http::{Client, Error, Limits, TlsRoots};
+use pinfold_http::{Client, Error, Limits, Response, TlsRoots};
 use pinfold_lab::{
     Lab, PUBLIC,
     dns::{Reply, Strategy},
@@ -848,6 +848,15 @@ async fn fetch_tls(client: &Client, host: &str, identity: &Identity) -> (String,
         .unwrap();
     let url = format!("https://{host}:{}/", server.addr().port());
     (code(client.get(&url).send().await), server)
+}
+
+/// The guard, or the parser before it, refused.
+fn denied(what: &str, outcome: Result<Response, Error>) {
+    assert!(
+        outcome.as_ref().is_err_and(Error::is_denied),
+        "{what:?}: {}",
+        code(outcome)
+    );
 }
 
 /// A client whose guard may dial the public address at every port.

@@ -42,15 +42,6 @@ pub(crate) fn code(outcome: Result<Response, Error>) -> String {
     }
 }
 
-/// The guard, or the parser before it, refused.
-pub(crate) fn denied(what: &str, outcome: Result<Response, Error>) {
-    assert!(
-        outcome.as_ref().is_err_and(Error::is_denied),
-        "{what:?}: {}",
-        code(outcome)
-    );
-}
-
 /// Nothing reached a server that stands for the inside.
 pub(crate) async fn no_leak(lab: &Lab) {
     assert_eq!(lab.leaks().await.unwrap(), 0, "connections to a canary");
