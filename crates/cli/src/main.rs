@@ -16,7 +16,10 @@ mod inspect;
 mod man;
 mod options;
 mod output;
+mod policy;
+mod replay;
 mod text;
+mod vectors;
 
 use std::process::ExitCode;
 
@@ -59,6 +62,8 @@ enum Verb {
     Check(check::Args),
     Fetch(fetch::Args),
     Inspect(inspect::Args),
+    Policy(policy::Args),
+    Replay(replay::Args),
     Codes(codes::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -83,6 +88,8 @@ fn run(verb: &Verb, out: &mut Output) -> anyhow::Result<Exit> {
         Verb::Check(args) => check::run(args, out),
         Verb::Fetch(args) => fetch::run(args, out),
         Verb::Inspect(args) => inspect::run(args, out),
+        Verb::Policy(args) => policy::run(args, out),
+        Verb::Replay(args) => replay::run(args, out),
         Verb::Codes(args) => codes::run(args, out),
         Verb::Completions(args) => completions::run(args, out),
         Verb::Man(args) => man::run(args, out),
