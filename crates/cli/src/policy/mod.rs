@@ -4,7 +4,8 @@ mod bench;
 mod build;
 mod diff;
 mod new;
-mod project;
+pub(crate) mod project;
+pub(crate) mod suggest;
 mod test;
 
 use clap::Subcommand;

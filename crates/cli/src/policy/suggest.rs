@@ -1,0 +1,77 @@
+//! What was probably meant, for files that authors write by hand.
+
+use std::path::Path;
+
+use crate::fault::Fault;
+
+/// The error of a TOML file: where, what, and for a misspelt key the one that was probably meant.
+pub(crate) fn not_valid(file: &Path, error: toml::de::Error) -> anyhow::Error {
+    let message = format!("`{}` cannot be used", file.display());
+    match suggestion(error.message()) {
+        Some(hint) => anyhow::Error::from(error).context(Fault::new(message, hint)),
+        None => anyhow::Error::from(error).context(message),
+    }
+}
+
+/// For "unknown field `prots`, expected one of `ports`, ...": a hint with the nearest name.
+pub(crate) fn suggestion(message: &str) -> Option<String> {
+    let mut names = message.split('`').skip(1).step_by(2);
+    let given = names.next().filter(|_| message.starts_with("unknown "))?;
+    nearest(given, names).map(|name| format!("did you mean `{name}`?"))
+}
+
+/// The name at the smallest edit distance, if it is small.
+pub(crate) fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let near = names
+        .map(|name| (distance(given, name), name))
+        .min_by_key(|(cost, _)| *cost)?;
+    (near.0 <= 1 + given.len() / 4).then_some(near.1)
+}
+
+/// Levenshtein distance in octets, one row at a time.
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, b) in row.iter_mut().skip(1).zip(to.bytes()) {
+            let above = *cell;
+            left = (left + 1)
+                .min(above + 1)
+                .min(diagonal + usize::from(a != b));
+            diagonal = above;
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_suggested_when_it_is_near() {
+        for (message, hint) in [
+            (
+                "unknown field `prots`, expected one of `ports`, `hosts`",
+                Some("did you mean `ports`?"),
+            ),
+            (
+                "unknown variant `rst`, expected one of `rust`, `c`",
+                Some("did you mean `rust`?"),
+            ),
+            (
+                "unknown field `zzzzz`, expected one of `ports`, `hosts`",
+                None,
+            ),
+            ("missing field `ports`", None),
+            ("", None),
+        ] {
+            assert_eq!(suggestion(message).as_deref(), hint, "{message}");
+        }
+    }
+}
