@@ -2,8 +2,7 @@
 //!
 //! ```
 //! use pinfold_policy::{
-//!     Answer, Class, Decision, Denial, Description, NoSettings, Policy, Problem, Reason, Request,
-//!     Resolution, Terms, Verdict,
+//!     Decision, Description, NoSettings, Policy, Problem, Reason, Request, Resolution, Terms, Verdict,
 //! };
 //!
 //! /// Only `https`, nothing after the first redirect, and only public addresses.
@@ -27,26 +26,24 @@
 //!
 //!     fn check_target(&self, request: &Request) -> Decision {
 //!         if request.target.scheme != "https" {
-//!             return Decision::Deny(Denial::new(Reason::HttpsRequired, "only https"));
+//!             return Decision::deny(Reason::HttpsRequired, "only https");
 //!         }
 //!         Decision::Allow(Terms { redirects: Some(0), ..Terms::default() })
 //!     }
 //!
 //!     fn check_addresses(&self, _: &Request, resolution: &Resolution) -> Vec<Verdict> {
-//!         resolution.answers.iter().map(judge).collect()
+//!         resolution.judge(|answer| {
+//!             // What an address carries inside counts as much as the address: a tunnel ends there.
+//!             if !answer.wraps_only_public() {
+//!                 return Verdict::deny(Reason::AddressWrapped, "wraps what is not public");
+//!             }
+//!             // What the operator grants is meant to be dialled.
+//!             if !answer.is_public_or_granted() {
+//!                 return Verdict::deny(Reason::AddressNotPublic, "not public");
+//!             }
+//!             Verdict::Allow
+//!         })
 //!     }
-//! }
-//!
-//! /// What an address carries inside counts as much as the address: a tunnel ends there.
-//! fn judge(answer: &Answer) -> Verdict {
-//!     if answer.embedded.iter().any(|inner| inner.class != Class::Public) {
-//!         return Verdict::Deny(Denial::new(Reason::AddressWrapped, "wraps what is not public"));
-//!     }
-//!     // What the operator grants is meant to be dialled.
-//!     if answer.class != Class::Public && !answer.granted {
-//!         return Verdict::Deny(Denial::new(Reason::AddressNotPublic, "not public"));
-//!     }
-//!     Verdict::Allow
 //! }
 //!
 //! pinfold_policy::export!(Strict);
@@ -93,11 +90,13 @@ pub mod bindings;
 #[doc(hidden)]
 pub mod glue;
 mod locate;
+mod pattern;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod types;
 
+pub use pattern::name_matches;
 pub use pinfold_addr as addr;
 pub use pinfold_addr::{Class, Embedded, Embedding, Reason};
 pub use settings::{Object, Problem};

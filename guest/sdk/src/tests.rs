@@ -6,7 +6,8 @@ use pinfold_addr::{Class, Embedding};
 use serde::Deserialize;
 
 use crate::{
-    Decision, Denial, Description, Policy, Problem, Request, Resolution, Terms, Verdict,
+    Answer, Decision, Denial, Description, Host, Policy, Problem, Request, Resolution, Target,
+    Terms, Verdict,
     bindings::{exports::pinfold::policy::settings as wit_settings, pinfold::policy::types as wit},
     configure, glue,
 };
@@ -170,6 +171,56 @@ fn messages_are_cut_at_a_character() {
     assert_eq!(problem.message.len(), Problem::MAX_MESSAGE);
     let problem = Problem::new("", format!("x{}", "ü".repeat(Problem::MAX_MESSAGE)));
     assert_eq!(problem.message.len(), Problem::MAX_MESSAGE - 1);
+}
+
+#[test]
+fn an_address_is_judged_by_itself_and_by_what_it_wraps() {
+    for (address, granted, public_or_granted, wraps_only_public) in [
+        ("93.184.216.34", false, true, true),
+        ("10.0.0.7", false, false, true),
+        ("10.0.0.7", true, true, true),
+        ("64:ff9b::5db8:d822", false, false, true),
+        ("64:ff9b::a00:7", false, false, false),
+        ("64:ff9b::a00:7", true, true, false),
+    ] {
+        let mut answer = Answer::classify(address.parse().unwrap());
+        answer.granted = granted;
+        let found = (answer.is_public_or_granted(), answer.wraps_only_public());
+        assert_eq!(
+            found,
+            (public_or_granted, wraps_only_public),
+            "{address} {granted}"
+        );
+    }
+}
+
+#[test]
+fn a_label_says_one_thing_or_nothing() {
+    for (row, labels, says) in [
+        ("nothing", &[][..], false),
+        ("it", &[("hours", "open")], true),
+        (
+            "it among others",
+            &[("tenant", "a"), ("hours", "open")],
+            true,
+        ),
+        ("it twice", &[("hours", "open"), ("hours", "open")], true),
+        ("both", &[("hours", "open"), ("hours", "closed")], false),
+        ("another key", &[("Hours", "open")], false),
+        ("another value", &[("hours", "open ")], false),
+    ] {
+        let request = Request::new(Target::new("https", "example.com", 443));
+        let request = labels
+            .iter()
+            .fold(request, |request, (key, value)| request.label(*key, *value));
+        assert_eq!(request.label_is("hours", "open"), says, "{row}");
+    }
+}
+
+#[test]
+fn an_address_is_no_name() {
+    assert!(Host::from("example.com").matches("example.com"));
+    assert!(!Host::from("192.0.2.7").matches("192.0.2.7"));
 }
 
 #[test]

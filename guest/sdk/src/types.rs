@@ -7,6 +7,8 @@ use std::{borrow::Cow, fmt, net::IpAddr};
 
 use pinfold_addr::{Class, Classified, Classifier, Embedded, Reason};
 
+use crate::name_matches;
+
 /// The canonical host of a URL.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[expect(
@@ -18,6 +20,16 @@ pub enum Host {
     Domain(String),
     /// An address literal. `check_addresses` sees it again as the only answer.
     Ip(IpAddr),
+}
+
+impl Host {
+    /// Whether this is a name that the pattern means, as [`name_matches`] says; an address never is.
+    pub fn matches(&self, pattern: &str) -> bool {
+        match self {
+            Self::Domain(name) => name_matches(pattern, name),
+            Self::Ip(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Host {
@@ -156,6 +168,25 @@ impl Request {
             .find(|(name, _)| name == key)
             .map(|(_, value)| value.as_str())
     }
+
+    /// Whether the embedder says this, and nothing else, with this label. A key may repeat: two values
+    /// that differ are a contradiction, not a choice.
+    ///
+    /// ```
+    /// use pinfold_policy::{Request, Target};
+    ///
+    /// let request = Request::new(Target::new("https", "example.com", 443)).label("hours", "open");
+    /// assert!(request.label_is("hours", "open"));
+    /// assert!(!request.label("hours", "closed").label_is("hours", "open"));
+    /// ```
+    pub fn label_is(&self, key: &str, value: &str) -> bool {
+        let mut said = self
+            .labels
+            .iter()
+            .filter(|(name, _)| name == key)
+            .peekable();
+        said.peek().is_some() && said.all(|(_, said)| said == value)
+    }
 }
 
 /// One address that the name resolved to.
@@ -186,6 +217,20 @@ impl Answer {
     pub fn granted(mut self) -> Self {
         self.granted = true;
         self
+    }
+
+    /// Whether it is globally reachable, or what the operator grants. Does not look inside: a tunnel is
+    /// not public, but what the operator grants may be one.
+    pub fn is_public_or_granted(&self) -> bool {
+        self.granted || self.class == Class::Public
+    }
+
+    /// Whether every IPv4 address inside it is public; true when there is none. What an address carries
+    /// inside counts as much as the address: a tunnel ends there.
+    pub fn wraps_only_public(&self) -> bool {
+        self.embedded
+            .iter()
+            .all(|inner| inner.class == Class::Public)
     }
 }
 
@@ -220,6 +265,11 @@ impl Resolution {
             chain: Vec::new(),
             answers: addresses.into_iter().map(Answer::classify).collect(),
         }
+    }
+
+    /// One verdict for each address, in their order: what stage two answers.
+    pub fn judge(&self, judge: impl FnMut(&Answer) -> Verdict) -> Vec<Verdict> {
+        self.answers.iter().map(judge).collect()
     }
 
     /// Adds an alias that the answer came through.
@@ -329,6 +379,13 @@ pub enum Decision {
     Deny(Denial),
 }
 
+impl Decision {
+    /// A refusal: see [`Denial::new`].
+    pub fn deny(code: impl Into<Code>, message: impl Into<String>) -> Self {
+        Self::Deny(Denial::new(code, message))
+    }
+}
+
 impl From<Result<Terms, Denial>> for Decision {
     fn from(result: Result<Terms, Denial>) -> Self {
         result.map_or_else(Self::Deny, Self::Allow)
@@ -346,6 +403,13 @@ pub enum Verdict {
     Allow,
     /// No socket may be opened to this address.
     Deny(Denial),
+}
+
+impl Verdict {
+    /// A refusal: see [`Denial::new`].
+    pub fn deny(code: impl Into<Code>, message: impl Into<String>) -> Self {
+        Self::Deny(Denial::new(code, message))
+    }
 }
 
 impl From<Result<(), Denial>> for Verdict {
