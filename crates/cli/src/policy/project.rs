@@ -47,7 +47,9 @@ pub(crate) struct Budget {
 }
 
 /// What a policy can be written in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum, serde::Deserialize, serde::Serialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Language {
     /// cargo and the SDK; small and fast

@@ -1,13 +1,14 @@
-//! The policy "partners": only these hosts, only `https`, only during business hours, only public addresses.
+//! Only these partners, only `https`, only during business hours, only public addresses.
 
 use pinfold_policy::{
-    Answer, Class, Decision, Denial, Description, Object, Policy, Problem, Request, Resolution,
-    Terms, Verdict,
+    Decision, Description, Object, Policy, Problem, Request, Resolution, Terms, Verdict,
+    name_matches,
 };
 
+/// The settings, as `settings.schema.json` describes them, and the policy itself.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+struct Partners {
     partners: Vec<String>,
     #[serde(default)]
     outside_hours: OutsideHours,
@@ -21,49 +22,45 @@ enum OutsideHours {
     Allow,
 }
 
-pub struct Partners(Settings);
-
 impl Policy for Partners {
-    type Settings = Object<Settings>;
+    type Settings = Object<Self>;
 
     fn describe() -> Description {
         Description {
-            name: "partners".into(),
-            version: "1.0.0".into(),
-            summary: "only these partners, by https, during business hours".into(),
+            name: env!("CARGO_PKG_NAME").into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            summary: env!("CARGO_PKG_DESCRIPTION").into(),
             settings_schema: include_str!("../settings.schema.json").into(),
         }
     }
 
-    fn configure(Object(settings): Self::Settings) -> Result<Self, Vec<Problem>> {
-        let partners = &settings.partners;
-        let covered = (0..partners.len()).filter(|at| is_covered(partners, *at));
-        let problems: Vec<_> = covered.map(problem).collect();
+    /// Called once. Problems that no schema can express are found here, all of them at once.
+    fn configure(Object(policy): Object<Self>) -> Result<Self, Vec<Problem>> {
+        let message = "another partner covers this name: keep one of the two";
+        let problems: Vec<_> = (0..policy.partners.len())
+            .filter(|at| policy.is_covered(*at))
+            .map(|at| Problem::new(format!("/partners/{at}"), message))
+            .collect();
         if problems.is_empty() {
-            Ok(Self(settings))
+            Ok(policy)
         } else {
             Err(problems)
         }
     }
 
+    /// Stage one: may this name be looked up?
     fn check_target(&self, request: &Request) -> Decision {
-        let host = request.target.host.to_string();
+        let host = &request.target.host;
         if request.target.scheme != "https" {
-            return deny("https-required", "only `https` is allowed");
+            return Decision::deny("https-required", "only `https` is allowed");
         }
-        if !self
-            .0
-            .partners
-            .iter()
-            .any(|partner| matches(partner, &host))
-        {
-            return deny("host-not-allowed", "the host is none of `partners`");
+        if !self.partners.iter().any(|partner| host.matches(partner)) {
+            return Decision::deny("host-not-allowed", "the host is none of `partners`");
         }
-        if self.0.outside_hours == OutsideHours::Deny && !is_open(request) {
-            return deny(
-                "outside-hours",
-                "`business-hours` is not `open` and `outside_hours` is `deny`",
-            );
+        // A policy has no clock: the service that embeds the host says whether business hours are on.
+        if self.outside_hours == OutsideHours::Deny && !request.label_is("business-hours", "open") {
+            let message = "`business-hours` is not `open` and `outside_hours` is `deny`";
+            return Decision::deny("outside-hours", message);
         }
         Decision::Allow(Terms {
             https_only: true,
@@ -71,92 +68,32 @@ impl Policy for Partners {
         })
     }
 
+    /// Stage two: which of these addresses may be dialled?
     fn check_addresses(&self, _: &Request, resolution: &Resolution) -> Vec<Verdict> {
-        resolution.answers.iter().map(judge).collect()
+        resolution.judge(|answer| {
+            if !answer.wraps_only_public() {
+                return Verdict::deny("address-wrapped", "an IPv4 address inside it is not public");
+            }
+            if !answer.is_public_or_granted() {
+                return Verdict::deny(
+                    "address-not-public",
+                    "the address is neither public nor granted",
+                );
+            }
+            Verdict::Allow
+        })
+    }
+}
+
+impl Partners {
+    /// A partner that another one covers would go on being allowed after it was taken out of the list.
+    fn is_covered(&self, at: usize) -> bool {
+        let partner = &self.partners[at];
+        let covers = |(other, pattern): (usize, &String)| {
+            name_matches(pattern, partner) && (other < at || pattern != partner)
+        };
+        self.partners.iter().enumerate().any(covers)
     }
 }
 
 pinfold_policy::export!(Partners);
-
-/// A partner that another one covers would go on being allowed after it was taken out of the list.
-fn is_covered(partners: &[String], at: usize) -> bool {
-    let covers = |(other, partner): (usize, &String)| {
-        matches(partner, &partners[at]) && (other < at || *partner != partners[at])
-    };
-    partners.iter().enumerate().any(covers)
-}
-
-fn problem(at: usize) -> Problem {
-    Problem::new(
-        format!("/partners/{at}"),
-        "another partner covers this name: keep one of the two",
-    )
-}
-
-/// `*.example.com` covers what ends in `.example.com`; any other partner covers itself.
-fn matches(partner: &str, host: &str) -> bool {
-    partner
-        .strip_prefix('*')
-        .map_or(partner == host, |end| host.ends_with(end))
-}
-
-/// The embedder says so, and says nothing else: a label may repeat.
-fn is_open(request: &Request) -> bool {
-    let mut hours = request
-        .labels
-        .iter()
-        .filter(|(key, _)| key == "business-hours")
-        .peekable();
-    hours.peek().is_some() && hours.all(|(_, value)| value == "open")
-}
-
-fn judge(answer: &Answer) -> Verdict {
-    if answer
-        .embedded
-        .iter()
-        .any(|inner| inner.class != Class::Public)
-    {
-        return Verdict::Deny(Denial::new(
-            "address-wrapped",
-            "an IPv4 address inside it is not public",
-        ));
-    }
-    if answer.class != Class::Public && !answer.granted {
-        return Verdict::Deny(Denial::new(
-            "address-not-public",
-            "the address is neither public nor granted",
-        ));
-    }
-    Verdict::Allow
-}
-
-fn deny(code: &'static str, message: &str) -> Decision {
-    Decision::Deny(Denial::new(code, message))
-}
-
-#[cfg(test)]
-mod tests {
-    use pinfold_policy::{Target, configure};
-
-    use super::*;
-
-    #[test]
-    fn a_partner_is_reached_while_the_office_is_open() {
-        let policy: Partners = configure(r#"{ "partners": ["*.partner.example"] }"#).unwrap();
-        let request = Request::new(Target::new("https", "shop.partner.example", 443));
-        assert!(
-            matches!(policy.check_target(&request), Decision::Deny(denial) if denial.code() == "outside-hours")
-        );
-        let request = request.label("business-hours", "open");
-        assert!(
-            matches!(policy.check_target(&request), Decision::Allow(terms) if terms.https_only)
-        );
-    }
-
-    #[test]
-    fn a_partner_that_another_covers_is_a_problem() {
-        let settings = r#"{ "partners": ["*.partner.example", "shop.partner.example"] }"#;
-        let problems = configure::<Partners>(settings).err().unwrap();
-        assert_eq!(problems, [problem(1)]);
-    }
-}

@@ -4,7 +4,7 @@
 use std::{
     io,
     path::Path,
-    process::{Command, ExitStatus},
+    process::{Command, ExitStatus, Stdio},
 };
 
 use anyhow::Context;
@@ -48,11 +48,9 @@ impl Tool {
         let mut command = Command::new(self.program);
         prepare(&mut command);
         // Standard output is for the data of the verb.
-        command
-            .stdin(std::process::Stdio::null())
-            .stdout(io::stderr());
+        command.stdin(Stdio::null()).stdout(io::stderr());
         let status = command.status().map_err(|error| self.not_run(error))?;
-        self.succeeded(status)
+        self.succeeded(status, MEND)
     }
 
     /// Runs the program and takes its standard output, of at most [`MAX_OUTPUT`] bytes.
@@ -61,13 +59,20 @@ impl Tool {
     ///
     /// As [`run`](Self::run).
     pub(crate) fn output(&self, prepare: impl FnOnce(&mut Command)) -> anyhow::Result<String> {
+        self.output_or(MEND, prepare)
+    }
+
+    /// As [`output`](Self::output), with what to do when the program fails.
+    pub(crate) fn output_or(
+        &self,
+        hint: &'static str,
+        prepare: impl FnOnce(&mut Command),
+    ) -> anyhow::Result<String> {
         let mut command = Command::new(self.program);
         prepare(&mut command);
-        command
-            .stdin(std::process::Stdio::null())
-            .stderr(io::stderr());
+        command.stdin(Stdio::null()).stderr(io::stderr());
         let output = command.output().map_err(|error| self.not_run(error))?;
-        self.succeeded(output.status)?;
+        self.succeeded(output.status, hint)?;
         anyhow::ensure!(
             output.stdout.len() <= MAX_OUTPUT,
             "`{}` says more than {} MiB",
@@ -90,12 +95,12 @@ impl Tool {
         anyhow::Error::from(error).context(format!("cannot run `{}`", self.program))
     }
 
-    fn succeeded(&self, status: ExitStatus) -> anyhow::Result<()> {
+    fn succeeded(&self, status: ExitStatus, hint: &str) -> anyhow::Result<()> {
         if status.success() {
             return Ok(());
         }
         let message = format!("`{}` failed ({status})", self.program);
-        Err(Fault::new(message, "mend what it says above, then build again").into())
+        Err(Fault::new(message, hint).into())
     }
 }
 
@@ -133,6 +138,9 @@ impl Install {
         }
     }
 }
+
+/// What to do about a program that failed: it has said why.
+const MEND: &str = "mend what it says above, then build again";
 
 /// The most that a program may answer, in bytes.
 const MAX_OUTPUT: usize = 16 << 20;
