@@ -1,4 +1,4 @@
-// What the bindings take from a C library; `libc.c` has it.
+// What the bindings take from a C library; `memory.c` has it.
 #pragma once
 #include <stddef.h>
 

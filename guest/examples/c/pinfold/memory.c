@@ -57,5 +57,5 @@ size_t strlen(const char *text) {
   return length;
 }
 
-// The bindings ask for the object file that names the world; `encode` reads `wit/` instead.
+// The bindings ask for an object file that names the world; `pinfold policy build` adds that itself.
 void __component_type_object_force_link_policy(void) {}
