@@ -169,7 +169,8 @@ fn patterns(figures: &Figures) -> Result<String> {
     Ok(text)
 }
 
-fn times(ratio: f64) -> String {
+/// A ratio: `1.25x`.
+pub(crate) fn times(ratio: f64) -> String {
     if ratio < 10.0 {
         format!("{ratio:.2}x")
     } else {
@@ -177,16 +178,18 @@ fn times(ratio: f64) -> String {
     }
 }
 
-fn duration(nanoseconds: f64) -> String {
+/// A time in the unit that suits it.
+pub(crate) fn duration(nanoseconds: f64) -> String {
     match nanoseconds {
         n if n < 1e3 => format!("{n:.0} ns"),
         n if n < 1e6 => format!("{:.1} µs", n / 1e3),
-        n => format!("{:.1} ms", n / 1e6),
+        n if n < 1e9 => format!("{:.1} ms", n / 1e6),
+        n => format!("{:.1} s", n / 1e9),
     }
 }
 
 /// What a reader must know to compare: processor, threads, compiler, system.
-fn machine() -> Result<String> {
+pub(crate) fn machine() -> Result<String> {
     let rustc = shell::output(&mut shell::command("rustc", &["--version"]))?;
     let threads = thread::available_parallelism()?;
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -202,13 +205,18 @@ fn machine() -> Result<String> {
 }
 
 fn criterion() -> Result<PathBuf> {
+    Ok(target()?.join("criterion"))
+}
+
+/// The folder that cargo builds in.
+pub(crate) fn target() -> Result<PathBuf> {
     let words = ["metadata", "--format-version=1", "--no-deps"];
     let metadata = shell::output(&mut shell::command("cargo", &words))?;
     let metadata: Value = serde_json::from_str(&metadata)?;
     let target = metadata["target_directory"]
         .as_str()
         .context("cargo names no target folder")?;
-    Ok(Path::new(target).join("criterion"))
+    Ok(target.into())
 }
 
 /// The files with this name in folders called `new`, where criterion keeps the latest run.
@@ -311,6 +319,7 @@ mod tests {
             (180.0, "180 ns"),
             (9_000.0, "9.0 µs"),
             (151_300_000.0, "151.3 ms"),
+            (17_300_000_000.0, "17.3 s"),
         ] {
             assert_eq!(duration(nanoseconds), written);
         }

@@ -15,6 +15,7 @@ use anyhow::{Result, bail};
 mod bench;
 mod check;
 mod demo;
+mod languages;
 mod setup;
 mod shell;
 mod suite;
@@ -56,6 +57,7 @@ fn task(words: &[&str]) -> Result<()> {
         ["tables", "--check"] => tables::run(true),
         ["demo"] => demo::run(),
         ["bench", rest @ ..] => bench::run(rest),
+        ["languages", rest @ ..] => languages::run(rest),
         ["doc", rest @ ..] => setup::run().and_then(|()| check::doc(rest)),
         _ => bail!("no such task: `{}`\n\n{USAGE}", words.join(" ")),
     }
@@ -73,5 +75,6 @@ Usage: cargo xtask <task>
   tables [--check] generate the address tables from the registry data, or compare
   demo             an attack on loopback, without and with Pinfold
   bench [ARGS]     the benches, and docs/bench.md from them (with ARGS for cargo: the benches only)
+  languages        one policy in four languages, and docs/languages.md from it (--debug: as it is built)
   doc [ARGS]       the documentation, warnings are errors (ARGS go to cargo, e.g. --open)
 ";
