@@ -1,9 +1,9 @@
 //! The settings of wasmtime, the clock that stops policies, and what policies of one process share.
 //!
-//! Two engines: one *configures* (on-demand memory, used a few times a load), one *decides* (a pool of
+//! Two engines serve: one *configures* (on-demand memory, used a few times a load), one *decides* (a pool of
 //! slots whose memory is wiped in place, which is what makes a fresh instance cost microseconds, and
 //! what lets two threads be twice as fast as one; giving memory back to the kernel after each
-//! decision would stop the other threads each time).
+//! decision would stop the other threads each time). Tools have a third one, which *meters*.
 
 use std::{
     fmt,
@@ -17,8 +17,8 @@ use wasmtime::{Config, Enabled, Engine, EngineWeak, OptLevel, PoolingAllocationC
 use super::{
     LoadError,
     limits::{
-        CORE_INSTANCES, INSTANCE_BYTES, KEEP_RESIDENT, MEMORIES, PAGE, PREPARED, STACK_BYTES,
-        TABLE_ELEMENTS, TABLES, TICK,
+        Budget, CORE_INSTANCES, INSTANCE_BYTES, KEEP_RESIDENT, MEMORIES, PAGE, PREPARED,
+        STACK_BYTES, TABLE_ELEMENTS, TABLES, TICK, USUAL_TABLES,
     },
     load::Prepared,
     pool::Keeper,
@@ -45,13 +45,23 @@ pub(super) const FEATURES: WasmFeatures = WasmFeatures::FLOATS
 /// reserved once, not once a guard.
 #[derive(Debug)]
 pub(super) struct Runtime {
-    pub(super) configuring: Engine,
-    pub(super) deciding: Engine,
+    pub(super) engines: Engines,
     pub(super) keeper: Keeper,
     pub(super) fallbacks: Vec<Fallback>,
-    /// The components that were loaded last, most recent first, by digest.
-    prepared: Mutex<Vec<(String, Arc<Prepared>)>>,
 }
+
+/// What a policy is loaded into.
+#[derive(Debug)]
+pub(super) struct Engines {
+    pub(super) configuring: Engine,
+    pub(super) deciding: Engine,
+    /// Whether decisions are metered.
+    meters: bool,
+    prepared: Arc<Mutex<Recent>>,
+}
+
+/// The components that were loaded last, most recent first, by digest.
+type Recent = Vec<(String, Arc<Prepared>)>;
 
 impl Runtime {
     /// The runtime for these bounds, made when there is none.
@@ -66,6 +76,46 @@ impl Runtime {
         let runtime = Arc::new(Self::new(shape)?);
         runtimes.push((shape, Arc::downgrade(&runtime)));
         Ok(runtime)
+    }
+
+    fn new(shape: Shape) -> Result<Self, LoadError> {
+        let configuring = Engine::new(&configuring()).map_err(failed)?;
+        let (deciding, reserved) = deciding(shape)?;
+        let scans = PoolingAllocationConfig::is_pagemap_scan_available();
+        start_clock(vec![configuring.weak(), deciding.weak()])?;
+        let engines = Engines {
+            configuring,
+            deciding,
+            meters: false,
+            prepared: Arc::default(),
+        };
+        Ok(Self {
+            engines,
+            keeper: Keeper::start(shape.instances as usize / 4)?,
+            fallbacks: fallbacks(scans, reserved),
+        })
+    }
+}
+
+impl Engines {
+    /// The same, but decisions are metered. What was prepared for one is known to the other.
+    pub(super) fn metering(&self) -> Result<Self, LoadError> {
+        let deciding = Engine::new(&metering()).map_err(failed)?;
+        start_clock(vec![deciding.weak()])?;
+        Ok(Self {
+            configuring: self.configuring.clone(),
+            deciding,
+            meters: true,
+            prepared: Arc::clone(&self.prepared),
+        })
+    }
+
+    /// What an instance that decides may use.
+    pub(super) fn budget(&self, limits: &Limits) -> Budget {
+        match self.meters {
+            true => Budget::of_metering(limits),
+            false => Budget::of_decision(limits),
+        }
     }
 
     /// What is known of a component that was loaded before: when only settings change, which is what
@@ -90,21 +140,6 @@ impl Runtime {
         let place = recent.iter().position(|(known, _)| known == digest)?;
         recent[..=place].rotate_right(1);
         recent.first().map(|(_, prepared)| Arc::clone(prepared))
-    }
-
-    fn new(shape: Shape) -> Result<Self, LoadError> {
-        let configuring = Engine::new(&configuring()).map_err(failed)?;
-        let (deciding, reserved) = deciding(shape)?;
-        let scans = PoolingAllocationConfig::is_pagemap_scan_available();
-        start_clock(vec![configuring.weak(), deciding.weak()])?;
-        let keeper = Keeper::start(shape.instances as usize / 4)?;
-        Ok(Self {
-            configuring,
-            deciding,
-            keeper,
-            fallbacks: fallbacks(scans, reserved),
-            prepared: Mutex::default(),
-        })
     }
 }
 
@@ -213,6 +248,13 @@ fn configuring() -> Config {
     config
 }
 
+/// The engine that meters. Used one instance at a time, which is why it needs no pool.
+fn metering() -> Config {
+    let mut config = common();
+    config.consume_fuel(true).max_wasm_stack(STACK_BYTES);
+    config
+}
+
 /// The engine that decides, and whether it got the address space that it wants. Where that is scarce
 /// (`ulimit -v`, small containers), a smaller reservation with explicit bounds checks serves as well.
 fn deciding(shape: Shape) -> Result<(Engine, bool), LoadError> {
@@ -234,14 +276,15 @@ fn deciding(shape: Shape) -> Result<(Engine, bool), LoadError> {
 }
 
 fn pool(shape: Shape) -> PoolingAllocationConfig {
-    // A component of the usual kind has three core instances and two tables; one that has more
-    // takes the share of others.
-    let many = shape.instances.saturating_mul(4);
+    // Core instances are a mere count: each policy may have all that one may have. Tables have a place each,
+    // for as many as any known toolchain links; a component that has more takes the share of others.
+    let core_instances = shape.instances.saturating_mul(CORE_INSTANCES);
+    let tables = shape.instances.saturating_mul(USUAL_TABLES);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(shape.instances)
-        .total_core_instances(many)
+        .total_core_instances(core_instances)
         .total_memories(shape.instances)
-        .total_tables(many)
+        .total_tables(tables.max(TABLES))
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_memories_per_module(MEMORIES)

@@ -108,6 +108,9 @@ pub enum LoadError {
         /// [`Limits::component_bytes`](crate::Limits::component_bytes).
         limit: usize,
     },
+    /// An instance of the component would be made of more parts than an instance may have.
+    #[error("the policy is made of too many parts: {0}")]
+    TooManyParts(String),
     /// It is a component, but no policy of a version that this host accepts.
     #[error("the policy does not fulfil {}: {problem}", Quoted(accepted))]
     WrongWorld {
@@ -168,6 +171,7 @@ impl LoadError {
             Self::TooComplex(_) => {
                 "split the functions that hold many variables and branches, or optimise them for size"
             }
+            Self::TooManyParts(_) => "link the policy into fewer core modules",
             Self::TooLarge { .. } => "strip the component, or raise `component_bytes`",
             Self::WrongWorld { .. } => {
                 "build the policy against the `wit` of a version that is accepted"

@@ -1,12 +1,17 @@
 //! A policy outside of a guard: for tools that test and measure policies.
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
-use pinfold_addr::{Classifier, Domain, Reason};
+use ipnet::Ipv6Net;
+use pinfold_addr::{Classifier, Domain, InvalidNat64Prefix, Reason, Target};
 use serde_json::Value;
 
-use super::{LoadError, Policies, Source, judge::obtain, pool::Instance};
-use crate::{Denial, JudgedAddress, Limits, PolicyRef, Request, Terms};
+use super::{Cache, LoadError, Policies, Source, floor::Floor, judge::obtain, maker::Instance};
+use crate::{Denial, Grant, JudgedAddress, Limits, PolicyRef, Request, Terms};
 
 /// A loaded policy that judges what it is given: no floor, no lookup, no socket.
 ///
@@ -25,7 +30,24 @@ use crate::{Denial, JudgedAddress, Limits, PolicyRef, Request, Terms};
 #[derive(Debug)]
 pub struct Evaluator {
     policies: Policies,
-    classifier: Classifier,
+    /// What it says of an address is used, what it refuses is not.
+    floor: Floor,
+}
+
+/// How a policy is loaded outside of a guard.
+///
+/// ```
+/// use pinfold::{Limits, policy::{Evaluator, LoadOptions, Source}};
+///
+/// # let dir = std::env::temp_dir().join(format!("pinfold-options-{}", std::process::id()));
+/// let options = LoadOptions::new().code_cache(&dir);
+/// Evaluator::load_with(Source::Shipped, serde_json::json!({}), &Limits::default(), &options)?;
+/// # std::fs::remove_dir_all(&dir)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    code_cache: Option<PathBuf>,
 }
 
 /// One instance of a policy.
@@ -44,11 +66,41 @@ impl Evaluator {
     ///
     /// As [`Guard::swap`](crate::Guard::swap).
     pub fn load(source: Source, settings: Value, limits: &Limits) -> Result<Self, LoadError> {
-        let policies = Policies::new(limits, None, source, settings)?;
+        Self::load_with(source, settings, limits, &LoadOptions::default())
+    }
+
+    /// Loads a policy with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load), and when the directory for compiled code is not to be trusted.
+    pub fn load_with(
+        source: Source,
+        settings: Value,
+        limits: &Limits,
+        options: &LoadOptions,
+    ) -> Result<Self, LoadError> {
+        let policies = Policies::new(limits, options.open_cache()?, source, settings)?;
         Ok(Self {
             policies,
-            classifier: Classifier::default(),
+            floor: Floor::new(Vec::new(), Vec::new(), Classifier::default()),
         })
+    }
+
+    /// Classifies as the guard of an operator would who configured these exceptions and these prefixes of
+    /// NAT64. Default: none.
+    ///
+    /// # Errors
+    ///
+    /// When the length of a prefix is none of RFC 6052's.
+    pub fn operated(
+        mut self,
+        grants: impl IntoIterator<Item = Grant>,
+        nat64: impl IntoIterator<Item = Ipv6Net>,
+    ) -> Result<Self, InvalidNat64Prefix> {
+        let classifier = Classifier::with_nat64(nat64.into_iter().collect())?;
+        self.floor = Floor::new(grants.into_iter().collect(), Vec::new(), classifier);
+        Ok(self)
     }
 
     /// An instance that was never used: one made ahead of time when there is one, otherwise a new one.
@@ -62,21 +114,62 @@ impl Evaluator {
         })
     }
 
+    /// An instance that is made now, without the stock of those made ahead of time: what it takes can be
+    /// measured.
+    ///
+    /// # Errors
+    ///
+    /// `policy-busy` when the pool is exhausted.
+    pub fn fresh(&self) -> Result<Evaluation, Denial> {
+        Ok(Evaluation {
+            instance: Some(self.policies.current().maker().make()?),
+        })
+    }
+
     /// Which policy it is.
     pub fn policy(&self) -> PolicyRef {
         PolicyRef::clone(self.policies.current().policy_ref())
     }
 
+    /// Addresses as the host hands them to a policy for this target, with the operator's exceptions.
+    pub fn classify_for(
+        &self,
+        target: &Target,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Vec<JudgedAddress> {
+        let judge = |address| JudgedAddress {
+            denial: None,
+            ..self.floor.judge(address, target.port())
+        };
+        addresses.into_iter().map(judge).collect()
+    }
+
     /// An address as the host hands it to a policy, without grants.
     pub fn classify(&self, address: IpAddr) -> JudgedAddress {
-        let found = self.classifier.classify(address);
         JudgedAddress {
-            address: found.address,
-            class: found.class,
-            embedded: found.embedded,
             granted: false,
             denial: None,
+            ..self.floor.judge(address, 0)
         }
+    }
+}
+
+impl LoadOptions {
+    /// The defaults: nothing is kept.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Keeps compiled code in this directory, as
+    /// [`GuardBuilder::code_cache`](crate::GuardBuilder::code_cache) does. Default: nowhere.
+    #[must_use]
+    pub fn code_cache(mut self, dir: impl AsRef<Path>) -> Self {
+        self.code_cache = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    pub(super) fn open_cache(&self) -> Result<Option<Cache>, LoadError> {
+        self.code_cache.as_deref().map(Cache::open).transpose()
     }
 }
 
@@ -102,6 +195,11 @@ impl Evaluation {
         answers: &[JudgedAddress],
     ) -> Result<Vec<Option<Denial>>, Denial> {
         self.ask(|instance| instance.check_addresses(request, chain, answers))
+    }
+
+    /// Linear memory of the instance, in bytes; 0 after a failure.
+    pub fn memory_bytes(&self) -> usize {
+        self.instance.as_ref().map_or(0, Instance::memory_bytes)
     }
 
     fn ask<T>(

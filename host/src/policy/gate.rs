@@ -8,7 +8,9 @@ use wasmparser::{
     types::Types,
 };
 
-use super::{LoadError, code::Workload, engine::FEATURES, fault::tidy, limits::MESSAGE_BYTES};
+use super::{
+    LoadError, code::Workload, engine::FEATURES, fault::tidy, limits::MESSAGE_BYTES, parts::Parts,
+};
 
 /// The world that a policy fulfils, as `pinfold inspect` prints it.
 pub(super) const WORLD: &str = "pinfold:policy/policy@0.1.0";
@@ -41,6 +43,7 @@ pub(super) struct Surface {
     /// Everything it offers, written the same way.
     pub(super) exports: Vec<String>,
     workload: Workload,
+    parts: Parts,
 }
 
 impl Surface {
@@ -52,10 +55,12 @@ impl Surface {
         let mut validator = Validator::new_with_features(FEATURES);
         let types = validator.validate_all(bytes).map_err(not_component)?;
         let (mut imports, mut exports) = (Names::default(), Names::default());
-        let (mut workload, mut depth) = (Workload::default(), 0_usize);
+        let (mut workload, mut parts) = (Workload::default(), Parts::default());
+        let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload.map_err(not_component)?;
             workload.add(&payload).map_err(not_component)?;
+            parts.add(&payload).map_err(not_component)?;
             match payload {
                 Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
                 Payload::End(_) => depth = depth.saturating_sub(1),
@@ -78,6 +83,7 @@ impl Surface {
             imports: imports.list(),
             exports: exports.list(),
             workload,
+            parts,
         })
     }
 
@@ -86,15 +92,15 @@ impl Surface {
         self.missing().is_none().then_some(WORLD)
     }
 
-    /// Refuses what imports anything, what is no policy of a version that is accepted, and what would
-    /// keep the compiler busy for too long.
+    /// Refuses what imports anything, what is no policy of a version that is accepted, what is made of too
+    /// many parts, and what would keep the compiler busy for too long.
     pub(super) fn admit(&self) -> Result<(), LoadError> {
         if !self.imports.is_empty() {
             return Err(LoadError::Imports(self.imports.clone()));
         }
         match self.missing() {
             Some(missing) => Err(wrong_world(self.why(&missing))),
-            None => self.workload.admit(),
+            None => self.parts.admit().and_then(|()| self.workload.admit()),
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     bindings::{self, wit},
     fault::Fault,
     limits::restart_clock,
-    pool::Instance,
+    maker::Instance,
     swap::Active,
 };
 use crate::{Denial, JudgedAddress, Request, Terms};

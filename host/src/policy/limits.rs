@@ -3,10 +3,12 @@
 //! [`Limits`](crate::Limits) has what an operator may want to change; the constants here are what no
 //! policy has a reason to exceed.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use pinfold_addr::Reason;
 use wasmtime::{Engine, ResourceLimiter, Result, Store, UpdateDeadline};
+
+use crate::Limits;
 
 /// One tick of the clock that stops policies.
 pub(super) const TICK: Duration = Duration::from_millis(1);
@@ -16,12 +18,15 @@ pub(super) const DESCRIBE_TIME: Duration = Duration::from_secs(1);
 pub(super) const CONFIGURE_TIME: Duration = Duration::from_secs(5);
 /// What `describe` and `configure` may answer, in octets after lifting.
 pub(super) const SETUP_OUTPUT: usize = 1 << 20;
-/// Core instances in a component: the policy itself, and the adapters of its toolchain.
-pub(super) const CORE_INSTANCES: u32 = 16;
+/// Core instances in a component: the policy itself, and the adapters of its toolchain. Python, linked from
+/// its shared libraries, has 38.
+pub(super) const CORE_INSTANCES: u32 = 64;
 /// Linear memories in a component.
 pub(super) const MEMORIES: u32 = 1;
 /// Tables in a component.
 pub(super) const TABLES: u32 = 8;
+/// Tables in a component of the usual kind.
+pub(super) const USUAL_TABLES: u32 = 4;
 /// Elements in a table.
 pub(super) const TABLE_ELEMENTS: usize = 20_000;
 /// Data that wasmtime keeps for an instance.
@@ -30,6 +35,10 @@ pub(super) const INSTANCE_BYTES: usize = 1 << 20;
 pub(super) const STACK_BYTES: usize = 128 << 10;
 /// Memory of an instance that is wiped and kept instead of given back to the system.
 pub(super) const KEEP_RESIDENT: usize = 4 << 20;
+/// What a metered question may burn: some seconds.
+pub(super) const FUEL: u64 = 5_000_000_000;
+/// Time for a metered question: instructions that fill memory take long and burn little.
+pub(super) const METER_TIME: Duration = Duration::from_secs(10);
 /// The page of linear memory.
 pub(super) const PAGE: usize = 64 << 10;
 /// Components whose first half of the way is remembered.
@@ -70,6 +79,39 @@ pub(super) struct Budget {
     pub(super) output: usize,
     /// Time for one call.
     pub(super) time: Duration,
+    /// Fuel for one call, where the engine meters.
+    pub(super) fuel: Option<u64>,
+}
+
+impl Budget {
+    /// For a decision.
+    pub(super) fn of_decision(limits: &Limits) -> Self {
+        Self {
+            memory: limits.policy_memory,
+            output: limits.policy_output,
+            time: limits.decision,
+            fuel: None,
+        }
+    }
+
+    /// For a decision that is metered: what it may take must not depend on the machine.
+    pub(super) fn of_metering(limits: &Limits) -> Self {
+        Self {
+            time: METER_TIME,
+            fuel: Some(FUEL),
+            ..Self::of_decision(limits)
+        }
+    }
+
+    /// For `describe` and `configure`, in `time`.
+    pub(super) fn of_setup(limits: &Limits, time: Duration) -> Self {
+        Self {
+            memory: limits.policy_memory,
+            output: SETUP_OUTPUT,
+            time,
+            fuel: None,
+        }
+    }
 }
 
 /// The state of a store: who asks for memory, and how long the call has run.
@@ -84,6 +126,11 @@ impl Data {
     pub(super) fn memory_denied(&self) -> bool {
         self.caps.denied
     }
+
+    /// Bytes of linear memory that were granted.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.caps.granted
+    }
 }
 
 /// A store that holds its one instance to `budget`.
@@ -92,6 +139,8 @@ pub(super) fn store(engine: &Engine, budget: Budget) -> Store<Data> {
         caps: Caps {
             memory: budget.memory,
             denied: false,
+            granted: 0,
+            last: 0,
         },
         clock: Clock {
             left: 0,
@@ -102,8 +151,16 @@ pub(super) fn store(engine: &Engine, budget: Budget) -> Store<Data> {
     store.limiter(|data| &mut data.caps);
     store.set_hostcall_fuel(budget.output);
     store.epoch_deadline_callback(|mut cx| Ok(cx.data_mut().clock.tick()));
+    if let Some(fuel) = budget.fuel {
+        refuel(&mut store, fuel);
+    }
     restart_clock(&mut store);
     store
+}
+
+/// Gives the next call its fuel. An engine that does not meter takes none, and needs none.
+pub(super) fn refuel(store: &mut Store<Data>, fuel: u64) {
+    let _ = store.set_fuel(fuel);
 }
 
 /// Gives the next call its whole time.
@@ -158,6 +215,9 @@ fn ticks(time: Duration) -> u64 {
 struct Caps {
     memory: usize,
     denied: bool,
+    /// Bytes of linear memory, and how many of them came last.
+    granted: usize,
+    last: usize,
 }
 
 impl Caps {
@@ -169,11 +229,23 @@ impl Caps {
 }
 
 impl ResourceLimiter for Caps {
-    fn memory_growing(&mut self, _: usize, desired: usize, max: Option<usize>) -> Result<bool> {
-        self.grant(desired, self.memory, max)
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        max: Option<usize>,
+    ) -> Result<bool> {
+        let granted = self.grant(desired, self.memory, max)?;
+        self.last = match granted {
+            true => desired.saturating_sub(current),
+            false => 0,
+        };
+        self.granted = self.granted.saturating_add(self.last);
+        Ok(granted)
     }
 
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> Result<()> {
+        self.granted = self.granted.saturating_sub(mem::take(&mut self.last));
         self.denied = true;
         Ok(())
     }
@@ -231,26 +303,40 @@ mod tests {
         );
     }
 
+    fn bounded(memory: usize) -> Caps {
+        Caps {
+            memory,
+            denied: false,
+            granted: 0,
+            last: 0,
+        }
+    }
+
+    #[test]
+    fn what_was_granted_is_counted() {
+        let mut caps = bounded(4 * PAGE);
+        assert!(caps.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert!(caps.memory_growing(2 * PAGE, 3 * PAGE, None).unwrap());
+        assert_eq!(caps.granted, 3 * PAGE);
+        assert!(!caps.memory_growing(3 * PAGE, 5 * PAGE, None).unwrap());
+        assert_eq!(caps.granted, 3 * PAGE, "refused by us");
+        assert!(caps.memory_growing(3 * PAGE, 4 * PAGE, None).unwrap());
+        let failed = wasmtime::Error::msg("no memory");
+        caps.memory_grow_failed(failed).unwrap();
+        assert_eq!(caps.granted, 3 * PAGE, "refused by the system");
+    }
+
     #[test]
     fn a_denied_growth_is_remembered() {
-        let mut caps = Caps {
-            memory: 2 * PAGE,
-            denied: false,
-        };
+        let mut caps = bounded(2 * PAGE);
         assert!(caps.memory_growing(0, 2 * PAGE, None).unwrap());
         assert!(!caps.denied);
         assert!(!caps.memory_growing(2 * PAGE, 3 * PAGE, None).unwrap());
         assert!(caps.denied);
-        let mut caps = Caps {
-            memory: 4 * PAGE,
-            denied: false,
-        };
+        let mut caps = bounded(4 * PAGE);
         assert!(!caps.memory_growing(PAGE, 3 * PAGE, Some(2 * PAGE)).unwrap());
         assert!(caps.denied);
-        let mut caps = Caps {
-            memory: PAGE,
-            denied: false,
-        };
+        let mut caps = bounded(PAGE);
         assert!(!caps.table_growing(0, TABLE_ELEMENTS + 1, None).unwrap());
         assert!(caps.denied);
     }

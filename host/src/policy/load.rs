@@ -14,19 +14,19 @@ use super::{
     Description, LoadError, Problem, Source,
     bindings::{Policy, PolicyPre, RawDescription, RawProblem},
     cache::{Cache, Key},
-    engine::Runtime,
+    engine::Engines,
     fault::{Fault, tidy},
     gate::{self, Surface},
     limits::{
         self, Budget, CONFIGURE_TIME, DESCRIBE_TIME, Data, MESSAGE_BYTES, NAME_BYTES, PROBLEMS,
-        SCHEMA_BYTES, SETUP_OUTPUT, SUMMARY_BYTES,
+        SCHEMA_BYTES, SUMMARY_BYTES,
     },
-    pool::Maker,
+    maker::Maker,
     schema::Schema,
     settings::{Canonical, united},
     snapshot::Instrumented,
 };
-use crate::Limits;
+use crate::{Limits, PolicyRef};
 
 /// A configured policy, proven to start.
 pub(super) struct Loaded {
@@ -36,9 +36,21 @@ pub(super) struct Loaded {
     pub(super) maker: Maker,
 }
 
+impl Loaded {
+    /// What decisions say of the policy that made them.
+    pub(super) fn reference(&self, generation: u64) -> PolicyRef {
+        PolicyRef {
+            name: self.name.clone(),
+            digest: self.digest.clone(),
+            settings_digest: self.settings_digest.clone(),
+            generation,
+        }
+    }
+}
+
 /// What a policy is loaded with.
 pub(super) struct Loader<'a> {
-    pub(super) runtime: &'a Runtime,
+    pub(super) engines: &'a Engines,
     pub(super) limits: &'a Limits,
     pub(super) cache: Option<&'a Cache>,
 }
@@ -66,7 +78,7 @@ impl Loader<'_> {
         Surface::read(&bytes)?.admit()?;
         let settings = Canonical::new(settings, self.limits.settings_bytes)?;
         let settings_digest = hex_digest(settings.text.as_bytes());
-        let key = Key::new(&digest, &settings_digest, &self.runtime.deciding);
+        let key = Key::new(&digest, &settings_digest, &self.engines.deciding);
         let (name, maker) = match self.recall(&key) {
             Some(known) => known,
             None => self.make(&bytes, &digest, &settings, &key)?,
@@ -82,7 +94,7 @@ impl Loader<'_> {
     /// What an earlier load made of the same bytes and the same settings: the policy had accepted them.
     fn recall(&self, key: &Key) -> Option<(String, Maker)> {
         let entry = self.cache?.find(key)?;
-        let component = entry.revive(&self.runtime.deciding)?;
+        let component = entry.revive(&self.engines.deciding)?;
         let maker = self.prove(&component).ok()?;
         Some((entry.name()?.to_owned(), maker))
     }
@@ -97,12 +109,12 @@ impl Loader<'_> {
     ) -> Result<(String, Maker), LoadError> {
         let instrumented = Instrumented::new(bytes)?;
         let prepare = || self.prepare(&instrumented);
-        let prepared = self.runtime.prepared(digest, prepare)?;
+        let prepared = self.engines.prepared(digest, prepare)?;
         let Prepared { pre, description } = &*prepared;
         let wrong = settings.problems(&description.settings_schema)?;
         let configured = configure(pre, self.limits, &instrumented, &settings.text);
         let frozen = agreed(wrong, configured)?;
-        let component = Component::new(&self.runtime.deciding, &frozen).map_err(compile_failed)?;
+        let component = Component::new(&self.engines.deciding, &frozen).map_err(compile_failed)?;
         let maker = self.prove(&component)?;
         if let Some(cache) = self.cache
             && let Ok(code) = component.serialize()
@@ -113,7 +125,7 @@ impl Loader<'_> {
     }
 
     fn prepare(&self, instrumented: &Instrumented<'_>) -> Result<Prepared, LoadError> {
-        let component = Component::new(&self.runtime.configuring, &instrumented.bytes);
+        let component = Component::new(&self.engines.configuring, &instrumented.bytes);
         let pre = link(&component.map_err(compile_failed)?)?;
         let description = describe(&pre, self.limits)?;
         Ok(Prepared { pre, description })
@@ -124,7 +136,7 @@ impl Loader<'_> {
         component
             .initialize_copy_on_write_image()
             .map_err(compile_failed)?;
-        let maker = Maker::new(link(component)?, self.limits);
+        let maker = Maker::new(link(component)?, self.engines.budget(self.limits));
         match maker.make() {
             // A full pool is the load of this moment, and says nothing about the policy.
             Err(fault) if fault.reason != Reason::PolicyBusy => {
@@ -175,11 +187,7 @@ pub(super) fn compile_failed(error: wasmtime::Error) -> LoadError {
 
 /// Hears what a policy says of itself, in an instance made for that.
 pub(super) fn describe(pre: &PolicyPre<Data>, limits: &Limits) -> Result<Description, LoadError> {
-    let budget = Budget {
-        memory: limits.policy_memory,
-        output: SETUP_OUTPUT,
-        time: DESCRIBE_TIME,
-    };
+    let budget = Budget::of_setup(limits, DESCRIBE_TIME);
     let (mut store, policy) = start(pre, budget)?;
     let answer = policy.pinfold_policy_settings().call_describe(&mut store);
     let raw = answer.map_err(|error| {
@@ -233,11 +241,7 @@ fn configure(
     instrumented: &Instrumented<'_>,
     json: &str,
 ) -> Result<Vec<u8>, LoadError> {
-    let budget = Budget {
-        memory: limits.policy_memory,
-        output: SETUP_OUTPUT,
-        time: CONFIGURE_TIME,
-    };
+    let budget = Budget::of_setup(limits, CONFIGURE_TIME);
     let mut store = limits::store(pre.engine(), budget);
     let started = pre.instance_pre().instantiate(&mut store);
     let instance = started.map_err(|e| configure_failed(Fault::of_start(&e, store.data())))?;

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `gate` | validates bytes; refuses imports by name; requires the world |
 //! | `code` | bounds the work of the compiler |
+//! | `parts` | bounds what an instance is made of |
 //! | `load` | the way from bytes to a policy that is ready to judge |
 //! | `text` | reads settings, each member once |
 //! | `settings` | settings in their one text, and what is wrong with them |
@@ -24,10 +25,12 @@
 //! | `limits` | what an instance may use, and the store that holds it to that |
 //! | `fault` | from what went wrong to a reason |
 //! | `bindings` | between our types and those of the contract |
+//! | `maker` | a fresh instance of a configured policy |
 //! | `pool` | never-used instances, made ahead of time |
 //! | `pace` | what answers take, and where they may be asked for |
 //! | `judge` | one instance, one hop, two questions |
 //! | `evaluate` | a policy outside of a guard, for tools |
+//! | `meter` | what a decision takes, in units that are the same on each machine |
 //! | `swap` | the active policy, replaced at once or not at all |
 //! | `watch` | swaps when files change |
 //! | `floor` | native rules that no policy can widen |
@@ -45,7 +48,10 @@ mod inspect;
 mod judge;
 mod limits;
 mod load;
+mod maker;
+mod meter;
 mod pace;
+mod parts;
 mod pool;
 mod schema;
 mod settings;
@@ -61,7 +67,8 @@ mod watch;
 pub(crate) use cache::Cache;
 pub use engine::Fallback;
 pub use error::{LoadError, Problem};
-pub use evaluate::{Evaluation, Evaluator};
+pub use evaluate::{Evaluation, Evaluator, LoadOptions};
+pub use meter::{Measurement, Meter};
 pub use inspect::{Description, Inspection, inspect};
 pub(crate) use judge::Judge;
 pub use source::Source;

@@ -13,7 +13,7 @@ use std::{
 
 use pinfold_addr::{Class, Target};
 
-use super::{limits::INLINE, pool::Maker};
+use super::{limits::INLINE, maker::Maker};
 use crate::{JudgedAddress, Request};
 
 /// The moving average of what answers took.

@@ -15,48 +15,7 @@ use std::{
     thread,
 };
 
-use wasmtime::Store;
-
-use super::{
-    LoadError,
-    bindings::{Policy, PolicyPre},
-    fault::Fault,
-    limits::{self, Budget, Data},
-    swap::Active,
-};
-use crate::Limits;
-
-/// One instance of a configured policy. What has been called once is never called for another hop.
-pub(super) struct Instance {
-    pub(super) store: Store<Data>,
-    pub(super) policy: Policy,
-}
-
-/// Makes instances of one configured policy.
-pub(super) struct Maker {
-    pre: PolicyPre<Data>,
-    budget: Budget,
-}
-
-impl Maker {
-    pub(super) fn new(pre: PolicyPre<Data>, limits: &Limits) -> Self {
-        let budget = Budget {
-            memory: limits.policy_memory,
-            output: limits.policy_output,
-            time: limits.decision,
-        };
-        Self { pre, budget }
-    }
-
-    /// A fresh instance, or why there is none: most likely that the pool is exhausted.
-    pub(super) fn make(&self) -> Result<Instance, Fault> {
-        let mut store = limits::store(self.pre.engine(), self.budget);
-        match self.pre.instantiate(&mut store) {
-            Ok(policy) => Ok(Instance { store, policy }),
-            Err(error) => Err(Fault::of_start(&error, store.data())),
-        }
-    }
-}
+use super::{LoadError, maker::Instance, swap::Active};
 
 /// The spares of one policy.
 pub(super) struct Stock {

@@ -16,8 +16,9 @@ use super::{
     Cache, Fallback, Judge, LoadError, Source,
     engine::Runtime,
     load::{Loaded, Loader},
+    maker::Maker,
     pace::Pace,
-    pool::{Keeper, Maker, Stock},
+    pool::{Keeper, Stock},
 };
 use crate::{Denial, Limits, PolicyRef};
 
@@ -46,7 +47,7 @@ impl Policies {
     ) -> Result<Self, LoadError> {
         let runtime = Runtime::shared(limits)?;
         let loader = Loader {
-            runtime: &runtime,
+            engines: &runtime.engines,
             limits,
             cache: cache.as_ref(),
         };
@@ -76,7 +77,7 @@ impl Policies {
     pub(crate) fn swap(&self, source: Source, settings: Value) -> Result<u64, LoadError> {
         let ticket = self.ticket();
         let loader = Loader {
-            runtime: &self.runtime,
+            engines: &self.runtime.engines,
             limits: &self.limits,
             cache: self.cache.as_ref(),
         };
@@ -138,14 +139,8 @@ pub(crate) struct Active {
 
 impl Active {
     fn new(runtime: Arc<Runtime>, limits: &Limits, loaded: Loaded, generation: u64) -> Arc<Self> {
-        let reference = PolicyRef {
-            name: loaded.name,
-            digest: loaded.digest,
-            settings_digest: loaded.settings_digest,
-            generation,
-        };
         let active = Self {
-            reference: Arc::new(reference),
+            reference: Arc::new(loaded.reference(generation)),
             pace: Pace::probed(&loaded.maker),
             maker: loaded.maker,
             stock: Stock::new(limits.policy_spares),
@@ -211,7 +206,7 @@ mod tests {
         };
         let policies = Policies::new(&limits, None, Source::Shipped, json!({})).unwrap();
         let loader = Loader {
-            runtime: &policies.runtime,
+            engines: &policies.runtime.engines,
             limits: &limits,
             cache: None,
         };
