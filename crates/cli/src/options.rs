@@ -207,7 +207,7 @@ impl RequestOptions {
 }
 
 /// The bounds of a guard on the command line.
-fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.decision = DECISION;
     limits.policy_instances = INSTANCES;
@@ -320,7 +320,7 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 /// Reads settings. What has no name that tells is JSON when it begins with a brace.
-fn read_settings(file: &Path) -> anyhow::Result<serde_json::Value> {
+pub(crate) fn read_settings(file: &Path) -> anyhow::Result<serde_json::Value> {
     let text = if is_stdin(file) {
         bounded(io::stdin(), file)?
     } else {

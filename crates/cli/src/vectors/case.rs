@@ -1,22 +1,51 @@
-//! One case of a batch: a URL or an address, and all that the network would answer.
+//! One case: a URL or an address, who asks, and all that the network would answer.
 
-use std::{borrow::Cow, net::IpAddr, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, time::Duration};
 
 use pinfold::resolve::{Answers, ResolveError};
 use pinfold_addr::{Domain, Host, Reason};
 use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Expect, lenient};
+use crate::options;
 
 /// How long a scripted answer may be kept.
 const TTL: Duration = Duration::from_secs(60);
 
-/// One line of input. Fields that are not listed here are ignored.
-#[derive(Debug, Deserialize)]
-#[serde(expecting = "a case, which is a JSON object")]
-pub(super) struct Case {
-    /// Name of the case, given back as it is.
-    pub(super) id: Option<serde_json::Value>,
+/// The most labels of one case; a policy is handed no more.
+const MAX_LABELS: usize = 32;
+
+/// What a line of `check --batch` is read for. Everything else in it is its author's.
+const BATCH_FIELDS: &[&str] = &[
+    "cname",
+    "id",
+    "ip",
+    "labels",
+    "method",
+    "name",
+    "redirect_resolves_to",
+    "redirects_to",
+    "resolves_to",
+    "subject",
+    "then_resolves_to",
+    "url",
+];
+
+/// One case, checked: judging it cannot fail half-way.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a case, which is a JSON object")]
+pub(crate) struct Case {
+    /// Its name, unique among the cases of a suite.
+    name: Option<String>,
+    /// What a program calls it, given back as it is.
+    id: Option<Value>,
     url: Option<String>,
     ip: Option<String>,
+    method: Option<String>,
+    subject: Option<String>,
+    #[serde(default)]
+    labels: Labels,
     /// What the first lookup answers.
     resolves_to: Option<Vec<String>>,
     /// The aliases that the first answer came through.
@@ -27,16 +56,45 @@ pub(super) struct Case {
     redirects_to: Option<OneOrMany<String>>,
     /// What the name of the first redirect resolves to, or of each redirect in turn.
     redirect_resolves_to: Option<Redirected>,
+    /// What it is expected to end in.
+    expect: Option<Expect>,
+    /// Where it stands: the line of its file, where that is known.
+    #[serde(skip)]
+    pub(crate) line: Option<usize>,
 }
 
-#[derive(Debug, Deserialize)]
+/// Labels, as a table, or as pairs where an order or a repetition matters.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "LabelsAsWritten")]
+struct Labels(Vec<(String, String)>);
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a table of strings, or a list of pairs of strings"
+)]
+enum LabelsAsWritten {
+    Table(BTreeMap<String, String>),
+    Pairs(Vec<(String, String)>),
+}
+
+impl From<LabelsAsWritten> for Labels {
+    fn from(written: LabelsAsWritten) -> Self {
+        match written {
+            LabelsAsWritten::Table(table) => Self(table.into_iter().collect()),
+            LabelsAsWritten::Pairs(pairs) => Self(pairs),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "expected a string or a list of strings")]
 enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(
     untagged,
     expecting = "expected a list of addresses, or a list of such lists"
@@ -56,18 +114,95 @@ pub(super) enum Start<'a> {
 }
 
 impl Case {
-    /// Reads a line. All of it is checked here, so that judging cannot fail half-way.
-    pub(super) fn parse(line: &str) -> Result<Self, String> {
-        let case: Self = serde_json::from_str(line).map_err(|error| problem(&error))?;
-        match (&case.url, &case.ip) {
+    /// Reads a line of `check --batch`.
+    ///
+    /// # Errors
+    ///
+    /// Why it is no case, in one sentence.
+    pub(crate) fn parse(line: &str) -> Result<Self, String> {
+        Self::from_line(line, BATCH_FIELDS)
+    }
+
+    /// Reads these fields of a line.
+    pub(super) fn from_line(line: &str, fields: &'static [&'static str]) -> Result<Self, String> {
+        let case: Self = lenient::from_line(line, fields).map_err(|error| problem(&error))?;
+        case.checked()
+    }
+
+    /// What cannot be judged is refused here.
+    pub(super) fn checked(mut self) -> Result<Self, String> {
+        match (&self.url, &self.ip) {
             (Some(_), None) => {}
             (None, Some(ip)) => is_address_text(ip)?,
             (Some(_), Some(_)) => return Err("a case has `url` or `ip`, not both".into()),
             (None, None) => return Err("a case needs `url` or `ip`".into()),
         }
-        case.every_answer()
+        self.every_answer()
             .try_for_each(|text| address(text).map(drop))?;
-        Ok(case)
+        if self.labels.0.len() > MAX_LABELS {
+            return Err(format!("a case has at most {MAX_LABELS} labels"));
+        }
+        self.method = self.method.as_deref().map(method).transpose()?;
+        Ok(self)
+    }
+
+    /// What it is called: its name, otherwise what it asks about.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        let asked = || {
+            self.url
+                .as_deref()
+                .or(self.ip.as_deref())
+                .unwrap_or_default()
+        };
+        match (&self.name, &self.id) {
+            (Some(name), _) | (None, Some(Value::String(name))) => name.into(),
+            (None, Some(id)) => id.to_string().into(),
+            (None, None) => asked().into(),
+        }
+    }
+
+    /// Gives it this name when it has none.
+    pub(super) fn or_named(&mut self, name: impl FnOnce() -> String) {
+        if self.name.is_none() && self.id.is_none() {
+            self.name = Some(name());
+        }
+    }
+
+    /// What a program calls it, given back as it is.
+    pub(crate) fn id(&self) -> Option<Value> {
+        self.id
+            .clone()
+            .or_else(|| self.name.clone().map(Value::String))
+    }
+
+    /// What it is expected to end in.
+    pub(crate) fn expect(&self) -> Option<&Expect> {
+        self.expect.as_ref()
+    }
+
+    /// HTTP method, in upper case.
+    pub(crate) fn method(&self) -> Option<&str> {
+        self.method.as_deref()
+    }
+
+    /// Who asks.
+    pub(crate) fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// What else the policy sees.
+    pub(crate) fn labels(&self) -> &[(String, String)] {
+        &self.labels.0
+    }
+
+    /// What its first lookup answers.
+    pub(crate) fn resolves_to(&self) -> &[String] {
+        self.resolves_to.as_deref().unwrap_or_default()
+    }
+
+    /// The URL as it is written.
+    pub(crate) fn url(&self) -> Option<&str> {
+        self.url.as_deref()
     }
 
     /// What is judged first.
@@ -146,9 +281,16 @@ fn problem(error: &serde_json::Error) -> String {
 }
 
 /// The name of a line that is no case, if it has one.
-pub(super) fn id_of(line: &str) -> Option<serde_json::Value> {
-    let mut line = serde_json::from_str::<serde_json::Value>(line).ok()?;
-    line.get_mut("id").map(serde_json::Value::take)
+pub(crate) fn id_of(line: &str) -> Option<Value> {
+    let mut line = serde_json::from_str::<Value>(line).ok()?;
+    line.get_mut("id").map(Value::take)
+}
+
+/// A method in upper case: a policy compares names.
+fn method(text: &str) -> Result<String, String> {
+    options::method(text)
+        .map(|method| method.as_str().to_owned())
+        .map_err(|_| format!("`{}` is not an HTTP method", text.escape_debug()))
 }
 
 /// The URL whose host is this address.

@@ -1,5 +1,5 @@
-//! The two ends of the guard that a batch holds: the resolver that answers what the case says, and
-//! the observer that keeps the record of it.
+//! The two ends of the guard that a runner holds: the resolver that answers what the case says, and
+//! the observer that keeps the records of it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,20 +34,20 @@ impl Resolve for Script {
     }
 }
 
-/// Keeps the last record.
+/// Keeps the records of a case: one a hop, and so no more than redirects are followed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Recorder(Arc<Mutex<Option<Arc<Decision>>>>);
+pub(super) struct Recorder(Arc<Mutex<Vec<Arc<Decision>>>>);
 
 impl Recorder {
-    /// The last record since this was called before.
-    pub(super) fn take(&self) -> Option<Arc<Decision>> {
-        lock(&self.0).take()
+    /// The records since this was called before, in order.
+    pub(super) fn take(&self) -> Vec<Arc<Decision>> {
+        std::mem::take(&mut lock(&self.0))
     }
 }
 
 impl Observer for Recorder {
     fn observe(&self, decision: &Arc<Decision>) {
-        *lock(&self.0) = Some(Arc::clone(decision));
+        lock(&self.0).push(Arc::clone(decision));
     }
 }
 

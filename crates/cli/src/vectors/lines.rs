@@ -17,7 +17,7 @@ const MAX_LINE: u64 = 1 << 20;
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// Reads a file line by line.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     reader: BufReader<Box<dyn Read>>,
     number: usize,
     position: u64,
@@ -25,16 +25,16 @@ pub(super) struct Lines {
 }
 
 /// One line that is not blank.
-pub(super) struct Line {
+pub(crate) struct Line {
     /// Counts from 1.
-    pub(super) number: usize,
+    pub(crate) number: usize,
     /// The text, or why it cannot be read.
-    pub(super) text: Result<String, &'static str>,
+    pub(crate) text: Result<String, &'static str>,
 }
 
 impl Lines {
     /// Opens a file, `-` for standard input.
-    pub(super) fn open(file: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(file: &Path) -> anyhow::Result<Self> {
         if options::is_stdin(file) {
             return Ok(Self::new(Box::new(io::stdin()), None));
         }
@@ -53,7 +53,7 @@ impl Lines {
     }
 
     /// The next line that is not blank.
-    pub(super) fn next(&mut self) -> io::Result<Option<Line>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
             let mut bytes = Vec::new();
             let read = (&mut self.reader)
@@ -77,17 +77,17 @@ impl Lines {
     }
 
     /// Bytes in all; none when that is not known.
-    pub(super) fn size(&self) -> Option<u64> {
+    pub(crate) fn size(&self) -> Option<u64> {
         self.size
     }
 
     /// Bytes read so far.
-    pub(super) fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
     /// Whether the next line has to be waited for: what was written must be handed over before.
-    pub(super) fn would_wait(&self) -> bool {
+    pub(crate) fn would_wait(&self) -> bool {
         self.reader.buffer().is_empty()
     }
 
