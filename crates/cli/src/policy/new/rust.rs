@@ -1,5 +1,70 @@
-//! What a new project in this language holds.
+//! What a new project in Rust holds: the example, and the SDK beside it.
 
-use super::Template;
+use super::{File, Template, lock, named, template::EXAMPLE, vendor};
 
-pub(super) const FILES: &[Template] = &[];
+/// A file of the example.
+macro_rules! file {
+    ($path:literal $(, $name:literal)*) => {
+        Template {
+            path: $path,
+            content: include_str!(concat!("../../../../../guest/examples/rust/", $path)),
+            names: &[$($name),*],
+        }
+    };
+}
+
+pub(super) const FILES: &[Template] = &[
+    file!(
+        ".github/workflows/policy.yml",
+        "name: partners",
+        "partners.wasm"
+    ),
+    file!(".gitignore", "partners.wasm"),
+    file!("Cargo.lock"),
+    file!("Cargo.toml", "name = \"partners\""),
+    file!("README.md", "# Policy `partners`", "partners.wasm"),
+    file!("pinfold.toml", "name = \"partners\"", "partners.wasm"),
+    file!("settings.example.toml", "policy `partners`"),
+    file!("settings.schema.json", "policy `partners`"),
+    file!("src/lib.rs"),
+    file!("tests/addresses.toml"),
+    file!("tests/decisions.toml"),
+    file!("tests/settings.toml"),
+];
+
+/// The files of a policy with this name.
+pub(super) fn files(name: &str) -> anyhow::Result<Vec<File>> {
+    let mut files = named(FILES, name);
+    for file in &mut files {
+        match file.path.as_str() {
+            "Cargo.toml" => file.content = file.content.replace(SDK_HERE, SDK_THERE),
+            "Cargo.lock" => file.content = lock::renamed(&file.content, EXAMPLE, name)?,
+            _ => {}
+        }
+    }
+    files.extend(vendor::files());
+    Ok(files)
+}
+
+/// The example takes the SDK from where it is written; a project brings it along.
+const SDK_HERE: &str = "path = \"../../sdk\"";
+const SDK_THERE: &str = "path = \"vendor/pinfold-policy\"";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_brings_the_sdk_along() {
+        let files = files("zebra").unwrap();
+        let find = |path: &str| files.iter().find(|file| file.path == path).unwrap();
+        let manifest = &find("Cargo.toml").content;
+        assert!(manifest.contains("name = \"zebra\"\n"), "{manifest}");
+        assert!(
+            manifest.contains(SDK_THERE) && !manifest.contains(".."),
+            "{manifest}"
+        );
+        assert!(find("Cargo.lock").content.contains("name = \"zebra\"\n"));
+        find("vendor/pinfold-policy/src/lib.rs");
+    }
+}
