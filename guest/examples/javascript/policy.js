@@ -1,70 +1,49 @@
-// The policy "partners": only these hosts, only `https`, only during business hours, only public addresses.
-/* global SCHEMA: build.mjs puts settings.schema.json in front of this file */
+// Only these partners, only `https`, only during business hours, only public addresses.
 
-let partners = [];
-let outsideHours = "deny";
+import {
+  allow, deny, domainOf, isPublicOrGranted, labelIs, nameMatches, problem, wrapsOnlyPublic,
+} from "./pinfold.js";
 
-export const settings = {
-  describe() {
-    const summary = "only these partners, by https, during business hours";
-    return { name: "partners", version: "1.0.0", summary, settingsSchema: SCHEMA };
-  },
-
-  configure(json) {
-    const given = JSON.parse(json);
-    partners = given.partners;
-    outsideHours = given.outside_hours ?? "deny";
-    const covered = [...partners.keys()].filter(isCovered);
+export class Policy {
+  // Called once. Problems that no schema can express are found here, all of them at once.
+  configure(settings) {
+    this.partners = settings.partners;
+    this.outsideHours = settings.outside_hours ?? "deny";
     const message = "another partner covers this name: keep one of the two";
-    // What is thrown is the error of the `result`.
-    if (covered.length > 0) throw covered.map((at) => ({ path: `/partners/${at}`, message }));
-  },
-};
+    const covered = [...this.partners.keys()].filter((at) => this.isCovered(at));
+    return covered.map((at) => problem(`/partners/${at}`, message));
+  }
 
-export const decide = {
-  checkTarget({ target: { scheme, host }, labels }) {
-    if (scheme !== "https") return deny("https-required", "only `https` is allowed");
-    if (host.tag !== "domain" || !partners.some((partner) => matches(partner, host.val))) {
+  // Stage one: may this name be looked up?
+  checkTarget(request) {
+    const host = domainOf(request.target);
+    if (request.target.scheme !== "https") {
+      return deny("https-required", "only `https` is allowed");
+    }
+    if (!this.partners.some((partner) => nameMatches(partner, host))) {
       return deny("host-not-allowed", "the host is none of `partners`");
     }
-    if (outsideHours !== "allow" && !isOpen(labels)) {
+    // A policy has no clock: the service that embeds the host says whether business hours are on.
+    if (this.outsideHours === "deny" && !labelIs(request, "business-hours", "open")) {
       return deny("outside-hours", "`business-hours` is not `open` and `outside_hours` is `deny`");
     }
-    return { tag: "allow", val: { httpsOnly: true } };
-  },
-
-  checkAddresses(_request, { answers }) {
-    return answers.map(judge);
-  },
-};
-
-// A partner that another one covers would go on being allowed after it was taken out of the list.
-function isCovered(at) {
-  const name = partners[at];
-  return partners.some((partner, i) => matches(partner, name) && (i < at || partner !== name));
-}
-
-// `*.example.com` covers what ends in `.example.com`; any other partner covers itself.
-function matches(partner, host) {
-  return partner.startsWith("*") ? host.endsWith(partner.slice(1)) : partner === host;
-}
-
-// The embedder says so, and says nothing else: a label may repeat.
-function isOpen(labels) {
-  const hours = labels.filter(([key]) => key === "business-hours");
-  return hours.length > 0 && hours.every(([, value]) => value === "open");
-}
-
-function judge(answer) {
-  if (answer.embedded.some((inner) => inner.class !== "public")) {
-    return deny("address-wrapped", "an IPv4 address inside it is not public");
+    return allow({ httpsOnly: true });
   }
-  if (answer.class !== "public" && !answer.granted) {
-    return deny("address-not-public", "the address is neither public nor granted");
-  }
-  return { tag: "allow" };
-}
 
-function deny(code, message) {
-  return { tag: "deny", val: { code, message } };
+  // Stage two: may this address, one of those that the name resolved to, be dialled?
+  checkAddress(request, answer) {
+    if (!wrapsOnlyPublic(answer)) {
+      return deny("address-wrapped", "an IPv4 address inside it is not public");
+    }
+    if (!isPublicOrGranted(answer)) {
+      return deny("address-not-public", "the address is neither public nor granted");
+    }
+    return allow();
+  }
+
+  // A partner that another one covers would go on being allowed after it was taken out of the list.
+  isCovered(at) {
+    const name = this.partners[at];
+    return this.partners.some((p, i) => nameMatches(p, name) && (i < at || p !== name));
+  }
 }

@@ -1,76 +1,39 @@
-"""The policy "partners": only these hosts, only `https`, only during business hours, only public addresses."""
+"""only these partners, by https, during business hours"""
 
-import json as reader
-from pathlib import Path
+from pinfold import allow, deny, domain_of, is_public_or_granted, label_is, name_matches, problem, wraps_only_public
 
-from componentize_py_types import Err
-from wit_world import exports
-from wit_world.exports.settings import Description, Problem
-from wit_world.imports.types import (
-    AddressClass, Decision_Allow, Decision_Deny, Denial, TargetHost_Domain, Terms, Verdict_Allow, Verdict_Deny,
-)
-
-# Read when the component is built: no file is there when it runs.
-SCHEMA = Path(__file__).with_name("settings.schema.json").read_text()
-
-partners = []
-outside_hours = "deny"
+__version__ = "1.0.0"
 
 
-class Settings(exports.Settings):
-    def describe(self):
-        return Description("partners", "1.0.0", "only these partners, by https, during business hours", SCHEMA)
+class Policy:
+    def configure(self, settings):
+        """Called once. Problems that no schema can express are found here, all of them at once."""
+        self.partners = settings["partners"]
+        self.outside_hours = settings.get("outside_hours", "deny")
+        message = "another partner covers this name: keep one of the two"
+        return [problem(f"/partners/{at}", message) for at in range(len(self.partners)) if self.is_covered(at)]
 
-    def configure(self, json):
-        global partners, outside_hours
-        settings = reader.loads(json)
-        partners = settings["partners"]
-        outside_hours = settings.get("outside_hours", "deny")
-        covered = [at for at in range(len(partners)) if is_covered(at)]
-        if covered:
-            message = "another partner covers this name: keep one of the two"
-            raise Err([Problem(f"/partners/{at}", message) for at in covered])
-
-
-class Decide(exports.Decide):
     def check_target(self, request):
-        target = request.target
-        if target.scheme != "https":
+        """Stage one: may this name be looked up?"""
+        host = domain_of(request.target)
+        if request.target.scheme != "https":
             return deny("https-required", "only `https` is allowed")
-        if not isinstance(target.host, TargetHost_Domain) or not any(matches(p, target.host.value) for p in partners):
+        if not any(name_matches(partner, host) for partner in self.partners):
             return deny("host-not-allowed", "the host is none of `partners`")
-        if outside_hours != "allow" and not is_open(request):
+        # A policy has no clock: the service that embeds the host says whether business hours are on.
+        if self.outside_hours == "deny" and not label_is(request, "business-hours", "open"):
             return deny("outside-hours", "`business-hours` is not `open` and `outside_hours` is `deny`")
-        return Decision_Allow(Terms(None, None, None, None, https_only=True))
+        return allow(https_only=True)
 
-    def check_addresses(self, request, resolution):
-        return [judge(answer) for answer in resolution.answers]
+    def check_address(self, request, answer):
+        """Stage two: may this address, one of those that the name resolved to, be dialled?"""
+        if not wraps_only_public(answer):
+            return deny("address-wrapped", "an IPv4 address inside it is not public")
+        if not is_public_or_granted(answer):
+            return deny("address-not-public", "the address is neither public nor granted")
+        return allow()
 
-
-def is_covered(at):
-    """A partner that another one covers would go on being allowed after it was taken out of the list."""
-    name = partners[at]
-    return any(matches(p, name) and (i < at or p != name) for i, p in enumerate(partners))
-
-
-def matches(partner, host):
-    """`*.example.com` covers what ends in `.example.com`; any other partner covers itself."""
-    return host.endswith(partner[1:]) if partner.startswith("*") else host == partner
-
-
-def is_open(request):
-    """The embedder says so, and says nothing else: a label may repeat."""
-    hours = {value for key, value in request.labels if key == "business-hours"}
-    return hours == {"open"}
-
-
-def judge(answer):
-    if any(inner.class_ != AddressClass.PUBLIC for inner in answer.embedded):
-        return Verdict_Deny(Denial("address-wrapped", "an IPv4 address inside it is not public"))
-    if answer.class_ != AddressClass.PUBLIC and not answer.granted:
-        return Verdict_Deny(Denial("address-not-public", "the address is neither public nor granted"))
-    return Verdict_Allow()
-
-
-def deny(code, message):
-    return Decision_Deny(Denial(code, message))
+    def is_covered(self, at):
+        """A partner that another one covers would go on being allowed after it was taken out of the list."""
+        name = self.partners[at]
+        return any(name_matches(p, name) and (i < at or p != name) for i, p in enumerate(self.partners))

@@ -1,8 +1,55 @@
-//! Building a policy that is written in this language.
+//! JavaScript: componentize-js puts an engine (StarlingMonkey) and the policy into a component, with every
+//! feature of the engine disabled that would import something.
 
+use std::{path::Path, process::Command};
+
+use super::{
+    interpreter::{self, Scratch},
+    tool::{self, Install},
+};
 use crate::policy::project::Project;
 
+/// The compiler, looked for as node does: in the `node_modules` of the project and of the folders above it.
+const COMPILER: &str = "@bytecodealliance/componentize-js";
+
+/// How an author gets it.
+const INSTALL: &str = "npm ci";
+
+/// What runs the compiler.
+const NODE: &str = "node";
+
+/// The script that asks the compiler.
+const SCRIPT: &str = include_str!("javascript/component.mjs");
+
 /// The bytes of the component.
-pub(super) fn build(_project: &Project) -> anyhow::Result<Vec<u8>> {
-    anyhow::bail!("not there yet")
+pub(super) fn build(project: &Project) -> anyhow::Result<Vec<u8>> {
+    let root = std::path::absolute(&project.root)?;
+    if !is_installed(&root) {
+        return Err(interpreter::not_installed(COMPILER, INSTALL, project));
+    }
+    let scratch = Scratch::new()?;
+    scratch.write("component.mjs", SCRIPT)?;
+    let mut node = Command::new(NODE);
+    // From standard input, a script resolves packages as one in the current folder would.
+    node.current_dir(root)
+        .stdin(scratch.open("component.mjs")?)
+        .args(["--input-type=module", "-"])
+        .arg(scratch.path())
+        .arg(&project.name);
+    scratch.component(&mut node, str::to_owned, || {
+        tool::missing("`node`", INSTALL_NODE).into()
+    })
 }
+
+fn is_installed(root: &Path) -> bool {
+    let mut folders = root.ancestors();
+    folders.any(|folder| folder.join("node_modules").join(COMPILER).is_dir())
+}
+
+/// Node 20 or newer.
+const INSTALL_NODE: Install = Install::Packages {
+    apt: "nodejs npm",
+    dnf: "nodejs npm",
+    apk: "nodejs npm",
+    brew: "node",
+};

@@ -5,6 +5,7 @@
 
 mod c;
 mod encode;
+mod interpreter;
 mod javascript;
 mod python;
 mod report;
