@@ -5,6 +5,8 @@ mod build;
 mod diff;
 mod new;
 pub(crate) mod project;
+mod questions;
+mod subject;
 pub(crate) mod suggest;
 mod test;
 

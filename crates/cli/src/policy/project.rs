@@ -225,7 +225,8 @@ fn no_project(file: &Path, error: io::Error) -> anyhow::Error {
     .into()
 }
 
-fn vectors_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// The files with vectors in a folder, in the order of their names.
+pub(crate) fn vectors_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let entries = fs::read_dir(folder).with_context(|| cannot_read(folder))?;
     for entry in entries {

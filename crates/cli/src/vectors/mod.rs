@@ -6,6 +6,7 @@
 
 mod alone;
 mod case;
+mod every_hop;
 mod expect;
 mod judged;
 mod lenient;
@@ -24,6 +25,7 @@ use serde_json::Value;
 pub(crate) use self::{
     alone::Alone,
     case::{Case, id_of},
+    every_hop::EveryHop,
     expect::{Difference, Expect, ExpectTerms, ExpectedProblem, Want},
     judged::{Asked, Judged},
     lines::{Line, Lines},
@@ -78,6 +80,11 @@ impl Suite {
             Content::Cases(cases) => cases,
             Content::Problems(_) => &[],
         }
+    }
+
+    /// Whether its settings are to be refused.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.content, Content::Problems(_))
     }
 
     /// What a guard needs to judge the cases, with these settings when the suite brings none.
