@@ -1,6 +1,6 @@
-//! What a build needs and a fresh machine may lack.
+//! What a build and its tests need and a fresh machine may lack.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -9,8 +9,16 @@ use crate::shell;
 /// The target that policies are compiled for.
 const WASM: &str = "wasm32-unknown-unknown";
 
-/// Installs the target for policies when it is missing, and says so.
+/// Programs that the tests of `pinfold policy` run, and the package of Debian that has each.
+const PROGRAMS: &[(&str, &str)] = &[("clang", "clang"), ("wasm-ld", "lld")];
+
+/// Installs what is missing, and says so.
 pub(crate) fn run() -> Result<()> {
+    wasm_target()?;
+    programs()
+}
+
+fn wasm_target() -> Result<()> {
     if has_wasm_target()? {
         return Ok(());
     }
@@ -28,4 +36,58 @@ fn has_wasm_target() -> Result<bool> {
     let printed = shell::output(&mut shell::command("rustc", &["--print", "sysroot"]))?;
     let sysroot = PathBuf::from(printed.trim());
     Ok(sysroot.join("lib/rustlib").join(WASM).join("lib").is_dir())
+}
+
+fn programs() -> Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages = missing.join(" ");
+    if !may_install()? {
+        bail!(
+            "the tests of policies in other languages need: {packages}\n\n\
+             hint: run `apt-get install {packages}` as root, or install them the way this system does"
+        );
+    }
+    println!("missing: {packages}; installing with `apt-get install -y {packages}`");
+    if install(&missing).is_err() {
+        // The lists of a fresh image are empty, or old.
+        shell::status(&mut shell::command("apt-get", &["update", "-qq"]))?;
+        install(&missing)?;
+    }
+    println!("installed {packages}");
+    Ok(())
+}
+
+/// The packages of the programs that are not there.
+fn missing() -> Vec<&'static str> {
+    let mut packages: Vec<_> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !shell::is_there(program, &["--version"]))
+        .map(|(_, package)| *package)
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
+}
+
+/// Debian or a child of it, and root: a task of the repository asks for no password.
+fn may_install() -> Result<bool> {
+    if !Path::new("/usr/bin/apt-get").exists() {
+        return Ok(false);
+    }
+    Ok(shell::output(&mut shell::command("id", &["-u"]))?.trim() == "0")
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let mut command = shell::command(
+        "apt-get",
+        &["install", "-y", "-qq", "--no-install-recommends"],
+    );
+    shell::status(
+        command
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
 }
