@@ -57,4 +57,4 @@ pub use prefix_map::{DuplicatePrefix, PrefixMap};
 pub use reason::{Reason, Stage};
 pub use registry::{Registration, registration};
 #[cfg(feature = "target")]
-pub use target::{Domain, Host, Refusal, Scheme, Spelling, Target};
+pub use target::{Domain, Host, Refusal, Scheme, Spelling, Target, TargetParts};

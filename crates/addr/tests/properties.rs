@@ -78,6 +78,7 @@ proptest! {
     #[test]
     fn what_is_displayed_parses_to_the_same(text in prop_oneof![url(), url_like()]) {
         if let Ok(target) = Target::parse(&text) {
+            prop_assert_eq!(&Target::restore(&target.parts()).unwrap(), &target);
             let again = Target::parse(&target.to_string()).unwrap();
             prop_assert_eq!(again.to_string(), target.to_string());
             prop_assert!(again.same_origin(&target));

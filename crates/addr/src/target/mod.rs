@@ -1,6 +1,7 @@
 //! `Target`: a URL that was parsed once, and whose two readings agree.
 
 mod host;
+mod parts;
 mod raw;
 mod refusal;
 mod scheme;
@@ -22,6 +23,7 @@ use url::Url;
 use self::strict::{Authority, Reading};
 pub use self::{
     host::{Domain, Host},
+    parts::TargetParts,
     refusal::Refusal,
     scheme::Scheme,
 };
@@ -31,7 +33,11 @@ use crate::Reason;
 ///
 /// They do not fail the parse, because the operator may permit them; the default policy refuses them.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[cfg_attr(feature = "serde", derive(::serde::Serialize))]
+#[cfg_attr(
+    feature = "serde",
+    derive(::serde::Deserialize, ::serde::Serialize),
+    serde(default)
+)]
 #[non_exhaustive]
 pub struct Spelling {
     /// The authority held userinfo, if only an `@`; it was dropped.
