@@ -34,6 +34,8 @@ use crate::{Denial, Request, Terms, error::Ended};
 ///  "timings": {"target_us": 12, "resolve_us": 830, "addresses_us": 9, "connect_us": 0}}
 /// ```
 ///
+/// Where several policies judge, each [`PolicyRef`] has `layer`, and `layers` lists all of them.
+///
 /// `verdict` is `allow` (with `dialed` and `reused`), `deny` or `failed` (with `stage`, `code`,
 /// `detail`); see [`Outcome`]. An address without `denial` was allowed.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -59,8 +61,11 @@ pub struct Decision {
     pub addresses: Vec<JudgedAddress>,
     /// What the exchange must obey: the policy's terms, those of earlier hops and the host's limits.
     pub terms: Terms,
-    /// Which policy decided.
+    /// Which policy decided: the one that denied or failed, otherwise the first of the chain.
     pub policy: Arc<PolicyRef>,
+    /// All policies of the chain in order, where there are several; otherwise empty.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub layers: Arc<[Arc<PolicyRef>]>,
     /// Time spent.
     pub timings: Timings,
 }
@@ -109,15 +114,19 @@ pub struct JudgedAddress {
 }
 
 /// Which policy decided.
-#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 pub struct PolicyRef {
+    /// The layer of the chain that it is. None where there is only the policy of
+    /// [`GuardBuilder::policy`](crate::GuardBuilder::policy).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
     /// Its name, as it says.
     pub name: String,
     /// SHA-256 of the component, hex.
     pub digest: String,
     /// SHA-256 of the settings as configured, hex.
     pub settings_digest: String,
-    /// Counts swaps; begins at 1.
+    /// Counts swaps of the chain, or of any policy in it; begins at 1.
     pub generation: u64,
 }
 
@@ -137,6 +146,10 @@ pub struct Timings {
     /// Connection attempts.
     #[serde(rename = "connect_us", serialize_with = "micros")]
     pub connect: Duration,
+}
+
+fn is_empty(layers: &[Arc<PolicyRef>]) -> bool {
+    layers.is_empty()
 }
 
 fn micros<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -211,6 +224,7 @@ impl Record {
             addresses: Vec::new(),
             terms: Terms::default(),
             policy,
+            layers: Arc::default(),
             timings: Timings::default(),
         });
         Self {
@@ -226,6 +240,16 @@ impl Record {
 
     pub(crate) fn policy(&self) -> &PolicyRef {
         &self.decision.policy
+    }
+
+    /// Names all policies of a chain.
+    pub(crate) fn layers(&mut self, layers: &Arc<[Arc<PolicyRef>]>) {
+        self.edit(|decision| decision.layers = Arc::clone(layers));
+    }
+
+    /// Names the policy that decided.
+    pub(crate) fn decided_by(&mut self, policy: &Arc<PolicyRef>) {
+        self.edit(|decision| decision.policy = Arc::clone(policy));
     }
 
     pub(crate) fn terms(&mut self, terms: Terms) {
@@ -383,6 +407,7 @@ pub(crate) mod testing {
 
     pub(crate) fn policy() -> Arc<PolicyRef> {
         Arc::new(PolicyRef {
+            layer: None,
             name: "test".into(),
             digest: "d".into(),
             settings_digest: "s".into(),

@@ -19,7 +19,7 @@ use crate::{
     connect::order,
     error::Ended,
     event::Record,
-    policy::{Active, Fallback, Judge, LoadError, Policies, Source, floor::Floor},
+    policy::{Active, Fallback, Judge, Layer, LoadError, Policies, Source, floor::Floor},
     resolve::{Answers, MAX_ANSWERS, MAX_CHAIN, Resolve, ResolveError},
     verdict::foreign,
 };
@@ -134,18 +134,56 @@ impl Guard {
         Connector::new(self.core.floor.clone(), &self.core.limits)
     }
 
-    /// Replaces the policy. Compiles on the calling thread; the old policy serves until the new one
+    /// Replaces the policy, where there is only one. Compiles on the calling thread; the old policy serves until the new one
     /// is ready, and stays when it is bad. Returns the new generation.
     ///
     /// Swaps may run side by side, and a slow one holds no other up. The one that was asked for last
     /// stays: an earlier one that is ready only after it is left, with [`LoadError::Overtaken`].
+    ///
+    /// # Errors
+    ///
+    /// When the policy is refused; [`LoadError::SeveralLayers`] when there are several.
     pub fn swap(&self, source: Source, settings: serde_json::Value) -> Result<u64, LoadError> {
         self.core.policies.swap(source, settings)
     }
 
-    /// The active policy.
+    /// As [`swap`](Self::swap), for one layer of the chain. The others stay as they are, with their
+    /// instances; requests see the chain before or the chain after, never a mixture.
+    ///
+    /// # Errors
+    ///
+    /// When the policy is refused; [`LoadError::UnknownLayer`] when no layer has this name.
+    pub fn swap_layer(
+        &self,
+        name: &str,
+        source: Source,
+        settings: serde_json::Value,
+    ) -> Result<u64, LoadError> {
+        self.core.policies.swap_layer(name, source, settings)
+    }
+
+    /// As [`swap`](Self::swap), for the whole chain: its length, its order, its names. One bad policy keeps
+    /// all of it out. A layer that was swapped meanwhile, and later asked for, keeps what that brought.
+    ///
+    /// # Errors
+    ///
+    /// As [`GuardBuilder::build`], about the policies.
+    pub fn swap_layers(&self, layers: Vec<Layer>) -> Result<u64, LoadError> {
+        self.core.policies.swap_layers(layers)
+    }
+
+    /// The active policy; of a chain, the first.
     pub fn policy(&self) -> PolicyRef {
         PolicyRef::clone(self.core.policies.current().policy_ref())
+    }
+
+    /// The active policies, in the order in which they are asked; one or more.
+    pub fn policies(&self) -> Vec<PolicyRef> {
+        let active = self.core.policies.current();
+        active
+            .policy_refs()
+            .map(|policy| PolicyRef::clone(policy))
+            .collect()
     }
 
     /// What this machine lacks to run policies at full speed, and what is done instead. Worth a line in a
@@ -193,9 +231,14 @@ impl Session {
         Ok(self.judge(request).await?)
     }
 
-    /// The policy of this session.
+    /// The policy of this session; of a chain, the first.
     pub fn policy(&self) -> &PolicyRef {
         self.active.policy_ref()
+    }
+
+    /// The policies of this session, in the order in which they are asked; one or more.
+    pub fn policies(&self) -> impl Iterator<Item = &PolicyRef> {
+        self.active.policy_refs().map(Arc::as_ref)
     }
 
     /// The strictest terms of all hops so far.
@@ -212,7 +255,8 @@ impl Session {
             Err(denial) => Err(denial),
         };
         let judged = asked.and_then(|(judge, request, terms)| {
-            let terms = self.concluded(&request, terms?)?;
+            let terms = terms.inspect_err(|_| record.decided_by(judge.decider()))?;
+            let terms = self.concluded(&request, terms)?;
             Ok((request, judge, terms))
         });
         let admitted = self.admitted(record, start, judged)?;
@@ -222,8 +266,10 @@ impl Session {
     fn admit_target(&self, request: Request) -> Result<Admitted, Ended> {
         let start = Instant::now();
         let mut record = self.open(&request);
-        let judged = self.begin(&request, &mut record).and_then(|mut judge| {
-            let terms = judge.check_target(&request)?;
+        let begun = self.begin(&request, &mut record);
+        let judged = begun.and_then(|mut judge| {
+            let terms = judge.check_target(&request);
+            let terms = terms.inspect_err(|_| record.decided_by(judge.decider()))?;
             let terms = self.concluded(&request, terms)?;
             Ok((request, judge, terms))
         });
@@ -232,7 +278,9 @@ impl Session {
 
     fn open(&self, request: &Request) -> Record {
         let policy = self.active.policy_ref().clone();
-        Record::open(request, policy, self.core.observer.clone())
+        let mut record = Record::open(request, policy, self.core.observer.clone());
+        record.layers(self.active.layers());
+        record
     }
 
     /// What is checked before the policy, and the instance that will judge.
@@ -388,7 +436,7 @@ impl Core {
         let asked = judge.ask(question, |judge, (request, chain, classified)| {
             judge.check_addresses(request, chain, classified)
         });
-        let (_, (request, _, classified), verdicts) = asked.await?;
+        let (judge, (request, _, classified), verdicts) = asked.await?;
         let judged = merge(classified, &verdicts);
         let survivors = survivors(&judged, request.target.port());
         let refusal = refusal(&judged);
@@ -396,9 +444,12 @@ impl Core {
         record.time(start, |timings| &mut timings.addresses);
 
         // A policy that failed is the reason, whatever else is wrong with the addresses.
-        verdicts?;
+        verdicts.inspect_err(|_| record.decided_by(judge.decider()))?;
         match refusal {
-            Some(denial) if survivors.is_empty() => Err(denial.into()),
+            Some((at, denial)) if survivors.is_empty() => {
+                record.decided_by(judge.refuser(at));
+                Err(denial.into())
+            }
             _ => Ok((
                 request.target,
                 order(survivors, self.limits.attempts.max(1)),
@@ -513,11 +564,16 @@ fn survivors(judged: &[JudgedAddress], port: u16) -> Vec<SocketAddr> {
         .collect()
 }
 
-/// The reason that stands for the whole answer: that good and bad were mixed, otherwise the first one.
-fn refusal(judged: &[JudgedAddress]) -> Option<Denial> {
-    let denials = || judged.iter().filter_map(|judged| judged.denial.as_ref());
-    let mixed = denials().find(|denial| denial.reason() == Some(Reason::AnswersMixed));
-    mixed.or_else(|| denials().next()).cloned()
+/// The reason that stands for the whole answer, and the place of its address: that good and bad were mixed,
+/// otherwise the first one.
+fn refusal(judged: &[JudgedAddress]) -> Option<(usize, Denial)> {
+    let denials = || {
+        let judged = judged.iter().enumerate();
+        judged.filter_map(|(at, judged)| judged.denial.as_ref().map(|denial| (at, denial)))
+    };
+    let mixed = denials().find(|(_, denial)| denial.reason() == Some(Reason::AnswersMixed));
+    let (at, denial) = mixed.or_else(|| denials().next())?;
+    Some((at, denial.clone()))
 }
 
 impl fmt::Debug for Guard {

@@ -8,7 +8,7 @@ use pinfold_addr::{Classifier, InvalidNat64Prefix};
 use super::{Core, Guard};
 use crate::{
     Discard, Grant, Limits, Observer,
-    policy::{Cache, LoadError, Policies, Problem, Source, floor::Floor},
+    policy::{Cache, Layer, LoadError, Policies, Problem, Source, floor::Floor},
     resolve::{Broken, Dns, Resolve},
 };
 
@@ -17,6 +17,7 @@ use crate::{
 /// | what | default |
 /// |---|---|
 /// | [`policy`](Self::policy), [`settings`](Self::settings) | the shipped policy, `{}` |
+/// | [`layer`](Self::layer) | none: there is one policy |
 /// | [`resolver`](Self::resolver) | DNS servers of the system's configuration, no hosts file, no search list |
 /// | [`grants`](Self::grants) | none |
 /// | [`listeners`](Self::listeners) | none |
@@ -28,6 +29,7 @@ use crate::{
 pub struct GuardBuilder {
     policy: Option<Source>,
     settings: Option<serde_json::Value>,
+    layers: Vec<Layer>,
     resolver: Option<Arc<dyn Resolve>>,
     grants: Vec<Grant>,
     listeners: Vec<SocketAddr>,
@@ -38,7 +40,7 @@ pub struct GuardBuilder {
 }
 
 impl GuardBuilder {
-    /// The policy. Default: the shipped one.
+    /// The policy. Default: the shipped one, unless there are [`layer`](Self::layer)s.
     #[must_use]
     pub fn policy(mut self, source: Source) -> Self {
         self.policy = Some(source);
@@ -49,6 +51,19 @@ impl GuardBuilder {
     #[must_use]
     pub fn settings(mut self, settings: serde_json::Value) -> Self {
         self.settings = Some(settings);
+        self
+    }
+
+    /// One more policy, asked after those that were given before: the organisation's, the team's, the
+    /// service's. At most 8, with names of their own.
+    ///
+    /// What any of them denies is denied; what all allow, they allow under the strictest of their terms.
+    /// [`policy`](Self::policy) and [`settings`](Self::settings) are about the layer `policy`, the first one.
+    /// When neither of them is called, the layers are all that is asked: **the shipped policy is then none of
+    /// them, unless it is given as one**, and what remains beside them is the floor.
+    #[must_use]
+    pub fn layer(mut self, layer: Layer) -> Self {
+        self.layers.push(layer);
         self
     }
 
@@ -119,15 +134,14 @@ impl GuardBuilder {
     ///
     /// # Errors
     ///
-    /// When the policy is refused; when the directory for compiled code is not to be trusted; and, as a problem of the settings at `/nat64`, when the length of a
+    /// When a policy is refused; when the chain is too long, or a name of a layer is none or used twice; when the directory for compiled code is not to be trusted; and, as a problem of the settings at `/nat64`, when the length of a
     /// NAT64 prefix is none of RFC 6052's.
     pub fn build(self) -> Result<Guard, LoadError> {
         let classifier = Classifier::with_nat64(self.nat64).map_err(nat64_problem)?;
         let floor = Arc::new(Floor::new(self.grants, self.listeners, classifier));
-        let source = self.policy.unwrap_or(Source::Shipped);
-        let settings = self.settings.unwrap_or_else(|| serde_json::json!({}));
+        let layers = chain(self.policy, self.settings, self.layers);
         let cache = self.code_cache.as_deref().map(Cache::open).transpose()?;
-        let policies = Policies::new(&self.limits, cache, source, settings)?;
+        let policies = Policies::chain(&self.limits, cache, layers)?;
         let resolver = self.resolver.unwrap_or_else(system_resolver);
         let observer = self.observer.unwrap_or_else(|| Arc::new(Discard));
         let limits = self.limits;
@@ -141,6 +155,25 @@ impl GuardBuilder {
             }),
         })
     }
+}
+
+/// The layer `policy`, when anything is said of it or nothing of others; and the others.
+fn chain(
+    policy: Option<Source>,
+    settings: Option<serde_json::Value>,
+    layers: Vec<Layer>,
+) -> Vec<Layer> {
+    if policy.is_none() && settings.is_none() && !layers.is_empty() {
+        return layers;
+    }
+    let first = Layer::new(Layer::POLICY, policy.unwrap_or(Source::Shipped));
+    let first = match settings {
+        Some(settings) => first.settings(settings),
+        None => first,
+    };
+    let mut chain = vec![first];
+    chain.extend(layers);
+    chain
 }
 
 impl fmt::Debug for GuardBuilder {

@@ -522,7 +522,7 @@ fn verdicts_and_floor_are_merged_and_never_lifted() {
     assert_eq!(codes(&policy), ["address-denied", "address-floor"]);
     assert!(survivors(&policy, 80).is_empty());
     assert_eq!(
-        refusal(&policy).unwrap().code(),
+        refusal(&policy).unwrap().1.code(),
         "address-denied",
         "the first one stands for all"
     );
@@ -541,7 +541,7 @@ fn verdicts_and_floor_are_merged_and_never_lifted() {
         ]),
     );
     assert_eq!(
-        refusal(&mixed).unwrap().code(),
+        refusal(&mixed).unwrap().1.code(),
         "answers-mixed",
         "wherever it stands"
     );

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{fault::tidy, limits::MESSAGE_BYTES};
+use super::{fault::tidy, inert, limits::MESSAGE_BYTES};
 
 /// One thing that is wrong with the settings.
 #[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
@@ -68,10 +68,27 @@ pub enum LoadError {
         /// What the system says.
         problem: String,
     },
+    /// A policy of the chain was not loaded. Not used where there is only the layer `policy`.
+    #[error("layer `{layer}`: {error}")]
+    InLayer {
+        /// The name of the layer.
+        layer: String,
+        /// What is wrong with its policy.
+        error: Box<Self>,
+    },
+    /// The name of a layer is not in kebab-case, or too long.
+    #[error("`{0}` is no name for a layer")]
+    LayerName(String),
+    /// Two layers of a chain have the same name.
+    #[error("two layers are named `{0}`")]
+    LayerTwice(String),
     /// The machine, or the limits of this process, lack what it takes to load a policy: memory, address
     /// space, file descriptors. It says nothing about the policy.
     #[error("this process cannot get what it takes to load a policy: {0}")]
     Machine(String),
+    /// A chain without any policy.
+    #[error("the chain has no layer")]
+    NoLayer,
     /// The bytes are no WebAssembly component, or one that needs features that policies do not have.
     #[error("not a component: {0}")]
     NotComponent(String),
@@ -93,6 +110,9 @@ pub enum LoadError {
         /// [`Limits::settings_bytes`](crate::Limits::settings_bytes).
         limit: usize,
     },
+    /// A swap names no layer, and there are several.
+    #[error("there are {} layers: {}", .0.len(), Quoted(.0))]
+    SeveralLayers(Vec<String>),
     /// The component has a shape whose state cannot be frozen after `configure`.
     #[error("the policy cannot be frozen after it took its settings: {0}")]
     Snapshot(String),
@@ -108,9 +128,25 @@ pub enum LoadError {
         /// [`Limits::component_bytes`](crate::Limits::component_bytes).
         limit: usize,
     },
+    /// The chain is longer than the limit.
+    #[error("{count} layers, the limit is {limit}")]
+    TooManyLayers {
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// An instance of the component would be made of more parts than an instance may have.
     #[error("the policy is made of too many parts: {0}")]
     TooManyParts(String),
+    /// A swap names a layer that the active chain does not have.
+    #[error("there is no layer `{layer}`, there is {}", Quoted(known))]
+    UnknownLayer {
+        /// The name.
+        layer: String,
+        /// The layers that there are.
+        known: Vec<String>,
+    },
     /// It is a component, but no policy of a version that this host accepts.
     #[error("the policy does not fulfil {}: {problem}", Quoted(accepted))]
     WrongWorld {
@@ -122,6 +158,14 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// The error, with the layer that it is about.
+    pub(super) fn in_layer(self, layer: &str) -> Self {
+        Self::InLayer {
+            layer: layer.to_owned(),
+            error: Box::new(self),
+        }
+    }
+
     /// What the engine says, when it says that the system refused it something: such an error ends in
     /// the system's own words. It is then no fault of the policy, whatever was done with it.
     pub(super) fn of_machine(text: &str) -> Option<Self> {
@@ -150,19 +194,31 @@ impl LoadError {
             Self::Engine(_) => {
                 "lower `policy_instances`, or raise the limit of address space (`ulimit -v`)"
             }
+            Self::Imports(names) if names.iter().all(|name| inert::covers(name)) => {
+                "build it without WASI (`pinfold policy build` does); an operator may grant inert WASI instead"
+            }
             Self::Imports(_) => {
                 "build for `wasm32-unknown-unknown` without WASI: a policy imports nothing"
             }
+            Self::InLayer { error, .. } => error.hint(),
             Self::Io { .. } => "check the path and its permissions",
+            Self::LayerName(_) => {
+                "write words in lower case joined by `-`, beginning with a letter, at most 64 octets: `data-protection`"
+            }
+            Self::LayerTwice(_) => "give each layer a name of its own",
             Self::Machine(_) => {
                 "raise the limits of this process: address space (`ulimit -v`), files (`ulimit -n`), memory"
             }
+            Self::NoLayer => "give at least one policy: a guard without one judges nothing",
             Self::NotComponent(_) => {
                 "give a WebAssembly component, for example made by `wasm-tools component new`"
             }
             Self::Overtaken => "nothing is to be done: what was asked for last is what is active",
             Self::SelfTest(_) => "the policy needs more memory or tables than an instance may have",
             Self::Settings(_) => "`pinfold inspect` shows the schema of the settings",
+            Self::SeveralLayers(_) => {
+                "say which layer to replace: `swap_layer`, or all: `swap_layers`"
+            }
             Self::SettingsTooLarge { .. } => "shorten the settings, or raise `settings_bytes`",
             Self::Snapshot(_) => {
                 "link the policy into one core module that exports its memory, without v128 globals \
@@ -171,8 +227,14 @@ impl LoadError {
             Self::TooComplex(_) => {
                 "split the functions that hold many variables and branches, or optimise them for size"
             }
+            Self::TooManyLayers { .. } => {
+                "merge layers: one policy can take the rules of two as its settings"
+            }
             Self::TooManyParts(_) => "link the policy into fewer core modules",
             Self::TooLarge { .. } => "strip the component, or raise `component_bytes`",
+            Self::UnknownLayer { .. } => {
+                "name a layer that there is, or replace the whole chain: `swap_layers`"
+            }
             Self::WrongWorld { .. } => {
                 "build the policy against the `wit` of a version that is accepted"
             }

@@ -48,6 +48,7 @@ pub struct Evaluator {
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     code_cache: Option<PathBuf>,
+    pub(super) inert_wasi: bool,
 }
 
 /// One instance of a policy.
@@ -110,7 +111,7 @@ impl Evaluator {
     /// `policy-busy` when the pool is exhausted.
     pub fn start(&self) -> Result<Evaluation, Denial> {
         Ok(Evaluation {
-            instance: Some(obtain(&self.policies.current())?),
+            instance: Some(obtain(self.policies.current().member())?),
         })
     }
 
@@ -122,7 +123,7 @@ impl Evaluator {
     /// `policy-busy` when the pool is exhausted.
     pub fn fresh(&self) -> Result<Evaluation, Denial> {
         Ok(Evaluation {
-            instance: Some(self.policies.current().maker().make()?),
+            instance: Some(self.policies.current().member().maker().make()?),
         })
     }
 
@@ -165,6 +166,13 @@ impl LoadOptions {
     #[must_use]
     pub fn code_cache(mut self, dir: impl AsRef<Path>) -> Self {
         self.code_cache = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// Grants inert WASI, as [`GuardBuilder::inert_wasi`](crate::GuardBuilder::inert_wasi) does. Default: no.
+    #[must_use]
+    pub fn inert_wasi(mut self, granted: bool) -> Self {
+        self.inert_wasi = granted;
         self
     }
 

@@ -1,4 +1,4 @@
-//! One instance, one hop, two questions.
+//! One hop, two questions to each policy of the chain.
 
 use std::{fmt, mem, sync::Arc, time::Instant};
 
@@ -9,21 +9,44 @@ use super::{
     fault::Fault,
     limits::restart_clock,
     maker::Instance,
-    swap::Active,
+    member::Member,
+    swap::{Active, Link},
 };
-use crate::{Denial, JudgedAddress, Request, Terms};
+use crate::{Denial, JudgedAddress, PolicyRef, Request, Terms};
 
-/// Judges one hop: first its target, then the addresses of it. Its instance has seen no other
-/// request and sees no other; it is gone after a refusal, after any failure, and after the addresses.
+/// Judges one hop: first its target, then the addresses of it. Its instances have seen no other
+/// request and see no other; they are gone after a refusal, after any failure, and after the addresses.
+///
+/// Where there are several policies they are asked in order, and the hop holds one instance at a time: a
+/// long chain takes no more places than a short one.
 pub(crate) struct Judge {
     state: State,
     active: Arc<Active>,
+    /// The policy that refused or failed, by its place.
+    decider: usize,
+    /// The policy that refused each address, by its place; empty where there is one policy.
+    refusers: Vec<usize>,
+    /// What was asked and answered, when that is to be recorded.
+    answered: Option<Vec<Answered>>,
+}
+
+/// What a policy of the chain was asked about a hop, and what it answered. A question that it was not
+/// asked, because an earlier policy or the lookup had ended the hop, has no answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Answered {
+    /// Which one.
+    pub(crate) policy: Arc<PolicyRef>,
+    /// Stage one.
+    pub(crate) target: Option<Result<Terms, Denial>>,
+    /// Stage two: one entry for each address; `Err` when it failed, which denies all.
+    pub(crate) addresses: Option<Result<Vec<Option<Denial>>, Denial>>,
 }
 
 enum State {
-    /// With the instance that will answer.
+    /// With the instance that will answer next.
     Ready(Instance),
-    /// Without one, while the lookup takes long: who can make names slow must not hold instances.
+    /// Without one: between the policies of a chain, and while the lookup takes long. Who can make names
+    /// slow must not hold instances.
     Resting,
     /// After a refusal, a failure, or the last question.
     Spent,
@@ -32,14 +55,49 @@ enum State {
 impl Judge {
     /// A judge with a spare instance, or a fresh one; `policy-busy` when the pool is exhausted.
     pub(super) fn new(active: Arc<Active>) -> Result<Self, Denial> {
-        let instance = obtain(&active)?;
+        let instance = obtain(active.member())?;
         Ok(Self {
             state: State::Ready(instance),
             active,
+            decider: 0,
+            refusers: Vec::new(),
+            answered: None,
         })
     }
 
-    /// Asks a question where no other task has to wait for the answer: here, when the policy is quick, and
+    /// Keeps what each policy is asked and answers, from here on. Costs a copy of each answer.
+    #[must_use]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "what records of inputs are made from")
+    )]
+    pub(crate) fn recording(mut self) -> Self {
+        self.answered = Some(Vec::new());
+        self
+    }
+
+    /// What was asked and answered so far, in the order of the chain; nothing unless it is
+    /// [`recording`](Self::recording). Empties the list.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "what records of inputs are made from")
+    )]
+    pub(crate) fn answered(&mut self) -> Vec<Answered> {
+        self.answered.as_mut().map(mem::take).unwrap_or_default()
+    }
+
+    /// The policy that refused the target, or failed.
+    pub(crate) fn decider(&self) -> &Arc<PolicyRef> {
+        self.active.reference_at(self.decider)
+    }
+
+    /// The policy that refused the address at this place of the answer, the first one where none did.
+    pub(crate) fn refuser(&self, address: usize) -> &Arc<PolicyRef> {
+        let policy = self.refusers.get(address).copied().unwrap_or_default();
+        self.active.reference_at(policy)
+    }
+
+    /// Asks a question where no other task has to wait for the answer: here, when the policies are quick, and
     /// otherwise on a thread that may block. As many questions as there are instances can wait for one.
     /// The judge comes back with the answer, unless the runtime is shutting down.
     pub(crate) async fn ask<I, T>(
@@ -51,7 +109,7 @@ impl Judge {
         I: Send + 'static,
         T: Send + 'static,
     {
-        if !self.active.pace().is_slow() {
+        if !self.active.is_slow() {
             let answer = question(&mut self, &input);
             return Ok((self, input, answer));
         }
@@ -63,54 +121,149 @@ impl Judge {
         tokio::task::spawn_blocking(apart).await.map_err(gone)
     }
 
-    /// May this be looked up at all?
+    /// May this be looked up at all? One policy after the other, until one denies; what all allow, they
+    /// allow under the strictest of their terms.
     pub(crate) fn check_target(&mut self, request: &Request) -> Result<Terms, Denial> {
-        let mut instance = self.take()?;
-        let terms = self.timed(|| instance.check_target(request))?;
-        self.state = State::Ready(instance);
-        Ok(terms)
+        let alone = self.active.is_alone();
+        let mut strictest: Option<Terms> = None;
+        for (at, link) in self.active.links().enumerate() {
+            let answer = self.state.check_target(&link.member, request, alone);
+            if let Some(answered) = &mut self.answered {
+                answered.push(Answered::target(link, &answer));
+            }
+            let terms = answer.inspect_err(|_| self.decider = at)?;
+            strictest = Some(strictest.map_or(terms, |before| before.tightened(terms)));
+        }
+        strictest.ok_or_else(unasked)
     }
 
     /// Gives the instance back until the addresses are known. They are then judged in another one, which
     /// is as good: a policy keeps nothing between the stages.
     pub(crate) fn rest(&mut self) {
         if let State::Ready(instance) = mem::replace(&mut self.state, State::Resting) {
-            self.active.keeper().give_back(&self.active, instance);
+            let first = self.active.member();
+            first.keeper().give_back(first, instance);
         }
     }
 
     /// Which of these may be dialled? One entry for each answer, in order; none where a socket may
-    /// be opened. Any failure denies all.
+    /// be opened. Each policy judges all addresses; one that any of them refuses is refused, by the first
+    /// that does. Any failure denies all.
     pub(crate) fn check_addresses(
         &mut self,
         request: &Request,
         chain: &[Domain],
         answers: &[JudgedAddress],
     ) -> Result<Vec<Option<Denial>>, Denial> {
-        let mut instance = self.take()?;
-        let verdicts = self.timed(|| instance.check_addresses(request, chain, answers))?;
-        self.active.keeper().give_back(&self.active, instance);
-        Ok(verdicts)
+        let mut all: Option<Vec<Option<Denial>>> = None;
+        for (at, link) in self.active.links().enumerate() {
+            let answer = (self.state).check_addresses(&link.member, request, chain, answers);
+            if let Some(answered) = &mut self.answered {
+                Answered::addresses(answered, link, &answer);
+            }
+            let verdicts = answer.inspect_err(|_| self.decider = at)?;
+            match &mut all {
+                None => all = Some(verdicts),
+                Some(all) => unite(all, &mut self.refusers, at, verdicts),
+            }
+        }
+        self.state = State::Spent;
+        all.ok_or_else(unasked)
     }
 
     #[cfg(test)]
     pub(crate) fn active(&self) -> &Arc<Active> {
         &self.active
     }
+}
 
-    fn timed<T>(&self, question: impl FnOnce() -> T) -> T {
-        let begun = Instant::now();
-        let answer = question();
-        self.active.pace().add(begun.elapsed());
-        answer
+/// Adds the refusals of the policy at place `at` to those of the policies before it, which stand.
+fn unite(
+    all: &mut [Option<Denial>],
+    refusers: &mut Vec<usize>,
+    at: usize,
+    verdicts: Vec<Option<Denial>>,
+) {
+    refusers.resize(all.len(), 0);
+    let places = all.iter_mut().zip(refusers);
+    for ((denial, refuser), verdict) in places.zip(verdicts) {
+        if denial.is_none() && verdict.is_some() {
+            *denial = verdict;
+            *refuser = at;
+        }
+    }
+}
+
+/// A chain has at least one policy; were there none, nothing is allowed.
+fn unasked() -> Denial {
+    Denial::new(Reason::PolicyTrapped, "there is no policy to ask")
+}
+
+impl Answered {
+    fn target(link: &Link, answer: &Result<Terms, Denial>) -> Self {
+        Self {
+            policy: Arc::clone(&link.reference),
+            target: Some(answer.clone()),
+            addresses: None,
+        }
+    }
+
+    /// Adds the answer to what the same policy said of the target.
+    fn addresses(all: &mut Vec<Self>, link: &Link, answer: &Result<Vec<Option<Denial>>, Denial>) {
+        let same = |said: &&mut Self| Arc::ptr_eq(&said.policy, &link.reference);
+        if let Some(said) = all.iter_mut().find(same) {
+            said.addresses = Some(answer.clone());
+            return;
+        }
+        all.push(Self {
+            policy: Arc::clone(&link.reference),
+            target: None,
+            addresses: Some(answer.clone()),
+        });
+    }
+}
+
+impl State {
+    /// Asks a policy about the target. Keeps the instance for the addresses where the policy is alone.
+    fn check_target(
+        &mut self,
+        member: &Arc<Member>,
+        request: &Request,
+        alone: bool,
+    ) -> Result<Terms, Denial> {
+        let mut instance = self.take(member)?;
+        let terms = timed(member, || instance.check_target(request))?;
+        *self = match alone {
+            true => Self::Ready(instance),
+            false => Self::rested(member, instance),
+        };
+        Ok(terms)
+    }
+
+    fn check_addresses(
+        &mut self,
+        member: &Arc<Member>,
+        request: &Request,
+        chain: &[Domain],
+        answers: &[JudgedAddress],
+    ) -> Result<Vec<Option<Denial>>, Denial> {
+        let mut instance = self.take(member)?;
+        let verdicts = timed(member, || instance.check_addresses(request, chain, answers))?;
+        *self = Self::rested(member, instance);
+        Ok(verdicts)
+    }
+
+    fn rested(member: &Member, instance: Instance) -> Self {
+        member.keeper().give_back(member, instance);
+        Self::Resting
     }
 
     /// The instance, out of the judge: it comes back only when all went well.
-    fn take(&mut self) -> Result<Instance, Denial> {
-        match mem::replace(&mut self.state, State::Spent) {
-            State::Ready(instance) => Ok(instance),
-            State::Resting => obtain(&self.active),
-            State::Spent => Err(Denial::new(
+    fn take(&mut self, member: &Arc<Member>) -> Result<Instance, Denial> {
+        match mem::replace(self, Self::Spent) {
+            Self::Ready(instance) => Ok(instance),
+            Self::Resting => obtain(member),
+            Self::Spent => Err(Denial::new(
                 Reason::PolicyTrapped,
                 "this judge has spoken already",
             )),
@@ -118,20 +271,27 @@ impl Judge {
     }
 }
 
+fn timed<T>(member: &Member, question: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let answer = question();
+    member.pace().add(begun.elapsed());
+    answer
+}
+
 /// A spare, or one made on the spot.
-pub(super) fn obtain(active: &Arc<Active>) -> Result<Instance, Denial> {
-    match active.keeper().take(active) {
+pub(super) fn obtain(member: &Arc<Member>) -> Result<Instance, Denial> {
+    match member.keeper().take(member) {
         Some(spare) => Ok(spare),
-        None => Ok(make(active)?),
+        None => Ok(make(member)?),
     }
 }
 
 /// Makes an instance on the spot. Used ones that were not wiped yet may hold the last places.
-fn make(active: &Active) -> Result<Instance, Fault> {
-    active.maker().make().or_else(|fault| {
-        let again = fault.reason == Reason::PolicyBusy && active.keeper().wipe(active.stock());
+fn make(member: &Member) -> Result<Instance, Fault> {
+    member.maker().make().or_else(|fault| {
+        let again = fault.reason == Reason::PolicyBusy && member.keeper().wipe(member.stock());
         if again {
-            active.maker().make()
+            member.maker().make()
         } else {
             Err(fault)
         }
@@ -141,7 +301,7 @@ fn make(active: &Active) -> Result<Instance, Fault> {
 impl fmt::Debug for Judge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Judge")
-            .field("policy", self.active.policy_ref())
+            .field("policies", &self.active)
             .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@
 use std::{mem, time::Duration};
 
 use pinfold_addr::Reason;
-use wasmtime::{Engine, ResourceLimiter, Result, Store, UpdateDeadline};
+use wasmtime::{Engine, ResourceLimiter, Result, Store, UpdateDeadline, bail};
 
 use crate::Limits;
 
@@ -39,10 +39,23 @@ pub(super) const KEEP_RESIDENT: usize = 4 << 20;
 pub(super) const FUEL: u64 = 5_000_000_000;
 /// Time for a metered question: instructions that fill memory take long and burn little.
 pub(super) const METER_TIME: Duration = Duration::from_secs(10);
+/// Handles of inert WASI that an instance may hold.
+pub(super) const INERT_HANDLES: u32 = 1_024;
+/// Bytes of randomness that inert WASI gives at once, all of them 0.
+pub(super) const INERT_BYTES: u64 = 4_096;
+/// Values in one answer of inert WASI.
+pub(super) const INERT_VALUES: usize = 256;
+/// Values in values in an answer of inert WASI.
+pub(super) const INERT_DEPTH: usize = 16;
+/// Time for `configure` where it runs in each instance.
+pub(super) const RECONFIGURE_TIME: Duration = Duration::from_millis(500);
 /// The page of linear memory.
 pub(super) const PAGE: usize = 64 << 10;
-/// Components whose first half of the way is remembered.
-pub(super) const PREPARED: usize = 4;
+/// Policies in a chain.
+pub(super) const LAYERS: usize = 8;
+/// Components whose first half of the way is remembered: as many as a chain may have, so that new settings
+/// for one layer are quick.
+pub(super) const PREPARED: usize = LAYERS;
 /// Bytes of an entry in the cache of compiled code.
 pub(super) const ENTRY_BYTES: usize = 128 << 20;
 /// Bytes of all entries in the cache of compiled code; the oldest are dropped.
@@ -109,7 +122,7 @@ impl Budget {
             memory: limits.policy_memory,
             output: SETUP_OUTPUT,
             time,
-            fuel: None,
+            fuel: Some(FUEL),
         }
     }
 }
@@ -119,6 +132,8 @@ impl Budget {
 pub(super) struct Data {
     caps: Caps,
     clock: Clock,
+    /// Handles of inert WASI that the instance holds.
+    handles: u32,
 }
 
 impl Data {
@@ -130,6 +145,20 @@ impl Data {
     /// Bytes of linear memory that were granted.
     pub(super) fn memory_bytes(&self) -> usize {
         self.caps.granted
+    }
+
+    /// Counts a handle of inert WASI, and refuses one too many.
+    pub(super) fn handle_made(&mut self) -> Result<()> {
+        if self.handles >= INERT_HANDLES {
+            bail!("more than {INERT_HANDLES} handles of WASI");
+        }
+        self.handles += 1;
+        Ok(())
+    }
+
+    /// A handle of inert WASI is gone.
+    pub(super) fn handle_dropped(&mut self) {
+        self.handles = self.handles.saturating_sub(1);
     }
 }
 
@@ -146,6 +175,7 @@ pub(super) fn store(engine: &Engine, budget: Budget) -> Store<Data> {
             left: 0,
             ticks: ticks(budget.time),
         },
+        handles: 0,
     };
     let mut store = Store::new(engine, data);
     store.limiter(|data| &mut data.caps);
@@ -156,6 +186,12 @@ pub(super) fn store(engine: &Engine, budget: Budget) -> Store<Data> {
     }
     restart_clock(&mut store);
     store
+}
+
+/// Holds the instance to another budget from the next call on; its memory stays as it is.
+pub(super) fn restrict(store: &mut Store<Data>, budget: Budget) {
+    store.data_mut().clock.ticks = ticks(budget.time);
+    store.set_hostcall_fuel(budget.output);
 }
 
 /// Gives the next call its fuel. An engine that does not meter takes none, and needs none.

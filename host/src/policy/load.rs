@@ -7,7 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use wasmtime::{
     Store,
-    component::{Component, Linker},
+    component::{Component, Instance, Linker},
 };
 
 use super::{
@@ -17,9 +17,10 @@ use super::{
     engine::Engines,
     fault::{Fault, tidy},
     gate::{self, Surface},
+    inert,
     limits::{
         self, Budget, CONFIGURE_TIME, DESCRIBE_TIME, Data, MESSAGE_BYTES, NAME_BYTES, PROBLEMS,
-        SCHEMA_BYTES, SUMMARY_BYTES,
+        RECONFIGURE_TIME, SCHEMA_BYTES, SUMMARY_BYTES,
     },
     maker::Maker,
     schema::Schema,
@@ -33,13 +34,16 @@ pub(super) struct Loaded {
     pub(super) name: String,
     pub(super) digest: String,
     pub(super) settings_digest: String,
+    /// Whether it was given WASI that does nothing.
+    pub(super) inert_wasi: bool,
     pub(super) maker: Maker,
 }
 
 impl Loaded {
-    /// What decisions say of the policy that made them.
+    /// What decisions say of the policy that made them, where it is alone.
     pub(super) fn reference(&self, generation: u64) -> PolicyRef {
         PolicyRef {
+            layer: None,
             name: self.name.clone(),
             digest: self.digest.clone(),
             settings_digest: self.settings_digest.clone(),
@@ -53,6 +57,8 @@ pub(super) struct Loader<'a> {
     pub(super) engines: &'a Engines,
     pub(super) limits: &'a Limits,
     pub(super) cache: Option<&'a Cache>,
+    /// Whether the operator grants WASI that does nothing.
+    pub(super) inert_wasi: bool,
 }
 
 /// A policy that has described itself and waits for settings.
@@ -75,20 +81,79 @@ impl Loader<'_> {
     pub(super) fn load(&self, source: &Source, settings: Value) -> Result<Loaded, LoadError> {
         let bytes = source.read(self.limits.component_bytes)?;
         let digest = hex_digest(&bytes);
-        Surface::read(&bytes)?.admit()?;
+        let surface = Surface::read(&bytes)?;
+        let inert_wasi = match self.inert_wasi {
+            true => surface.admit_with_wasi()?,
+            false => surface.admit().map(|()| false)?,
+        };
         let settings = Canonical::new(settings, self.limits.settings_bytes)?;
         let settings_digest = hex_digest(settings.text.as_bytes());
-        let key = Key::new(&digest, &settings_digest, &self.engines.deciding);
-        let (name, maker) = match self.recall(&key) {
-            Some(known) => known,
-            None => self.make(&bytes, &digest, &settings, &key)?,
+        let (name, maker) = match inert_wasi {
+            true => self.inert(&bytes, &digest, settings)?,
+            false => self.frozen(&bytes, &digest, &settings, &settings_digest)?,
         };
         Ok(Loaded {
             name,
             digest,
             settings_digest,
+            inert_wasi,
             maker,
         })
+    }
+
+    /// A policy whose instances begin where `configure` ended.
+    fn frozen(
+        &self,
+        bytes: &[u8],
+        digest: &str,
+        settings: &Canonical,
+        settings_digest: &str,
+    ) -> Result<(String, Maker), LoadError> {
+        let key = Key::new(digest, settings_digest, &self.engines.deciding);
+        match self.recall(&key) {
+            Some(known) => Ok(known),
+            None => self.make(bytes, digest, settings, &key),
+        }
+    }
+
+    /// A policy with WASI that does nothing. It cannot be frozen: the handles that it holds would lead nowhere
+    /// in another instance. Each one takes the settings, ahead of time where there is time.
+    fn inert(
+        &self,
+        bytes: &[u8],
+        digest: &str,
+        settings: Canonical,
+    ) -> Result<(String, Maker), LoadError> {
+        let pre = link_inert(&self.compiled(bytes, digest)?)?;
+        let description = describe(&pre, self.limits)?;
+        let wrong = settings.problems(&description.settings_schema)?;
+        let budget = Budget::of_setup(self.limits, CONFIGURE_TIME);
+        agreed(wrong, configured(&pre, budget, &settings.text).map(drop))?;
+        let each = Budget::of_setup(self.limits, RECONFIGURE_TIME);
+        let maker = Maker::new(pre, self.engines.budget(self.limits));
+        let maker = proven(maker.configuring_each(settings.text, each))?;
+        Ok((description.name, maker))
+    }
+
+    /// The component as it is, compiled now or earlier.
+    fn compiled(&self, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {
+        let key = Key::new(digest, UNCONFIGURED, &self.engines.deciding);
+        let entry = self.cache.and_then(|cache| cache.find(&key));
+        let known = entry.and_then(|entry| entry.revive(&self.engines.deciding));
+        if let Some(component) = known {
+            return Ok(component);
+        }
+        let component = Component::new(&self.engines.deciding, bytes).map_err(compile_failed)?;
+        self.keep(&key, "", &component);
+        Ok(component)
+    }
+
+    fn keep(&self, key: &Key, name: &str, component: &Component) {
+        if let Some(cache) = self.cache
+            && let Ok(code) = component.serialize()
+        {
+            cache.keep(key, name, &code);
+        }
     }
 
     /// What an earlier load made of the same bytes and the same settings: the policy had accepted them.
@@ -116,11 +181,7 @@ impl Loader<'_> {
         let frozen = agreed(wrong, configured)?;
         let component = Component::new(&self.engines.deciding, &frozen).map_err(compile_failed)?;
         let maker = self.prove(&component)?;
-        if let Some(cache) = self.cache
-            && let Ok(code) = component.serialize()
-        {
-            cache.keep(key, &description.name, &code);
-        }
+        self.keep(key, &description.name, &component);
         Ok((description.name.clone(), maker))
     }
 
@@ -136,24 +197,31 @@ impl Loader<'_> {
         component
             .initialize_copy_on_write_image()
             .map_err(compile_failed)?;
-        let maker = Maker::new(link(component)?, self.engines.budget(self.limits));
-        match maker.make() {
-            // A full pool is the load of this moment, and says nothing about the policy.
-            Err(fault) if fault.reason != Reason::PolicyBusy => {
-                let machine = LoadError::of_machine(&fault.detail);
-                Err(machine.unwrap_or(LoadError::SelfTest(fault.detail)))
-            }
-            _ => Ok(maker),
+        proven(Maker::new(
+            link(component)?,
+            self.engines.budget(self.limits),
+        ))
+    }
+}
+
+/// Makes an instance, and throws it away.
+fn proven(maker: Maker) -> Result<Maker, LoadError> {
+    match maker.make() {
+        // A full pool is the load of this moment, and says nothing about the policy.
+        Err(fault) if fault.reason != Reason::PolicyBusy => {
+            let machine = LoadError::of_machine(&fault.detail);
+            Err(machine.unwrap_or(LoadError::SelfTest(fault.detail)))
         }
+        _ => Ok(maker),
     }
 }
 
 /// The configured policy, when neither schema nor policy has anything against the settings. The policy
 /// is asked also when the schema refuses: whoever mends settings wants to hear of everything at once.
-fn agreed(
+fn agreed<T>(
     of_schema: Vec<Problem>,
-    configured: Result<Vec<u8>, LoadError>,
-) -> Result<Vec<u8>, LoadError> {
+    configured: Result<T, LoadError>,
+) -> Result<T, LoadError> {
     match configured {
         Err(LoadError::Settings(of_policy)) => {
             Err(LoadError::Settings(united(of_schema, of_policy)))
@@ -173,7 +241,18 @@ pub(super) fn hex_digest(bytes: &[u8]) -> String {
 
 /// Links a component to nothing.
 pub(super) fn link(component: &Component) -> Result<PolicyPre<Data>, LoadError> {
-    let linked = Linker::new(component.engine()).instantiate_pre(component);
+    linked(&Linker::new(component.engine()), component)
+}
+
+/// Links a component to WASI that does nothing.
+fn link_inert(component: &Component) -> Result<PolicyPre<Data>, LoadError> {
+    let mut linker = Linker::new(component.engine());
+    inert::link(&mut linker, component).map_err(|e| gate::wrong_world(tidy_error(&e)))?;
+    linked(&linker, component)
+}
+
+fn linked(linker: &Linker<Data>, component: &Component) -> Result<PolicyPre<Data>, LoadError> {
+    let linked = linker.instantiate_pre(component);
     linked
         .and_then(PolicyPre::new)
         .map_err(|e| gate::wrong_world(tidy_error(&e)))
@@ -242,6 +321,16 @@ fn configure(
     json: &str,
 ) -> Result<Vec<u8>, LoadError> {
     let budget = Budget::of_setup(limits, CONFIGURE_TIME);
+    let (mut store, instance) = configured(pre, budget, json)?;
+    instrumented.freeze(&mut store, instance)
+}
+
+/// A fresh instance that took its settings.
+fn configured(
+    pre: &PolicyPre<Data>,
+    budget: Budget,
+    json: &str,
+) -> Result<(Store<Data>, Instance), LoadError> {
     let mut store = limits::store(pre.engine(), budget);
     let started = pre.instance_pre().instantiate(&mut store);
     let instance = started.map_err(|e| configure_failed(Fault::of_start(&e, store.data())))?;
@@ -252,7 +341,7 @@ fn configure(
         .pinfold_policy_settings()
         .call_configure(&mut store, json)
     {
-        Ok(Ok(())) => instrumented.freeze(&mut store, instance),
+        Ok(Ok(())) => Ok((store, instance)),
         Ok(Err(problems)) => Err(LoadError::Settings(problems_of(problems))),
         Err(error) => Err(configure_failed(Fault::of(&error, store.data()))),
     }
@@ -311,3 +400,6 @@ fn start(pre: &PolicyPre<Data>, budget: Budget) -> Result<(Store<Data>, Policy),
 fn tidy_error(error: &wasmtime::Error) -> String {
     tidy(&format!("{error:#}"), MESSAGE_BYTES)
 }
+
+/// In the key of compiled code, in the place of settings: there are none in it.
+const UNCONFIGURED: &str = "unconfigured";

@@ -25,13 +25,16 @@
 //! | `limits` | what an instance may use, and the store that holds it to that |
 //! | `fault` | from what went wrong to a reason |
 //! | `bindings` | between our types and those of the contract |
+//! | `inert` | WASI that does nothing, where an operator grants it |
 //! | `maker` | a fresh instance of a configured policy |
 //! | `pool` | never-used instances, made ahead of time |
 //! | `pace` | what answers take, and where they may be asked for |
-//! | `judge` | one instance, one hop, two questions |
+//! | `layer` | a place in the chain of policies, and its name |
+//! | `member` | a configured policy in its place, with its spares |
+//! | `judge` | one hop, two questions to each policy of the chain |
 //! | `evaluate` | a policy outside of a guard, for tools |
 //! | `meter` | what a decision takes, in units that are the same on each machine |
-//! | `swap` | the active policy, replaced at once or not at all |
+//! | `swap` | the active chain, replaced at once or not at all |
 //! | `watch` | swaps when files change |
 //! | `floor` | native rules that no policy can widen |
 
@@ -44,11 +47,14 @@ mod evaluate;
 mod fault;
 pub mod floor;
 mod gate;
+mod inert;
 mod inspect;
 mod judge;
+mod layer;
 mod limits;
 mod load;
 mod maker;
+mod member;
 mod meter;
 mod pace;
 mod parts;
@@ -71,6 +77,7 @@ pub use evaluate::{Evaluation, Evaluator, LoadOptions};
 pub use meter::{Measurement, Meter};
 pub use inspect::{Description, Inspection, inspect};
 pub(crate) use judge::Judge;
+pub use layer::Layer;
 pub use source::Source;
 pub(crate) use swap::{Active, Policies};
 pub use text::settings_from_json;

@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-use super::{LoadError, maker::Instance, swap::Active};
+use super::{LoadError, maker::Instance, member::Member};
 
 /// The spares of one policy.
 pub(super) struct Stock {
@@ -116,7 +116,7 @@ impl Stock {
 /// The thread that fills stocks, and the bound of all of them together.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    calls: mpsc::Sender<Weak<Active>>,
+    calls: mpsc::Sender<Weak<Member>>,
     /// Instances that lie on shelves, and how many may: they must not starve those in use.
     shelved: AtomicUsize,
     most: usize,
@@ -125,11 +125,11 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Starts the thread. It ends when the keeper is dropped.
     pub(super) fn start(most: usize) -> Result<Self, LoadError> {
-        let (calls, jobs) = mpsc::channel::<Weak<Active>>();
+        let (calls, jobs) = mpsc::channel::<Weak<Member>>();
         let work = move || {
             for job in jobs {
-                if let Some(active) = job.upgrade() {
-                    active.keeper().fill(&active);
+                if let Some(member) = job.upgrade() {
+                    member.keeper().fill(&member);
                 }
             }
         };
@@ -146,21 +146,21 @@ impl Keeper {
 
     /// A spare of this policy. Calls the thread when the stock runs low, once until it has come: the
     /// queue holds each policy at most once.
-    pub(super) fn take(&self, active: &Arc<Active>) -> Option<Instance> {
-        let stock = active.stock();
+    pub(super) fn take(&self, member: &Arc<Member>) -> Option<Instance> {
+        let stock = member.stock();
         let (spare, low) = stock.take();
         self.forget(usize::from(spare.is_some()));
         if low && stock.capacity > 0 && !stock.asked.swap(true, Ordering::AcqRel) {
             // The thread is gone only when the process ends: then there are no spares.
-            let _ = self.calls.send(Arc::downgrade(active));
+            let _ = self.calls.send(Arc::downgrade(member));
         }
         spare
     }
 
     /// Takes an instance that has judged, to be wiped later: that takes a system call, and the
     /// answer is there already.
-    pub(super) fn give_back(&self, active: &Active, used: Instance) {
-        if self.count_one() && active.stock().lay_aside(used).is_some() {
+    pub(super) fn give_back(&self, member: &Member, used: Instance) {
+        if self.count_one() && member.stock().lay_aside(used).is_some() {
             self.forget(1);
         }
     }
@@ -173,8 +173,8 @@ impl Keeper {
     }
 
     /// Fills the stock of a policy, as far as all policies together may have spares.
-    pub(super) fn fill(&self, active: &Active) {
-        let stock = active.stock();
+    pub(super) fn fill(&self, member: &Member) {
+        let stock = member.stock();
         // Before the work: who takes the last one while it is done asks again.
         stock.asked.store(false, Ordering::Release);
         self.wipe(stock);
@@ -182,7 +182,7 @@ impl Keeper {
             let wanted = stock.room().min(BATCH);
             let granted = (0..wanted).take_while(|_| self.count_one()).count();
             let spares: Vec<_> = (0..granted)
-                .map_while(|_| active.maker().make().ok())
+                .map_while(|_| member.maker().make().ok())
                 .collect();
             let made = spares.len();
             let unplaced = stock.put(spares).len();

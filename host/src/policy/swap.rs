@@ -1,7 +1,7 @@
-//! The active policy, replaced at once or not at all.
+//! The active chain of policies, replaced at once or not at all.
 
 use std::{
-    fmt,
+    fmt, iter,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -13,17 +13,18 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
-    Cache, Fallback, Judge, LoadError, Source,
+    Cache, Fallback, Judge, Layer, LoadError, Source,
     engine::Runtime,
+    fault::tidy,
+    layer,
+    limits::NAME_BYTES,
     load::{Loaded, Loader},
-    maker::Maker,
-    pace::Pace,
-    pool::{Keeper, Stock},
+    member::Member,
 };
 use crate::{Denial, Limits, PolicyRef};
 
-/// A slot that always holds a policy that works: the first one is loaded before the slot exists, and
-/// a bad one never gets in.
+/// A slot that always holds a chain of policies that work: the first one is loaded before the slot exists,
+/// and a bad one never gets in.
 pub(crate) struct Policies {
     runtime: Arc<Runtime>,
     limits: Limits,
@@ -32,73 +33,161 @@ pub(crate) struct Policies {
     generation: watch::Sender<u64>,
     /// Numbers the swaps in the order in which they were asked for.
     tickets: AtomicU64,
-    /// The ticket of the swap that was done last. Held for the exchange only: a candidate that is slow
+    /// The ticket of the last swap of a whole chain. Held for the exchange only: a candidate that is slow
     /// to load keeps no other one from being swapped in.
-    done: Mutex<u64>,
+    whole: Mutex<u64>,
 }
 
 impl Policies {
-    /// Loads the first policy, generation 1.
+    /// Loads a policy alone, generation 1.
     pub(crate) fn new(
         limits: &Limits,
         cache: Option<Cache>,
         source: Source,
         settings: Value,
     ) -> Result<Self, LoadError> {
+        let alone = Layer::new(Layer::POLICY, source).settings(settings);
+        Self::chain(limits, cache, vec![alone])
+    }
+
+    /// Loads the first chain, generation 1.
+    pub(crate) fn chain(
+        limits: &Limits,
+        cache: Option<Cache>,
+        layers: Vec<Layer>,
+    ) -> Result<Self, LoadError> {
+        layer::admit(&layers)?;
         let runtime = Runtime::shared(limits)?;
         let loader = Loader {
             engines: &runtime.engines,
             limits,
             cache: cache.as_ref(),
+            inert_wasi: false,
         };
-        let loaded = loader.load(&source, settings)?;
-        let active = Active::new(Arc::clone(&runtime), limits, loaded, FIRST);
+        let loaded = load_all(&loader, layers)?;
+        let member = |(layer, loaded)| {
+            Member::new(Arc::clone(&runtime), limits, layer, FIRST_TICKET, loaded)
+        };
+        let members = loaded.into_iter().map(member).collect();
+        let active = Active::new(members, FIRST).ok_or(LoadError::NoLayer)?;
         Ok(Self {
-            runtime,
             limits: limits.clone(),
             cache,
-            active: ArcSwap::new(active),
+            active: ArcSwap::from_pointee(active),
             generation: watch::Sender::new(FIRST),
-            tickets: AtomicU64::new(1),
-            done: Mutex::new(0),
+            tickets: AtomicU64::new(FIRST_TICKET + 1),
+            whole: Mutex::new(FIRST_TICKET),
+            runtime,
         })
     }
 
-    /// The active policy. A request holds on to what it got here; a swap does not change it.
+    /// The active chain. A request holds on to what it got here; a swap does not change it.
     pub(crate) fn current(&self) -> Arc<Active> {
         self.active.load_full()
     }
 
-    /// Loads a policy on the calling thread and makes it the active one. When it is bad the active
-    /// one stays. Returns the new generation.
+    /// Loads a policy on the calling thread and puts it in the place of the only one. When it is bad the
+    /// active one stays. Returns the new generation.
     ///
     /// The last one asked for is the one that stays, whichever is loaded first: one that a later swap
     /// has overtaken is left (`LoadError::Overtaken`).
     pub(crate) fn swap(&self, source: Source, settings: Value) -> Result<u64, LoadError> {
+        let active = self.current();
+        if !active.is_alone() {
+            return Err(LoadError::SeveralLayers(active.names()));
+        }
+        self.swap_layer(active.member().layer(), source, settings)
+    }
+
+    /// As [`swap`](Self::swap), for one layer of the chain. The others keep their instances.
+    pub(crate) fn swap_layer(
+        &self,
+        name: &str,
+        source: Source,
+        settings: Value,
+    ) -> Result<u64, LoadError> {
+        let active = self.current();
+        if active.position(name).is_none() {
+            return Err(active.unknown(name));
+        }
         let ticket = self.ticket();
-        let loader = Loader {
-            engines: &self.runtime.engines,
-            limits: &self.limits,
-            cache: self.cache.as_ref(),
-        };
-        let loaded = loader.load(&source, settings)?;
+        let layer = Layer::new(name, source).settings(settings);
+        let loaded = load_one(&self.loader(), layer, active.is_plain())?;
         self.exchange(ticket, loaded)
+    }
+
+    /// As [`swap`](Self::swap), for the whole chain: all of it, or, when one policy is bad, nothing.
+    pub(crate) fn swap_layers(&self, layers: Vec<Layer>) -> Result<u64, LoadError> {
+        layer::admit(&layers)?;
+        let ticket = self.ticket();
+        let loaded = load_all(&self.loader(), layers)?;
+        self.exchange_all(ticket, loaded)
     }
 
     fn ticket(&self) -> u64 {
         self.tickets.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn exchange(&self, ticket: u64, loaded: Loaded) -> Result<u64, LoadError> {
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        if *done > ticket {
+    fn loader(&self) -> Loader<'_> {
+        Loader {
+            engines: &self.runtime.engines,
+            limits: &self.limits,
+            cache: self.cache.as_ref(),
+            inert_wasi: false,
+        }
+    }
+
+    /// Puts a policy in its place, unless a later swap was there first.
+    fn exchange(&self, ticket: u64, (name, loaded): Named) -> Result<u64, LoadError> {
+        let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let active = self.current();
+        let at = active.position(&name);
+        let last = at.and_then(|at| active.links().nth(at));
+        let last = last.map_or(*whole, |link| link.member.ticket());
+        if last > ticket {
             return Err(LoadError::Overtaken);
         }
-        *done = ticket;
+        let at = at.ok_or_else(|| active.unknown(&name))?;
+        let fresh = self.member(ticket, (name, loaded));
+        let member = |(n, link): (usize, &Link)| match n == at {
+            true => Arc::clone(&fresh),
+            false => Arc::clone(&link.member),
+        };
+        self.activate(&active, active.links().enumerate().map(member).collect())
+    }
+
+    /// Puts a chain in the place of all policies. A layer for which a later swap was asked, and done
+    /// already, keeps what that one brought: the outcome is that of the order in which they were asked for.
+    fn exchange_all(&self, ticket: u64, loaded: Vec<Named>) -> Result<u64, LoadError> {
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if *whole > ticket {
+            return Err(LoadError::Overtaken);
+        }
+        *whole = ticket;
+        let active = self.current();
+        let member = |named: Named| {
+            let same = active.links().find(|link| link.member.layer() == named.0);
+            let later = same.filter(|link| link.member.ticket() > ticket);
+            later.map_or_else(
+                || self.member(ticket, named),
+                |link| Arc::clone(&link.member),
+            )
+        };
+        self.activate(&active, loaded.into_iter().map(member).collect())
+    }
+
+    fn member(&self, ticket: u64, (layer, loaded): Named) -> Arc<Member> {
+        let runtime = Arc::clone(&self.runtime);
+        Member::new(runtime, &self.limits, layer, ticket, loaded)
+    }
+
+    /// Makes these the active chain. Called by one thread at a time.
+    fn activate(&self, old: &Active, members: Vec<Arc<Member>>) -> Result<u64, LoadError> {
         let generation = self.generation.borrow().saturating_add(1);
-        let active = Active::new(Arc::clone(&self.runtime), &self.limits, loaded, generation);
-        let old = self.active.swap(active);
-        old.retire();
+        let active = Active::new(members, generation).ok_or(LoadError::NoLayer)?;
+        let active = Arc::new(active);
+        self.active.store(Arc::clone(&active));
+        old.retire_but(&active);
         self.generation.send_replace(generation);
         Ok(generation)
     }
@@ -114,9 +203,34 @@ impl Policies {
     }
 }
 
+/// A policy that is loaded, and the layer that it is for.
+type Named = (String, Loaded);
+
+/// Loads all, or none.
+fn load_all(loader: &Loader<'_>, layers: Vec<Layer>) -> Result<Vec<Named>, LoadError> {
+    let plain = matches!(&layers[..], [alone] if alone.name == Layer::POLICY);
+    let load = |layer| load_one(loader, layer, plain);
+    layers.into_iter().map(load).collect()
+}
+
+/// Loads one. An error says of which layer, unless there is only the policy.
+fn load_one(loader: &Loader<'_>, layer: Layer, plain: bool) -> Result<Named, LoadError> {
+    let Layer {
+        name,
+        source,
+        settings,
+    } = layer;
+    match loader.load(&source, settings) {
+        Ok(loaded) => Ok((name, loaded)),
+        Err(error) if plain => Err(error),
+        Err(error) => Err(error.in_layer(&name)),
+    }
+}
+
 impl Drop for Policies {
     fn drop(&mut self) {
-        self.active.load().retire();
+        let active = self.active.load();
+        active.links().for_each(|link| link.member.retire());
     }
 }
 
@@ -128,75 +242,162 @@ impl fmt::Debug for Policies {
     }
 }
 
-/// A configured policy under a generation number.
+/// A chain of configured policies under a generation number.
 pub(crate) struct Active {
-    reference: Arc<PolicyRef>,
-    maker: Maker,
-    stock: Stock,
-    pace: Pace,
-    runtime: Arc<Runtime>,
+    first: Link,
+    /// The others, in order; none, and no allocation, where there is one policy.
+    rest: Vec<Link>,
+    /// All of them, where there are several.
+    layers: Arc<[Arc<PolicyRef>]>,
+}
+
+/// A policy in its place, as this generation knows it.
+pub(super) struct Link {
+    pub(super) member: Arc<Member>,
+    pub(super) reference: Arc<PolicyRef>,
 }
 
 impl Active {
-    fn new(runtime: Arc<Runtime>, limits: &Limits, loaded: Loaded, generation: u64) -> Arc<Self> {
-        let active = Self {
-            reference: Arc::new(loaded.reference(generation)),
-            pace: Pace::probed(&loaded.maker),
-            maker: loaded.maker,
-            stock: Stock::new(limits.policy_spares),
-            runtime,
+    /// None when there are no members.
+    fn new(members: Vec<Arc<Member>>, generation: u64) -> Option<Self> {
+        let plain = matches!(&members[..], [alone] if alone.layer() == Layer::POLICY);
+        let link = |member: Arc<Member>| {
+            let layer = (!plain).then(|| member.layer().to_owned());
+            let reference = Arc::new(member.reference(generation, layer));
+            Link { member, reference }
         };
-        active.keeper().fill(&active);
-        Arc::new(active)
+        let mut links = members.into_iter().map(link);
+        let first = links.next()?;
+        let rest: Vec<_> = links.collect();
+        let several = if rest.is_empty() { None } else { Some(&first) };
+        let all = several.into_iter().chain(&rest);
+        let layers = all.map(|link| Arc::clone(&link.reference)).collect();
+        Some(Self {
+            first,
+            rest,
+            layers,
+        })
     }
 
-    /// Which policy it is.
+    /// The first policy: the one that stands for the chain where none of it has decided.
     pub(crate) fn policy_ref(&self) -> &Arc<PolicyRef> {
-        &self.reference
+        &self.first.reference
     }
 
-    /// A judge for one hop, in an instance that was never used; `policy-busy` when none is free.
+    /// All policies in order, where there are several; otherwise none.
+    pub(crate) fn layers(&self) -> &Arc<[Arc<PolicyRef>]> {
+        &self.layers
+    }
+
+    /// All policies in order.
+    pub(crate) fn policy_refs(&self) -> impl Iterator<Item = &Arc<PolicyRef>> {
+        self.links().map(|link| &link.reference)
+    }
+
+    /// A judge for one hop, with an instance of the first policy that was never used; `policy-busy` when
+    /// none is free.
     pub(crate) fn judge(self: &Arc<Self>) -> Result<Judge, Denial> {
         Judge::new(Arc::clone(self))
     }
 
-    pub(super) fn keeper(&self) -> &Keeper {
-        &self.runtime.keeper
+    /// The first policy.
+    pub(super) fn member(&self) -> &Arc<Member> {
+        &self.first.member
     }
 
-    pub(super) fn maker(&self) -> &Maker {
-        &self.maker
+    pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
+        iter::once(&self.first).chain(&self.rest)
     }
 
-    pub(super) fn stock(&self) -> &Stock {
-        &self.stock
+    /// The policy at this place, the first one where there is none.
+    pub(super) fn reference_at(&self, at: usize) -> &Arc<PolicyRef> {
+        let later = at.checked_sub(1).and_then(|at| self.rest.get(at));
+        &later.unwrap_or(&self.first).reference
     }
 
-    pub(super) fn pace(&self) -> &Pace {
-        &self.pace
+    /// Whether there is one policy.
+    pub(super) fn is_alone(&self) -> bool {
+        self.rest.is_empty()
     }
 
-    fn retire(&self) {
-        self.keeper().close(&self.stock);
+    /// Whether asking takes so long that no other task should wait for it.
+    pub(super) fn is_slow(&self) -> bool {
+        self.links().any(|link| link.member.pace().is_slow())
+    }
+
+    /// Whether there is only the layer `policy`, and so nothing to name.
+    fn is_plain(&self) -> bool {
+        self.is_alone() && self.member().layer() == Layer::POLICY
+    }
+
+    fn position(&self, layer: &str) -> Option<usize> {
+        self.links().position(|link| link.member.layer() == layer)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.links()
+            .map(|link| link.member.layer().to_owned())
+            .collect()
+    }
+
+    fn unknown(&self, layer: &str) -> LoadError {
+        LoadError::UnknownLayer {
+            layer: tidy(layer, NAME_BYTES),
+            known: self.names(),
+        }
+    }
+
+    /// Drops the spares of those that are not in `next`.
+    fn retire_but(&self, next: &Self) {
+        let stays = |link: &&Link| {
+            next.links()
+                .any(|kept| Arc::ptr_eq(&kept.member, &link.member))
+        };
+        let gone = self.links().filter(|link| !stays(link));
+        gone.for_each(|link| link.member.retire());
     }
 }
 
 impl fmt::Debug for Active {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Active")
-            .field("policy", &self.reference)
-            .finish_non_exhaustive()
+        f.debug_list().entries(self.policy_refs()).finish()
     }
 }
 
 /// Generations count from 1, so that 0 means none.
 const FIRST: u64 = 1;
+/// The ticket of what a guard begins with.
+const FIRST_TICKET: u64 = 0;
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn policies() -> Policies {
+        let limits = Limits {
+            policy_instances: 16,
+            ..Limits::default()
+        };
+        let layers = ["organisation", "team"].map(|name| Layer::new(name, Source::Shipped));
+        Policies::chain(&limits, None, layers.into()).unwrap()
+    }
+
+    /// The layers, and of each whether it has the settings of `marked`.
+    fn ports(policies: &Policies, marked: &Named) -> Vec<(String, bool)> {
+        let active = policies.current();
+        let marks = active.links().map(|link| {
+            let is_marked = link.reference.settings_digest == marked.1.settings_digest;
+            (link.member.layer().to_owned(), is_marked)
+        });
+        marks.collect()
+    }
+
+    fn marked(policies: &Policies, layer: &str) -> Named {
+        let layer = Layer::new(layer, Source::Shipped).settings(json!({"ports": [80]}));
+        load_one(&policies.loader(), layer, false).unwrap()
+    }
 
     #[test]
     fn the_swap_that_was_asked_for_last_stays() {
@@ -205,19 +406,56 @@ mod tests {
             ..Limits::default()
         };
         let policies = Policies::new(&limits, None, Source::Shipped, json!({})).unwrap();
-        let loader = Loader {
-            engines: &policies.runtime.engines,
-            limits: &limits,
-            cache: None,
-        };
         let slow = policies.ticket();
-        let loaded = loader.load(&Source::Shipped, json!({"ports": [80]}));
+        let loaded = marked(&policies, Layer::POLICY);
         // Another one is asked for, loaded and swapped in while the first still loads.
         assert_eq!(policies.swap(Source::Shipped, json!({})), Ok(2));
-        let late = policies.exchange(slow, loaded.unwrap());
+        let late = policies.exchange(slow, loaded);
         assert_eq!(late, Err(LoadError::Overtaken));
         assert_eq!(policies.current().policy_ref().generation, 2);
         // The next one is not held up by that.
         assert_eq!(policies.swap(Source::Shipped, json!({})), Ok(3));
+    }
+
+    #[test]
+    fn a_swap_of_one_layer_overtakes_no_other_layer() {
+        let policies = policies();
+        let slow = policies.ticket();
+        let team = marked(&policies, "team");
+        let organisation = policies.swap_layer("organisation", Source::Shipped, json!({}));
+        assert_eq!(organisation, Ok(2));
+        assert_eq!(policies.exchange(slow, team), Ok(3));
+        let marks = ports(&policies, &marked(&policies, "team"));
+        assert_eq!(
+            marks,
+            [("organisation".into(), false), ("team".into(), true)]
+        );
+    }
+
+    #[test]
+    fn a_chain_that_comes_late_leaves_what_was_asked_for_later() {
+        let policies = policies();
+        let slow = policies.ticket();
+        let chain = ["team", "service"].map(|layer| marked(&policies, layer));
+        assert_eq!(
+            policies.swap_layer("team", Source::Shipped, json!({})),
+            Ok(2)
+        );
+        assert_eq!(policies.exchange_all(slow, chain.into()), Ok(3));
+        let marks = ports(&policies, &marked(&policies, "team"));
+        assert_eq!(marks, [("team".into(), false), ("service".into(), true)]);
+    }
+
+    #[test]
+    fn a_layer_that_comes_after_a_later_chain_is_left() {
+        let policies = policies();
+        let slow =
+            ["organisation", "team"].map(|layer| (policies.ticket(), marked(&policies, layer)));
+        let team = Layer::new("team", Source::Shipped);
+        assert_eq!(policies.swap_layers(vec![team]), Ok(2));
+        for (ticket, late) in slow {
+            assert_eq!(policies.exchange(ticket, late), Err(LoadError::Overtaken));
+        }
+        assert_eq!(policies.current().policy_ref().generation, 2);
     }
 }

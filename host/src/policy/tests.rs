@@ -451,19 +451,19 @@ fn spares_are_refilled_and_dropped_at_a_swap() {
     let policies = load("good");
     let old = policies.current();
     let spares = limits().policy_spares;
-    assert_eq!(old.stock().len(), spares);
+    assert_eq!(old.member().stock().len(), spares);
     for _ in 0..4 * spares {
         judge(&old).unwrap();
     }
-    wait_until("refilled", || old.stock().len() > spares / 4);
+    wait_until("refilled", || old.member().stock().len() > spares / 4);
     policies.swap(fixture("deny"), json!({})).unwrap();
-    assert_eq!(old.stock().len(), 0);
+    assert_eq!(old.member().stock().len(), 0);
     // Who still holds the old policy is still judged by it, in instances made on the spot.
     for _ in 0..12 {
         assert!(judge(&old).is_ok());
     }
     std::thread::sleep(Duration::from_millis(20));
-    assert_eq!(old.stock().len(), 0);
+    assert_eq!(old.member().stock().len(), 0);
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -485,12 +485,12 @@ fn spares_of_many_policies_leave_room_for_use() {
     let policies: Vec<_> = (0..4)
         .map(|_| Policies::new(&limits, None, fixture("good"), json!({})).unwrap())
         .collect();
-    let spares: usize = policies.iter().map(|p| p.current().stock().len()).sum();
+    let spares: usize = policies.iter().map(|p| p.current().member().stock().len()).sum();
     assert_eq!(spares, 3);
     drop(policies);
     // The places of dropped policies are free again.
     let policies = Policies::new(&limits, None, fixture("good"), json!({})).unwrap();
-    assert_eq!(policies.current().stock().len(), 3);
+    assert_eq!(policies.current().member().stock().len(), 3);
 }
 
 #[test]
