@@ -14,6 +14,7 @@ use anyhow::{Result, bail};
 
 mod bench;
 mod check;
+mod compilers;
 mod demo;
 mod languages;
 mod setup;

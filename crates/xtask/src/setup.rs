@@ -4,18 +4,25 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::shell;
+use crate::{compilers, shell};
 
 /// The target that policies are compiled for.
 const WASM: &str = "wasm32-unknown-unknown";
 
 /// Programs that the tests of `pinfold policy` run, and the package of Debian that has each.
-const PROGRAMS: &[(&str, &str)] = &[("clang", "clang"), ("wasm-ld", "lld")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("clang", "clang"),
+    ("wasm-ld", "lld"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("python3", "python3-venv"),
+];
 
 /// Installs what is missing, and says so.
 pub(crate) fn run() -> Result<()> {
     wasm_target()?;
-    programs()
+    programs()?;
+    compilers::run()
 }
 
 fn wasm_target() -> Result<()> {
