@@ -14,7 +14,11 @@ use pinfold_addr::Reason;
 use tokio::io::AsyncBufRead;
 use tokio_util::io::{StreamReader, poll_read_buf};
 
-use crate::{Error, body::Wire, limits::DECODE_BUFFER};
+use crate::{
+    Error,
+    body::Wire,
+    limits::{DECODE_BUFFER, DECODE_CHUNKS},
+};
 
 /// What is decoded, as sent in `Accept-Encoding`.
 pub(crate) const ACCEPTED: HeaderValue = HeaderValue::from_static("gzip, deflate, br");
@@ -86,7 +90,7 @@ type Source = StreamReader<Chunks, Bytes>;
 
 impl Decoder {
     pub(crate) fn new(coding: Coding, wire: Wire, budget: u64) -> Self {
-        let source = StreamReader::new(Chunks(wire));
+        let source = StreamReader::new(Chunks::new(wire, coding));
         let reader = match coding {
             Coding::Brotli => Reader::Brotli(BrotliDecoder::new(source)),
             Coding::Deflate => Reader::Deflate(ZlibDecoder::new(source)),
@@ -111,6 +115,7 @@ impl Decoder {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
         self.buffer.reserve(DECODE_BUFFER);
+        self.chunks().at_once = DECODE_CHUNKS;
         match ready!(self.reader.poll_read(cx, &mut self.buffer)) {
             Ok(0) => self.poll_end(cx),
             Ok(count) => {
@@ -130,7 +135,7 @@ impl Decoder {
         match error.downcast::<Error>() {
             // Asked first: a body that broke before its first byte is broken, not empty.
             Ok(of_the_body) => Some(of_the_body),
-            Err(_) if self.reader.source().get_ref().0.ended_empty() => None,
+            Err(_) if self.chunks().wire.ended_empty() => None,
             Err(of_the_coding) => Some(undecodable(&of_the_coding)),
         }
     }
@@ -146,6 +151,10 @@ impl Decoder {
                     .unwrap_or_else(|error| undecodable(&error)))),
             },
         )
+    }
+
+    fn chunks(&mut self) -> &mut Chunks {
+        self.reader.source().get_mut()
     }
 
     fn inflated(&self) -> Error {
@@ -177,17 +186,60 @@ impl Reader {
 }
 
 /// A body as a stream, for the decoder to read from.
-struct Chunks(Wire);
+struct Chunks {
+    wire: Wire,
+    /// How many more may be read before the task yields. A body can be long and decode to nothing (empty
+    /// members, one after the other): the decoder reads on, and its caller could not look at the clock.
+    at_once: usize,
+    /// No byte was read yet of a body by this coding.
+    beginning: Option<Coding>,
+}
+
+impl Chunks {
+    fn new(wire: Wire, coding: Coding) -> Self {
+        Self {
+            wire,
+            at_once: DECODE_CHUNKS,
+            beginning: Some(coding),
+        }
+    }
+
+    fn check_beginning(&mut self, chunk: &[u8]) -> io::Result<()> {
+        match (self.beginning.take(), chunk.first()) {
+            (Some(Coding::Brotli), Some(first)) if first & LARGE_WINDOW_BITS == LARGE_WINDOW => {
+                Err(io::Error::other(invalid(
+                    "a Brotli window larger than RFC 7932 knows",
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 impl Stream for Chunks {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0
-            .poll_chunk(cx)
-            .map(|chunk| chunk.map(|result| result.map_err(io::Error::other)))
+        let Some(left) = self.at_once.checked_sub(1) else {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        };
+        self.at_once = left;
+        let Some(chunk) = ready!(self.wire.poll_chunk(cx)) else {
+            return Poll::Ready(None);
+        };
+        let chunk = chunk.map_err(io::Error::other);
+        Poll::Ready(Some(chunk.and_then(|chunk| {
+            self.check_beginning(&chunk)?;
+            Ok(chunk)
+        })))
     }
 }
+
+/// The first bits of a stream with a "large window", which the decoder takes although no content coding
+/// has it: it would hold up to 1 GiB of history instead of 16 MiB.
+const LARGE_WINDOW: u8 = 0b001_0001;
+const LARGE_WINDOW_BITS: u8 = 0b111_1111;
 
 fn undecodable(error: &io::Error) -> Error {
     invalid(&format!("the body does not decode: {error}"))

@@ -74,5 +74,8 @@ pub(crate) const DRAIN_TIME: Duration = Duration::from_millis(250);
 /// Decoded bytes that are produced at a time.
 pub(crate) const DECODE_BUFFER: usize = 16 << 10;
 
+/// Chunks of a coded body that are read for one piece of decoded bytes before others have their turn.
+pub(crate) const DECODE_CHUNKS: usize = 16;
+
 /// Bytes that `bytes()` reserves on the word of a `Content-Length`; more only as it arrives.
 pub(crate) const RESERVE: usize = 256 << 10;

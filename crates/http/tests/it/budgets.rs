@@ -223,6 +223,33 @@ async fn the_deadline_holds_while_a_body_always_has_more() {
     );
 }
 
+/// Such a body decodes to nothing, so no chunk is ever handed over at which time could be looked at; and
+/// it is always ready, so the task is made to yield before its timer is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_deadline_holds_while_a_coded_body_never_yields_a_byte() {
+    let empty = coded("gzip", b"").await;
+    let server = Server::start(PUBLIC, move |_| {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n";
+        Reply::Endless(head.to_vec(), empty.repeat(10_000))
+    })
+    .await;
+    let client = limited(|limits| {
+        limits.total = Duration::from_millis(300);
+        limits.response_bytes = 1 << 30;
+    });
+    let begun = Instant::now();
+    let error = tokio::spawn(async move { whole(&client, &server.url("/")).await })
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(code(&error), "deadline-exceeded");
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
 #[tokio::test]
 async fn the_deadline_holds_for_what_was_received_in_time() {
     let server = coded_server("gzip", coded("gzip", &[0; 1 << 20]).await).await;
@@ -358,6 +385,13 @@ async fn bodies_that_do_not_decode_are_refused() {
             "trailing bytes",
             "br",
             [coded("br", b"x").await, b"junk".to_vec()].concat(),
+            "response-invalid",
+        ),
+        // Bits 0 to 6: a large window; then its size, 2^30; then an empty last block.
+        (
+            "a window larger than RFC 7932 knows",
+            "br",
+            vec![0x11, 0xde],
             "response-invalid",
         ),
         ("not asked for", "zstd", b"x".to_vec(), "response-invalid"),
