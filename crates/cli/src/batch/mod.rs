@@ -3,7 +3,7 @@
 //! Each case is judged by the guard itself, with a resolver that answers what the case says. A
 //! redirect is judged along the chain in one session, as a client would follow it.
 
-mod progress;
+pub(crate) mod progress;
 
 use std::path::Path;
 

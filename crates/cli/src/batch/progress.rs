@@ -7,11 +7,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 const STYLE: &str = "{bar:30} {bytes}/{total_bytes}  {eta}";
 
 /// Progress through the bytes of a file; silent unless there is a terminal to show it on.
-pub(super) struct Progress(ProgressBar);
+pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
     /// Shows nothing when the answers go to the same terminal, or when the size is not known.
-    pub(super) fn new(size: Option<u64>) -> Self {
+    pub(crate) fn new(size: Option<u64>) -> Self {
         let Some(size) = size.filter(|_| !std::io::stdout().is_terminal()) else {
             return Self(ProgressBar::hidden());
         };
@@ -23,7 +23,7 @@ impl Progress {
     }
 
     /// Bytes done so far.
-    pub(super) fn advance(&self, position: u64) {
+    pub(crate) fn advance(&self, position: u64) {
         self.0.set_position(position);
     }
 }

@@ -2,7 +2,7 @@
 
 use pinfold::{
     Denial, JudgedAddress, Terms,
-    policy::{Evaluator, LoadError},
+    policy::{Evaluator, LoadError, LoadOptions},
     resolve::{Answers, ResolveError},
 };
 use pinfold_addr::Reason;
@@ -23,15 +23,19 @@ pub(crate) struct Alone {
 }
 
 impl Alone {
-    /// Loads the policy. The code cache is a guard's: it is not used.
+    /// Loads the policy.
     ///
     /// # Errors
     ///
     /// As a guard says it.
     pub(crate) fn load(setup: &Setup) -> Result<Self, LoadError> {
         let (source, settings) = (setup.source.clone(), setup.settings.clone());
+        let load = match &setup.cache {
+            Some(dir) => LoadOptions::new().code_cache(dir),
+            None => LoadOptions::new(),
+        };
         Ok(Self {
-            policy: Evaluator::load(source, settings, &options::limits())?,
+            policy: Evaluator::load_with(source, settings, &options::limits(), &load)?,
             classes: Classes::new(&setup.grants, &setup.nat64).unwrap_or_default(),
             caller: Caller::default(),
         })

@@ -148,17 +148,17 @@ impl Case {
 
     /// What it is called: its name, otherwise what it asks about.
     pub(crate) fn name(&self) -> Cow<'_, str> {
-        let asked = || {
-            self.url
-                .as_deref()
-                .or(self.ip.as_deref())
-                .unwrap_or_default()
-        };
         match (&self.name, &self.id) {
             (Some(name), _) | (None, Some(Value::String(name))) => name.into(),
             (None, Some(id)) => id.to_string().into(),
-            (None, None) => asked().into(),
+            (None, None) => self.asked().into(),
         }
+    }
+
+    /// What it asks about: its URL or its address, as written.
+    pub(crate) fn asked(&self) -> &str {
+        let asked = self.url.as_deref().or(self.ip.as_deref());
+        asked.unwrap_or_default()
     }
 
     /// Gives it this name when it has none.

@@ -26,7 +26,7 @@ pub(crate) use self::{
     alone::Alone,
     case::{Case, id_of},
     every_hop::EveryHop,
-    expect::{Difference, Expect, ExpectTerms, ExpectedProblem, Want},
+    expect::{Difference, Expect, ExpectedProblem, Want},
     judged::{Asked, Judged},
     lines::{Line, Lines},
     runner::{Runner, Setup},

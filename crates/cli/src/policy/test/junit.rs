@@ -1,0 +1,97 @@
+//! The report for CI: JUnit XML.
+
+use std::{io::Write, path::Path};
+
+use anyhow::Context;
+use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
+
+use super::{
+    judge::{CaseReport, Report, SuiteReport},
+    table,
+};
+use crate::vectors::Difference;
+
+/// Writes the report to a file, which is there completely or not at all.
+///
+/// # Errors
+///
+/// A file that cannot be written.
+pub(super) fn write(report: &Report, file: &Path) -> anyhow::Result<()> {
+    let text = of(report).to_string()?;
+    replace(file, text.as_bytes()).with_context(|| format!("cannot write `{}`", file.display()))
+}
+
+fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let mut new = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    new.write_all(bytes)?;
+    new.persist(file)?;
+    Ok(())
+}
+
+fn of(report: &Report) -> Junit {
+    let mut junit = Junit::new("pinfold policy test");
+    junit.add_test_suites(report.suites.iter().map(suite));
+    if let Some(coverage) = &report.coverage {
+        let mut suite = TestSuite::new("coverage");
+        let failures: Vec<_> = coverage.failures().collect();
+        let mut case = TestCase::new("denial codes", status(&failures.join("\n"), "not covered"));
+        case.set_classname("coverage");
+        suite.add_test_case(case);
+        junit.add_test_suite(suite);
+    }
+    junit
+}
+
+fn suite(report: &SuiteReport) -> TestSuite {
+    let mut suite = TestSuite::new(report.name.as_str());
+    suite.add_test_cases(report.cases.iter().map(|one| case(&report.name, one)));
+    suite.set_time(report.cases.iter().map(|case| case.time).sum());
+    suite
+}
+
+fn case(suite: &str, report: &CaseReport) -> TestCase {
+    let differences = report.differences.iter().map(difference);
+    let text: Vec<_> = differences
+        .chain(table::rule(report))
+        .chain(hint(report))
+        .collect();
+    let text = if report.has_failed() {
+        text.join("\n")
+    } else {
+        String::new()
+    };
+    let first = report
+        .differences
+        .first()
+        .map(difference)
+        .unwrap_or_default();
+    let mut case = TestCase::new(report.name.as_str(), status(&text, &first));
+    case.set_classname(suite).set_time(report.time);
+    case
+}
+
+fn hint(report: &CaseReport) -> Option<String> {
+    report.hint.as_ref().map(|hint| format!("hint: {hint}"))
+}
+
+fn difference(difference: &Difference) -> String {
+    let Difference {
+        field,
+        expected,
+        got,
+    } = difference;
+    format!("{field}: expected {expected}, got {got}")
+}
+
+/// A failure when there is something to say.
+fn status(text: &str, message: &str) -> TestCaseStatus {
+    if text.is_empty() {
+        return TestCaseStatus::success();
+    }
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    status.set_message(message).set_description(text);
+    status
+}
