@@ -34,7 +34,8 @@ use crate::{Denial, Request, Terms, error::Ended};
 ///  "timings": {"target_us": 12, "resolve_us": 830, "addresses_us": 9, "connect_us": 0}}
 /// ```
 ///
-/// Where several policies judge, each [`PolicyRef`] has `layer`, and `layers` lists all of them.
+/// Where several policies judge, each policy has its `layer`, `layers` lists all of them in order, `policy` is
+/// the one that decided, and `denied_by` is its layer, when a policy denied.
 ///
 /// `verdict` is `allow` (with `dialed` and `reused`), `deny` or `failed` (with `stage`, `code`,
 /// `detail`); see [`Outcome`]. An address without `denial` was allowed.
@@ -63,6 +64,10 @@ pub struct Decision {
     pub terms: Terms,
     /// Which policy decided: the one that denied or failed, otherwise the first of the chain.
     pub policy: Arc<PolicyRef>,
+    /// The layer whose policy denied or failed. None when it was none of them (the floor, the terms of an
+    /// earlier hop, the lookup, the network), when the hop was allowed, and where layers have no names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub denied_by: Option<String>,
     /// All policies of the chain in order, where there are several; otherwise empty.
     #[serde(skip_serializing_if = "is_empty")]
     pub layers: Arc<[Arc<PolicyRef>]>,
@@ -224,6 +229,7 @@ impl Record {
             addresses: Vec::new(),
             terms: Terms::default(),
             policy,
+            denied_by: None,
             layers: Arc::default(),
             timings: Timings::default(),
         });
@@ -247,9 +253,12 @@ impl Record {
         self.edit(|decision| decision.layers = Arc::clone(layers));
     }
 
-    /// Names the policy that decided.
-    pub(crate) fn decided_by(&mut self, policy: &Arc<PolicyRef>) {
-        self.edit(|decision| decision.policy = Arc::clone(policy));
+    /// Names the policy that denied, or failed.
+    pub(crate) fn denied_by(&mut self, policy: &Arc<PolicyRef>) {
+        self.edit(|decision| {
+            decision.policy = Arc::clone(policy);
+            decision.denied_by.clone_from(&policy.layer);
+        });
     }
 
     pub(crate) fn terms(&mut self, terms: Terms) {

@@ -255,7 +255,7 @@ impl Session {
             Err(denial) => Err(denial),
         };
         let judged = asked.and_then(|(judge, request, terms)| {
-            let terms = terms.inspect_err(|_| record.decided_by(judge.decider()))?;
+            let terms = terms.inspect_err(|_| record.denied_by(judge.decider()))?;
             let terms = self.concluded(&request, terms)?;
             Ok((request, judge, terms))
         });
@@ -269,7 +269,7 @@ impl Session {
         let begun = self.begin(&request, &mut record);
         let judged = begun.and_then(|mut judge| {
             let terms = judge.check_target(&request);
-            let terms = terms.inspect_err(|_| record.decided_by(judge.decider()))?;
+            let terms = terms.inspect_err(|_| record.denied_by(judge.decider()))?;
             let terms = self.concluded(&request, terms)?;
             Ok((request, judge, terms))
         });
@@ -444,10 +444,12 @@ impl Core {
         record.time(start, |timings| &mut timings.addresses);
 
         // A policy that failed is the reason, whatever else is wrong with the addresses.
-        verdicts.inspect_err(|_| record.decided_by(judge.decider()))?;
+        let verdicts = verdicts.inspect_err(|_| record.denied_by(judge.decider()))?;
         match refusal {
             Some((at, denial)) if survivors.is_empty() => {
-                record.decided_by(judge.refuser(at));
+                if let Some(Some(_)) = verdicts.get(at) {
+                    record.denied_by(judge.refuser(at));
+                }
                 Err(denial.into())
             }
             _ => Ok((

@@ -93,6 +93,13 @@ impl Report<'_> {
             self.stages(decision, out)?;
         }
         addresses(self.addresses(), out)?;
+        if let Some(layer) = self.decision.and_then(blamed) {
+            row(
+                out,
+                "policy",
+                format_args!("denied by {}", Printable(&layer)),
+            )?;
+        }
         self.verdict(out)
     }
 
@@ -103,7 +110,7 @@ impl Report<'_> {
         row(
             out,
             "target",
-            format_args!("allowed by policy `{}`", Printable(&decision.policy.name)),
+            format_args!("allowed by {}", Printable(&policies(decision))),
         )?;
         if let Some(Host::Domain(_)) = self.target.map(Target::host) {
             row(out, "resolve", resolved(decision))?;
@@ -155,17 +162,35 @@ impl Report<'_> {
 
 /// The record of one hop in lines, for `fetch --verbose`.
 pub(crate) fn lines_of(hop: &str, decision: &Decision) -> Vec<String> {
-    let policy = &decision.policy;
-    let mut lines = vec![format!(
-        "{hop} (policy `{}` generation {})",
-        policy.name, policy.generation
-    )];
+    let by = blamed(decision).unwrap_or_else(|| policies(decision));
+    let generation = decision.policy.generation;
+    let mut lines = vec![format!("{hop} ({by} generation {generation})")];
     lines.extend(address_rows(&decision.addresses));
     lines.push(outcome(&decision.outcome));
     lines
         .iter()
         .map(|line| Printable(line).to_string())
         .collect()
+}
+
+/// The policy, or the layers of a chain.
+fn policies(decision: &Decision) -> String {
+    if decision.layers.is_empty() {
+        return format!("policy `{}`", decision.policy.name);
+    }
+    let names = decision
+        .layers
+        .iter()
+        .filter_map(|policy| policy.layer.as_deref());
+    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    format!("layers {}", names.join(", "))
+}
+
+/// The layer that denied, and its policy, where there are several.
+fn blamed(decision: &Decision) -> Option<String> {
+    let layer = decision.denied_by.as_deref()?;
+    let several = !decision.layers.is_empty();
+    several.then(|| format!("layer `{layer}`, policy `{}`", decision.policy.name))
 }
 
 fn outcome(outcome: &Outcome) -> String {

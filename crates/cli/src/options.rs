@@ -15,7 +15,7 @@ use anyhow::Context;
 use ipnet::Ipv6Net;
 use pinfold::{
     Grant, Guard, GuardBuilder, Limits, Request,
-    policy::{LoadError, Problem, Source, settings_from_json},
+    policy::{Layer, LoadError, Problem, Source, settings_from_json},
     resolve::{Answers, Dns, Fixed, Resolve, ResolveError, Resolving},
 };
 use pinfold_addr::{Class, Classifier, Domain, Target};
@@ -59,6 +59,15 @@ pub(crate) struct PolicyOptions {
     /// Settings of the policy, TOML or JSON, `-` for standard input; `pinfold inspect` lists them
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
+
+    /// One more policy, asked after those before it; any of them may deny. May be repeated
+    ///
+    /// NAME is in lower case, words joined by `-`: it is what a denial is blamed on. Without FILE it is the
+    /// shipped policy: `--layer team=,team.toml`. `--policy` and `--settings` are the first layer, `policy`.
+    /// Where neither is given, the layers are all that is asked: the shipped policy is then not, unless it is
+    /// one of them.
+    #[arg(long, value_name = "NAME=[FILE][,SETTINGS]")]
+    layer: Vec<LayerOption>,
 
     /// Keep compiled policies in this directory, so that the next start is fast. Default: nowhere
     ///
@@ -116,11 +125,7 @@ impl Judging {
 impl PolicyOptions {
     /// Builds a guard under these options.
     pub(crate) fn build(&self, guard: GuardBuilder) -> anyhow::Result<Guard> {
-        let source = self.policy.clone().map_or(Source::Shipped, Source::Path);
-        let mut guard = guard.policy(source).limits(limits());
-        if let Some(file) = &self.settings {
-            guard = guard.settings(read_settings(file)?);
-        }
+        let mut guard = self.chain(guard.limits(limits()))?;
         if let Some(dir) = &self.cache {
             guard = guard.code_cache(dir);
         }
@@ -130,23 +135,73 @@ impl PolicyOptions {
         guard.build().map_err(|error| self.name_the_file(error))
     }
 
+    /// The policies, in the order in which they are asked.
+    fn chain(&self, mut guard: GuardBuilder) -> anyhow::Result<GuardBuilder> {
+        self.reads_stdin_once()?;
+        if let Some(file) = &self.policy {
+            guard = guard.policy(Source::Path(file.clone()));
+        }
+        if let Some(file) = &self.settings {
+            guard = guard.settings(read_settings(file)?);
+        }
+        for option in &self.layer {
+            guard = guard.layer(option.layer()?);
+        }
+        Ok(guard)
+    }
+
     /// Says which file an error is about.
     fn name_the_file(&self, error: LoadError) -> anyhow::Error {
-        let context = match (&error, &self.settings, &self.policy) {
+        let (policy, settings) = match &error {
+            LoadError::InLayer { layer, .. } => self.files_of(layer),
+            _ => (self.policy.as_deref(), self.settings.as_deref()),
+        };
+        let inner = match &error {
+            LoadError::InLayer { error, .. } => error,
+            error => error,
+        };
+        let context = match (inner, settings, policy) {
             (LoadError::Settings(_), Some(file), _) => {
                 format!("cannot use the settings in `{}`", file.display())
             }
             (LoadError::CodeCache { .. } | LoadError::Io { .. }, ..) | (_, _, None) => {
                 return error.into();
             }
+            _ if inner.is_of_chain() => return error.into(),
             (_, _, Some(file)) => format!("cannot use the policy `{}`", file.display()),
         };
         anyhow::Error::from(error).context(context)
     }
 
+    /// The policy and the settings of a layer.
+    fn files_of(&self, layer: &str) -> (Option<&Path>, Option<&Path>) {
+        match self.layer.iter().find(|option| option.name == layer) {
+            Some(option) => (option.policy.as_deref(), option.settings.as_deref()),
+            None => (self.policy.as_deref(), self.settings.as_deref()),
+        }
+    }
+
+    /// All files of settings.
+    fn settings(&self) -> impl Iterator<Item = &Path> {
+        let layers = self
+            .layer
+            .iter()
+            .filter_map(|option| option.settings.as_deref());
+        self.settings.as_deref().into_iter().chain(layers)
+    }
+
+    /// Refuses settings that would be read from where others were read already.
+    fn reads_stdin_once(&self) -> anyhow::Result<()> {
+        if self.settings().filter(|file| is_stdin(file)).count() > 1 {
+            let message = "the settings of several layers are read from standard input";
+            return Err(Fault::new(message, "give the settings as files, all but one").into());
+        }
+        Ok(())
+    }
+
     /// Standard input can be read once: refuses an option that would read it, too.
     pub(crate) fn leaves_stdin_to(&self, option: &str) -> anyhow::Result<()> {
-        if self.settings.as_deref().is_some_and(is_stdin) {
+        if self.settings().any(is_stdin) {
             let message = format!("`--settings -` and `{option}` both read standard input");
             return Err(Fault::new(message, "give the settings as a file").into());
         }
@@ -235,6 +290,46 @@ impl FromStr for FixedName {
             .map(address)
             .collect::<Result<_, _>>()?;
         Ok(Self { name, addresses })
+    }
+}
+
+/// A layer: `NAME=[FILE][,SETTINGS]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct LayerOption {
+    name: String,
+    /// None for the shipped one.
+    policy: Option<PathBuf>,
+    settings: Option<PathBuf>,
+}
+
+impl LayerOption {
+    fn layer(&self) -> anyhow::Result<Layer> {
+        let source = self.policy.clone().map_or(Source::Shipped, Source::Path);
+        let layer = Layer::new(&self.name, source);
+        Ok(match &self.settings {
+            Some(file) => layer.settings(read_settings(file)?),
+            None => layer,
+        })
+    }
+}
+
+impl FromStr for LayerOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str =
+            "write `NAME=FILE` or `NAME=FILE,SETTINGS`, for example `team=team.wasm,team.toml`";
+        let (name, files) = text.split_once('=').ok_or(FORM)?;
+        let (policy, settings) = match files.split_once(',') {
+            Some((_, "")) => return Err(FORM.into()),
+            Some((policy, settings)) => (policy, Some(settings.into())),
+            None => (files, None),
+        };
+        Ok(Self {
+            name: name.into(),
+            policy: (!policy.is_empty()).then(|| policy.into()),
+            settings,
+        })
     }
 }
 
@@ -446,6 +541,31 @@ mod tests {
             ("192.0.2.0/24", false),
         ] {
             assert_eq!(nat64(text).is_ok(), good, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_layer_has_a_name_and_perhaps_files() {
+        for (text, parts) in [
+            (
+                "team=a.wasm,b.toml",
+                Some(("team", Some("a.wasm"), Some("b.toml"))),
+            ),
+            ("team=a.wasm", Some(("team", Some("a.wasm"), None))),
+            ("team=,b.toml", Some(("team", None, Some("b.toml")))),
+            ("team=,-", Some(("team", None, Some("-")))),
+            ("team=", Some(("team", None, None))),
+            ("team=a=b.wasm", Some(("team", Some("a=b.wasm"), None))),
+            ("team=a.wasm,", None),
+            ("team", None),
+            ("", None),
+        ] {
+            let option = parts.map(|(name, policy, settings)| LayerOption {
+                name: name.into(),
+                policy: policy.map(PathBuf::from),
+                settings: settings.map(PathBuf::from),
+            });
+            assert_eq!(text.parse::<LayerOption>().ok(), option, "{text}");
         }
     }
 

@@ -158,6 +158,19 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Whether it is about the chain of policies, and so about no policy in particular.
+    pub fn is_of_chain(&self) -> bool {
+        matches!(
+            self,
+            Self::LayerName(_)
+                | Self::LayerTwice(_)
+                | Self::NoLayer
+                | Self::SeveralLayers(_)
+                | Self::TooManyLayers { .. }
+                | Self::UnknownLayer { .. }
+        )
+    }
+
     /// The error, with the layer that it is about.
     pub(super) fn in_layer(self, layer: &str) -> Self {
         Self::InLayer {

@@ -91,7 +91,7 @@ impl Judge {
         self.active.reference_at(self.decider)
     }
 
-    /// The policy that refused the address at this place of the answer, the first one where none did.
+    /// The policy that refused the address at this place of the answer, when one did.
     pub(crate) fn refuser(&self, address: usize) -> &Arc<PolicyRef> {
         let policy = self.refusers.get(address).copied().unwrap_or_default();
         self.active.reference_at(policy)
