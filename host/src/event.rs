@@ -133,6 +133,10 @@ pub struct PolicyRef {
     pub settings_digest: String,
     /// Counts swaps of the chain, or of any policy in it; begins at 1.
     pub generation: u64,
+    /// Whether it imports WASI, and was given WASI that does nothing
+    /// ([`GuardBuilder::inert_wasi`](crate::GuardBuilder::inert_wasi)).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inert_wasi: bool,
 }
 
 /// Time spent in each step; zero for steps that were not reached. Whole microseconds in JSON.
@@ -421,6 +425,7 @@ pub(crate) mod testing {
             digest: "d".into(),
             settings_digest: "s".into(),
             generation: 1,
+            inert_wasi: false,
         })
     }
 }

@@ -8,7 +8,7 @@ use pinfold_addr::{Classifier, InvalidNat64Prefix};
 use super::{Core, Guard};
 use crate::{
     Discard, Grant, Limits, Observer,
-    policy::{Cache, Layer, LoadError, Policies, Problem, Source, floor::Floor},
+    policy::{Cache, Layer, LoadError, Loading, Policies, Problem, Source, floor::Floor},
     resolve::{Broken, Dns, Resolve},
 };
 
@@ -25,6 +25,7 @@ use crate::{
 /// | [`limits`](Self::limits) | [`Limits::default`] |
 /// | [`observer`](Self::observer) | none |
 /// | [`code_cache`](Self::code_cache) | none: compiled code is kept nowhere |
+/// | [`inert_wasi`](Self::inert_wasi) | no: a policy that imports anything is refused |
 #[derive(Default)]
 pub struct GuardBuilder {
     policy: Option<Source>,
@@ -37,6 +38,7 @@ pub struct GuardBuilder {
     limits: Limits,
     observer: Option<Arc<dyn Observer>>,
     code_cache: Option<PathBuf>,
+    inert_wasi: bool,
 }
 
 impl GuardBuilder {
@@ -130,6 +132,25 @@ impl GuardBuilder {
         self
     }
 
+    /// Lets policies import WASI 0.2, and gives them one that does nothing. Default: no, a policy that imports
+    /// anything is refused.
+    ///
+    /// For components that were built elsewhere, with a toolchain that always adds WASI; one that you can build
+    /// yourself needs none (`pinfold policy build`). What is granted reaches nothing: the clocks stand at 0,
+    /// random bytes are 0, there is no environment and no directory, input is closed, output is dropped, all
+    /// else fails, and `exit` ends the decision as `policy-trapped`. A policy thus stays a pure function of its
+    /// inputs. Imports of anything but `wasi:...@0.2.x` are refused all the same, by name.
+    ///
+    /// It costs time: such a policy has no snapshot, so that each instance takes the settings anew
+    /// (within 500 ms; ahead of time while there are spares). Records say `inert_wasi` of it
+    /// ([`PolicyRef::inert_wasi`](crate::PolicyRef::inert_wasi)). The policy can tell that it is given nothing:
+    /// one that mistrusts constant random numbers may refuse to start.
+    #[must_use]
+    pub fn inert_wasi(mut self, granted: bool) -> Self {
+        self.inert_wasi = granted;
+        self
+    }
+
     /// Loads the policy and makes the guard. Compiles on the calling thread.
     ///
     /// # Errors
@@ -140,8 +161,11 @@ impl GuardBuilder {
         let classifier = Classifier::with_nat64(self.nat64).map_err(nat64_problem)?;
         let floor = Arc::new(Floor::new(self.grants, self.listeners, classifier));
         let layers = chain(self.policy, self.settings, self.layers);
-        let cache = self.code_cache.as_deref().map(Cache::open).transpose()?;
-        let policies = Policies::chain(&self.limits, cache, layers)?;
+        let chosen = Loading {
+            cache: self.code_cache.as_deref().map(Cache::open).transpose()?,
+            inert_wasi: self.inert_wasi,
+        };
+        let policies = Policies::chain(&self.limits, chosen, layers)?;
         let resolver = self.resolver.unwrap_or_else(system_resolver);
         let observer = self.observer.unwrap_or_else(|| Arc::new(Discard));
         let limits = self.limits;
@@ -186,6 +210,7 @@ impl fmt::Debug for GuardBuilder {
             .field("nat64", &self.nat64)
             .field("limits", &self.limits)
             .field("code_cache", &self.code_cache)
+            .field("inert_wasi", &self.inert_wasi)
             .finish_non_exhaustive()
     }
 }

@@ -10,7 +10,10 @@ use ipnet::Ipv6Net;
 use pinfold_addr::{Classifier, Domain, InvalidNat64Prefix, Reason, Target};
 use serde_json::Value;
 
-use super::{Cache, LoadError, Policies, Source, floor::Floor, judge::obtain, maker::Instance};
+use super::{
+    Cache, Layer, LoadError, Loading, Policies, Source, floor::Floor, judge::obtain,
+    maker::Instance,
+};
 use crate::{Denial, Grant, JudgedAddress, Limits, PolicyRef, Request, Terms};
 
 /// A loaded policy that judges what it is given: no floor, no lookup, no socket.
@@ -48,7 +51,7 @@ pub struct Evaluator {
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     code_cache: Option<PathBuf>,
-    pub(super) inert_wasi: bool,
+    inert_wasi: bool,
 }
 
 /// One instance of a policy.
@@ -81,7 +84,8 @@ impl Evaluator {
         limits: &Limits,
         options: &LoadOptions,
     ) -> Result<Self, LoadError> {
-        let policies = Policies::new(limits, options.open_cache()?, source, settings)?;
+        let alone = Layer::new(Layer::POLICY, source).settings(settings);
+        let policies = Policies::chain(limits, options.open()?, vec![alone])?;
         Ok(Self {
             policies,
             floor: Floor::new(Vec::new(), Vec::new(), Classifier::default()),
@@ -176,8 +180,11 @@ impl LoadOptions {
         self
     }
 
-    pub(super) fn open_cache(&self) -> Result<Option<Cache>, LoadError> {
-        self.code_cache.as_deref().map(Cache::open).transpose()
+    pub(super) fn open(&self) -> Result<Loading, LoadError> {
+        Ok(Loading {
+            cache: self.code_cache.as_deref().map(Cache::open).transpose()?,
+            inert_wasi: self.inert_wasi,
+        })
     }
 }
 

@@ -9,7 +9,8 @@ use wasmparser::{
 };
 
 use super::{
-    LoadError, code::Workload, engine::FEATURES, fault::tidy, limits::MESSAGE_BYTES, parts::Parts,
+    LoadError, code::Workload, engine::FEATURES, fault::tidy, inert, limits::MESSAGE_BYTES,
+    parts::Parts,
 };
 
 /// The world that a policy fulfils, as `pinfold inspect` prints it.
@@ -92,11 +93,28 @@ impl Surface {
         self.missing().is_none().then_some(WORLD)
     }
 
+    /// What of its imports inert WASI would cover.
+    pub(super) fn wasi(&self) -> Vec<String> {
+        let covered = self.imports.iter().filter(|import| inert::covers(import));
+        covered.cloned().collect()
+    }
+
+    /// As [`admit`](Self::admit), where inert WASI is granted: says whether there is any need for it.
+    pub(super) fn admit_with_wasi(&self) -> Result<bool, LoadError> {
+        let foreign = self.imports.iter().filter(|import| !inert::covers(import));
+        self.admit_but(foreign.cloned().collect())?;
+        Ok(!self.imports.is_empty())
+    }
+
     /// Refuses what imports anything, what is no policy of a version that is accepted, what is made of too
     /// many parts, and what would keep the compiler busy for too long.
     pub(super) fn admit(&self) -> Result<(), LoadError> {
-        if !self.imports.is_empty() {
-            return Err(LoadError::Imports(self.imports.clone()));
+        self.admit_but(self.imports.clone())
+    }
+
+    fn admit_but(&self, refused: Vec<String>) -> Result<(), LoadError> {
+        if !refused.is_empty() {
+            return Err(LoadError::Imports(refused));
         }
         match self.missing() {
             Some(missing) => Err(wrong_world(self.why(&missing))),

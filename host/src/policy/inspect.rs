@@ -21,6 +21,11 @@ pub struct Inspection {
     pub world: Option<String>,
     /// Every function it imports: what it could do. Empty for a pure policy.
     pub imports: Vec<String>,
+    /// Those of its imports that inert WASI would cover, were it granted
+    /// ([`GuardBuilder::inert_wasi`](crate::GuardBuilder::inert_wasi)). When it covers all of them, the component
+    /// would be loaded under that grant, as far as can be told without running it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inert_wasi: Vec<String>,
     /// Every export.
     pub exports: Vec<String>,
     /// What it says of itself; none when it is refused before it may speak, or does not speak well.
@@ -74,6 +79,7 @@ pub fn inspect(source: &Source) -> Result<Inspection, LoadError> {
         digest: hex_digest(&bytes),
         size: bytes.len(),
         world: surface.world().map(Into::into),
+        inert_wasi: surface.wasi(),
         imports: surface.imports,
         exports: surface.exports,
         description,

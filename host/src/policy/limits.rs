@@ -150,6 +150,7 @@ impl Data {
     /// Counts a handle of inert WASI, and refuses one too many.
     pub(super) fn handle_made(&mut self) -> Result<()> {
         if self.handles >= INERT_HANDLES {
+            self.caps.denied = true;
             bail!("more than {INERT_HANDLES} handles of WASI");
         }
         self.handles += 1;

@@ -48,17 +48,25 @@ impl Loaded {
             digest: self.digest.clone(),
             settings_digest: self.settings_digest.clone(),
             generation,
+            inert_wasi: self.inert_wasi,
         }
     }
+}
+
+/// What an operator chose for the policies of a guard.
+#[derive(Debug, Default)]
+pub(crate) struct Loading {
+    /// Where compiled code is kept.
+    pub(crate) cache: Option<Cache>,
+    /// Whether WASI that does nothing is granted.
+    pub(crate) inert_wasi: bool,
 }
 
 /// What a policy is loaded with.
 pub(super) struct Loader<'a> {
     pub(super) engines: &'a Engines,
     pub(super) limits: &'a Limits,
-    pub(super) cache: Option<&'a Cache>,
-    /// Whether the operator grants WASI that does nothing.
-    pub(super) inert_wasi: bool,
+    pub(super) chosen: &'a Loading,
 }
 
 /// A policy that has described itself and waits for settings.
@@ -82,7 +90,7 @@ impl Loader<'_> {
         let bytes = source.read(self.limits.component_bytes)?;
         let digest = hex_digest(&bytes);
         let surface = Surface::read(&bytes)?;
-        let inert_wasi = match self.inert_wasi {
+        let inert_wasi = match self.chosen.inert_wasi {
             true => surface.admit_with_wasi()?,
             false => surface.admit().map(|()| false)?,
         };
@@ -138,7 +146,8 @@ impl Loader<'_> {
     /// The component as it is, compiled now or earlier.
     fn compiled(&self, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {
         let key = Key::new(digest, UNCONFIGURED, &self.engines.deciding);
-        let entry = self.cache.and_then(|cache| cache.find(&key));
+        let cache = self.chosen.cache.as_ref();
+        let entry = cache.and_then(|cache| cache.find(&key));
         let known = entry.and_then(|entry| entry.revive(&self.engines.deciding));
         if let Some(component) = known {
             return Ok(component);
@@ -149,7 +158,7 @@ impl Loader<'_> {
     }
 
     fn keep(&self, key: &Key, name: &str, component: &Component) {
-        if let Some(cache) = self.cache
+        if let Some(cache) = &self.chosen.cache
             && let Ok(code) = component.serialize()
         {
             cache.keep(key, name, &code);
@@ -158,7 +167,7 @@ impl Loader<'_> {
 
     /// What an earlier load made of the same bytes and the same settings: the policy had accepted them.
     fn recall(&self, key: &Key) -> Option<(String, Maker)> {
-        let entry = self.cache?.find(key)?;
+        let entry = self.chosen.cache.as_ref()?.find(key)?;
         let component = entry.revive(&self.engines.deciding)?;
         let maker = self.prove(&component).ok()?;
         Some((entry.name()?.to_owned(), maker))
@@ -218,10 +227,7 @@ fn proven(maker: Maker) -> Result<Maker, LoadError> {
 
 /// The configured policy, when neither schema nor policy has anything against the settings. The policy
 /// is asked also when the schema refuses: whoever mends settings wants to hear of everything at once.
-fn agreed<T>(
-    of_schema: Vec<Problem>,
-    configured: Result<T, LoadError>,
-) -> Result<T, LoadError> {
+fn agreed<T>(of_schema: Vec<Problem>, configured: Result<T, LoadError>) -> Result<T, LoadError> {
     match configured {
         Err(LoadError::Settings(of_policy)) => {
             Err(LoadError::Settings(united(of_schema, of_policy)))

@@ -82,11 +82,10 @@ impl Meter {
         options: &LoadOptions,
     ) -> Result<Self, LoadError> {
         let engines = Runtime::shared(limits)?.engines.metering()?;
-        let cache = options.open_cache()?;
         let loader = Loader {
             engines: &engines,
             limits,
-            cache: cache.as_ref(),
+            chosen: &options.open()?,
         };
         let loaded = loader.load(&source, settings)?;
         Ok(Self {

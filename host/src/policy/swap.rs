@@ -18,7 +18,7 @@ use super::{
     fault::tidy,
     layer,
     limits::NAME_BYTES,
-    load::{Loaded, Loader},
+    load::{Loaded, Loader, Loading},
     member::Member,
 };
 use crate::{Denial, Limits, PolicyRef};
@@ -28,7 +28,7 @@ use crate::{Denial, Limits, PolicyRef};
 pub(crate) struct Policies {
     runtime: Arc<Runtime>,
     limits: Limits,
-    cache: Option<Cache>,
+    chosen: Loading,
     active: ArcSwap<Active>,
     generation: watch::Sender<u64>,
     /// Numbers the swaps in the order in which they were asked for.
@@ -47,13 +47,17 @@ impl Policies {
         settings: Value,
     ) -> Result<Self, LoadError> {
         let alone = Layer::new(Layer::POLICY, source).settings(settings);
-        Self::chain(limits, cache, vec![alone])
+        let chosen = Loading {
+            cache,
+            ..Loading::default()
+        };
+        Self::chain(limits, chosen, vec![alone])
     }
 
     /// Loads the first chain, generation 1.
     pub(crate) fn chain(
         limits: &Limits,
-        cache: Option<Cache>,
+        chosen: Loading,
         layers: Vec<Layer>,
     ) -> Result<Self, LoadError> {
         layer::admit(&layers)?;
@@ -61,8 +65,7 @@ impl Policies {
         let loader = Loader {
             engines: &runtime.engines,
             limits,
-            cache: cache.as_ref(),
-            inert_wasi: false,
+            chosen: &chosen,
         };
         let loaded = load_all(&loader, layers)?;
         let member = |(layer, loaded)| {
@@ -72,7 +75,7 @@ impl Policies {
         let active = Active::new(members, FIRST).ok_or(LoadError::NoLayer)?;
         Ok(Self {
             limits: limits.clone(),
-            cache,
+            chosen,
             active: ArcSwap::from_pointee(active),
             generation: watch::Sender::new(FIRST),
             tickets: AtomicU64::new(FIRST_TICKET + 1),
@@ -132,8 +135,7 @@ impl Policies {
         Loader {
             engines: &self.runtime.engines,
             limits: &self.limits,
-            cache: self.cache.as_ref(),
-            inert_wasi: false,
+            chosen: &self.chosen,
         }
     }
 
@@ -381,7 +383,7 @@ mod tests {
             ..Limits::default()
         };
         let layers = ["organisation", "team"].map(|name| Layer::new(name, Source::Shipped));
-        Policies::chain(&limits, None, layers.into()).unwrap()
+        Policies::chain(&limits, Loading::default(), layers.into()).unwrap()
     }
 
     /// The layers, and of each whether it has the settings of `marked`.
@@ -457,5 +459,30 @@ mod tests {
             assert_eq!(policies.exchange(ticket, late), Err(LoadError::Overtaken));
         }
         assert_eq!(policies.current().policy_ref().generation, 2);
+    }
+
+    #[test]
+    fn a_swap_of_one_layer_leaves_the_others_with_their_instances() {
+        let policies = policies();
+        let before = policies.current();
+        let spares = || -> Vec<_> {
+            before
+                .links()
+                .map(|link| link.member.stock().len())
+                .collect()
+        };
+        assert!(spares()[0] > 0);
+        let stays = spares()[0];
+        policies
+            .swap_layer("team", Source::Shipped, json!({"ports": [80]}))
+            .unwrap();
+        let after = policies.current();
+        let same: Vec<_> = before
+            .links()
+            .zip(after.links())
+            .map(|(old, new)| Arc::ptr_eq(&old.member, &new.member))
+            .collect();
+        assert_eq!(same, [true, false]);
+        assert_eq!(spares(), [stays, 0]);
     }
 }
