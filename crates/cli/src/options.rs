@@ -96,8 +96,8 @@ pub(crate) struct DnsOptions {
 
     /// Ask this DNS server instead of the system's. May be repeated
     ///
-    /// Further servers are asked when one does not answer. Half an answer is not judged: a server that
-    /// fails (SERVFAIL) for AAAA alone, or for A alone, fails the name.
+    /// Further servers are asked when one does not answer, or says that it cannot (SERVFAIL, REFUSED). Half
+    /// an answer is not judged: when all of them fail for AAAA alone, or for A alone, the name fails.
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = dns_server)]
     dns: Vec<SocketAddr>,
 }

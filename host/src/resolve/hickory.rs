@@ -17,9 +17,7 @@ use std::{
 use futures_util::{Stream, future::try_join, stream::once};
 use hickory_resolver::{
     ConnectionProvider, NameServerPool, PoolContext, TlsConfig,
-    config::{
-        ConnectionConfig, NameServerConfig, ProtocolConfig, ResolverOpts, ServerOrderingStrategy,
-    },
+    config::{ConnectionConfig, NameServerConfig, ProtocolConfig, ResolverOpts},
     net::{
         DnsError, NetError, NoRecords,
         runtime::TokioRuntimeProvider,
@@ -34,6 +32,7 @@ use hickory_resolver::{
     system_conf,
 };
 use pinfold_addr::{Domain, Reason};
+use tokio::time::timeout;
 
 use super::{
     Answers, Resolve, ResolveError, Resolving,
@@ -66,14 +65,15 @@ const PAYLOAD: u16 = 1232;
 /// # What one lookup is
 ///
 /// - One question for each family (AAAA and A), absolute, to the first server; the next server is asked
-///   only when one does not answer. Servers are tried in their order, one at a time.
+///   only when one does not answer, or answers that it cannot (SERVFAIL, REFUSED). Servers are tried in
+///   their order, one at a time.
 /// - A datagram without an answer is sent once more after a second. That is the same question again:
 ///   whichever answer comes first is used, whole, and never joined with another. A truncated answer is
 ///   dropped and the question asked over TCP.
 /// - Aliases count as far as they are in that answer; a server that leaves the end of the chain out
 ///   answered with nothing. No second question is asked.
-/// - A family without records is no error. A family that fails (SERVFAIL, silence) fails the lookup: half
-///   an answer is not judged. Where one family is broken, [`families`](Self::families) leaves it out.
+/// - A family without records is no error. A family that fails at every server fails the lookup: half an
+///   answer is not judged. Where one family is broken, [`families`](Self::families) leaves it out.
 ///
 /// # Bounds
 ///
@@ -82,8 +82,9 @@ const PAYLOAD: u16 = 1232;
 /// never. At most 4096 names are kept.
 #[derive(Clone)]
 pub struct Dns {
-    /// `Err` when there is nobody to ask: then every lookup says so.
-    pool: Result<NameServerPool<Wire>, ResolveError>,
+    /// A pool for each server, because hickory's takes SERVFAIL of the first for the answer of all. `Err`
+    /// when there is nobody to ask: then every lookup says so.
+    pools: Result<Arc<[NameServerPool<Wire>]>, ResolveError>,
     servers: Arc<[SocketAddr]>,
     families: Families,
     cache: Arc<Cache>,
@@ -125,7 +126,7 @@ impl Dns {
     pub fn servers(servers: impl IntoIterator<Item = SocketAddr>) -> Self {
         let servers: Arc<[SocketAddr]> = servers.into_iter().take(SERVERS).collect();
         Self {
-            pool: pool(&servers),
+            pools: pools(&servers),
             servers,
             families: Families::Both,
             cache: Arc::default(),
@@ -167,15 +168,10 @@ impl Dns {
             // Known for as long as anything can be.
             return Ok(Family::nothing(Some(i32::MAX.unsigned_abs())));
         }
-        let pool = self.pool.as_ref().map_err(Clone::clone)?;
-        match pool
-            .lookup(Query::query(name.clone(), family), request_options())
-            .first_answer()
+        let pools = self.pools.as_ref().map_err(Clone::clone)?;
+        timeout(DEADLINE, ask_in_turn(pools, name, family))
             .await
-        {
-            Ok(response) => answer::read(&response, name, family),
-            Err(error) => nothing(error),
-        }
+            .unwrap_or_else(|_| Err(late()))
     }
 }
 
@@ -210,6 +206,30 @@ fn question(name: &Domain) -> Result<Name, ResolveError> {
         .map_err(|error| failed(format!("`{}` is no DNS name: {error}", name.as_str())))
 }
 
+/// Asks one server after the other until one answers, if only that there is nothing. What is in the answer
+/// is no reason to ask the next one: what is refused stays refused.
+async fn ask_in_turn(
+    pools: &[NameServerPool<Wire>],
+    name: &Name,
+    family: RecordType,
+) -> Result<Family, ResolveError> {
+    let mut failure = late();
+    for pool in pools {
+        let question = Query::query(name.clone(), family);
+        let asked = pool.lookup(question, request_options());
+        match asked.first_answer().await {
+            Ok(response) => return answer::read(&response, name, family),
+            Err(error) => match nothing(error) {
+                // What a server said tells more than the silence of another.
+                Err(failed) if failure.reason == Reason::ResolveTimeout => failure = failed,
+                Err(_) => {}
+                absent => return absent,
+            },
+        }
+    }
+    Err(failure)
+}
+
 /// An answer without records is an answer; everything else is a failure.
 fn nothing(error: NetError) -> Result<Family, ResolveError> {
     match error {
@@ -218,29 +238,29 @@ fn nothing(error: NetError) -> Result<Family, ResolveError> {
             negative_ttl,
             ..
         })) => Ok(Family::nothing(negative_ttl)),
-        NetError::Timeout => Err(ResolveError::new(
-            Reason::ResolveTimeout,
-            "no DNS server answered in time",
-        )),
+        NetError::Timeout => Err(late()),
         error => Err(failed(error.to_string())),
     }
+}
+
+fn late() -> ResolveError {
+    ResolveError::new(Reason::ResolveTimeout, "no DNS server answered in time")
 }
 
 fn failed(detail: impl Into<String>) -> ResolveError {
     ResolveError::new(Reason::ResolveFailed, detail)
 }
 
-fn pool(servers: &[SocketAddr]) -> Result<NameServerPool<Wire>, ResolveError> {
+fn pools(servers: &[SocketAddr]) -> Result<Arc<[NameServerPool<Wire>]>, ResolveError> {
     if servers.is_empty() {
         return Err(failed("no DNS server is configured"));
     }
     let tls = TlsConfig::new().map_err(|error| failed(error.to_string()))?;
     let context = Arc::new(PoolContext::new(pool_options(), tls));
-    Ok(NameServerPool::from_config(
-        servers.iter().map(server),
-        context,
-        Wire::default(),
-    ))
+    let pools = servers.iter().map(server);
+    let pools =
+        pools.map(|server| NameServerPool::from_config([server], context.clone(), Wire::default()));
+    Ok(pools.collect())
 }
 
 fn server(address: &SocketAddr) -> NameServerConfig {
@@ -254,8 +274,6 @@ fn server(address: &SocketAddr) -> NameServerConfig {
 fn pool_options() -> ResolverOpts {
     let mut options = ResolverOpts::default();
     options.timeout = DEADLINE;
-    options.num_concurrent_reqs = 1;
-    options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
     options.case_randomization = true;
     options
 }

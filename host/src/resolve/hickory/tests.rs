@@ -383,6 +383,71 @@ async fn a_silent_server_is_a_timeout_and_the_next_one_is_asked() {
     assert_eq!(helped.unwrap().addresses.len(), 2);
 }
 
+/// As with every resolver: a server that cannot answer is no answer. One that says "nothing" is.
+#[tokio::test]
+async fn the_next_server_is_asked_when_one_cannot_answer() {
+    let rows = [
+        (ResponseCode::ServFail, Ok(2)),
+        (ResponseCode::Refused, Ok(2)),
+        (ResponseCode::NotImp, Ok(2)),
+        (ResponseCode::NXDomain, Err(Reason::ResolveNoAnswer)),
+        (ResponseCode::NoError, Err(Reason::ResolveNoAnswer)),
+    ];
+    for (code, expected) in rows {
+        let first = Server::start(move |_, _, mut response| {
+            response.metadata.response_code = code;
+            Some(response)
+        })
+        .await;
+        let second = Server::start(|asked, _, response| both(asked, response, 60)).await;
+        let dns = Dns::servers([first.address, second.address]);
+        let answered = look_up(&dns, "a.example").await;
+        let found = answered.map(|answers| answers.addresses.len());
+        assert_eq!(found.map_err(|error| error.reason), expected, "{code}");
+        assert_eq!(first.asked().len(), 2, "{code}: one question a family");
+        let asked = if expected.is_ok() { 2 } else { 0 };
+        assert_eq!(second.asked().len(), asked, "{code}");
+    }
+}
+
+/// What is wrong with an answer does not make another server's answer right.
+#[tokio::test]
+async fn the_next_server_is_not_asked_about_an_answer_that_is_refused() {
+    let first = Server::start(|asked, _, mut response| {
+        for target in ["b.example.", "c.example."] {
+            let alias = RData::CNAME(CNAME(name(target)));
+            response.add_answer(Record::from_rdata(name(&asked.0), 60, alias));
+        }
+        Some(response)
+    })
+    .await;
+    let second = Server::start(|asked, _, response| both(asked, response, 60)).await;
+    let dns = Dns::servers([first.address, second.address]);
+    assert_eq!(
+        reason(look_up(&dns, "a.example").await),
+        Reason::ResolveFailed
+    );
+    assert!(second.asked().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_server_says_tells_more_than_silence() {
+    let broken = Server::start(|_, _, mut response| {
+        response.metadata.response_code = ResponseCode::ServFail;
+        Some(response)
+    })
+    .await;
+    let silent = Server::start(|_, _, _| None).await;
+    for servers in [
+        [broken.address, silent.address],
+        [silent.address, broken.address],
+    ] {
+        let dns = Dns::servers(servers).families(Families::Ipv4);
+        let error = look_up(&dns, "a.example").await.unwrap_err();
+        assert_eq!(error.reason, Reason::ResolveFailed, "{error}");
+    }
+}
+
 #[tokio::test]
 async fn nobody_to_ask_is_a_failure() {
     assert_eq!(
