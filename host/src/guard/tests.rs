@@ -12,6 +12,8 @@ use crate::{
     resolve::{Broken, Fixed, Resolving},
 };
 
+mod chain;
+
 /// Counts lookups.
 #[derive(Debug, Default)]
 struct Counted {

@@ -67,6 +67,46 @@
 //! directory that belongs to the service alone. [`Guard::fallbacks`](crate::Guard::fallbacks) says whether this
 //! machine makes policies slower than they could be: log it at the start.
 //!
+//! ## Several policies: organisation, team, service
+//!
+//! Rules of several owners need not be merged into one policy: each owner has a layer, with a policy and settings
+//! of its own. They are asked in order; what any of them denies is denied, and no later layer lifts it. What all
+//! allow, they allow under the strictest of their terms.
+//!
+//! ```
+//! use pinfold::{Guard, Request, addr::Target, policy::{Layer, Source}, resolve::Fixed};
+//! use serde_json::json;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let guard = Guard::builder()
+//!     .resolver(Fixed::default().rule("api.example.com=93.184.216.34")?)
+//!     .layer(Layer::new("organisation", Source::Shipped).settings(json!({ "ports": [443] })))
+//!     .layer(Layer::new("team", Source::Shipped).settings(json!({ "hosts": { "deny": ["api.example.com"] } })))
+//!     .build()?;
+//! let decision = guard.check(Request::new(Target::parse("https://api.example.com/")?)).await;
+//! assert_eq!(decision.denied_by.as_deref(), Some("team"));
+//!
+//! // The team changes its mind: its layer is replaced, the other one stays as it is.
+//! guard.swap_layer("team", Source::Shipped, json!({}))?;
+//! let decision = guard.check(Request::new(Target::parse("https://api.example.com/")?)).await;
+//! assert_eq!(decision.denied_by, None);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`GuardBuilder::policy`](crate::GuardBuilder::policy) and
+//!   [`GuardBuilder::settings`](crate::GuardBuilder::settings) are the first layer, `policy`. **With layers alone the
+//!   shipped policy is not asked:** put it in the chain, `Layer::new("base", Source::Shipped)`, unless another layer does
+//!   its work. The floor holds in any case.
+//! - A layer cannot open what another keeps shut: a grant in the settings of the service does not reach a private
+//!   network that the organisation's layer refuses.
+//! - Each layer sees the request and all addresses as the first one does. None sees what the others answered.
+//! - [`Guard::swap_layer`](crate::Guard::swap_layer) replaces one, [`Guard::swap_layers`](crate::Guard::swap_layers) all, at
+//!   once or not at all; [`policy::Watch`](crate::policy::Watch) does so with one `Watch` for each layer. There is one
+//!   generation for the chain: kept connections do not outlive a change of any layer.
+//! - A chain has at most 8 layers. Each adds the time of its two answers to a decision.
+//!
 //! ## What to tell the client
 //!
 //! [`Error`](crate::Error) displays as a stage and a code, which is safe to show. Details name addresses and rules: they
