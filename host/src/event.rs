@@ -14,7 +14,11 @@ use pinfold_addr::{Class, Domain, Embedded, Reason, Stage};
 use serde::Serializer;
 use tokio::time::Instant;
 
-use crate::{Denial, Request, Terms, error::Ended};
+use crate::{
+    Denial, Request, Terms,
+    error::Ended,
+    record::{Input, Judges},
+};
 
 /// The record of one hop, for the operator.
 ///
@@ -36,6 +40,9 @@ use crate::{Denial, Request, Terms, error::Ended};
 ///
 /// Where several policies judge, each policy has its `layer`, `layers` lists all of them in order, `policy` is
 /// the one that decided, and `denied_by` is its layer, when a policy denied.
+///
+/// A guard that [records inputs](crate::GuardBuilder::record_inputs) adds `input`, from which the decision can be
+/// replayed: see [`record`](crate::record).
 ///
 /// `verdict` is `allow` (with `dialed` and `reused`), `deny` or `failed` (with `stage`, `code`,
 /// `detail`); see [`Outcome`]. An address without `denial` was allowed.
@@ -73,6 +80,14 @@ pub struct Decision {
     pub layers: Arc<[Arc<PolicyRef>]>,
     /// Time spent.
     pub timings: Timings,
+    /// What the policies were asked and what they answered, paths and queries included; none unless the guard
+    /// [records inputs](crate::GuardBuilder::record_inputs).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Arc<Input>>,
+    /// The policies that were asked, as long as the input is kept: what is withheld from a record is
+    /// compared under them.
+    #[serde(skip)]
+    pub(crate) judges: Judges,
 }
 
 /// How a hop ended.
@@ -96,6 +111,13 @@ pub enum Outcome {
 impl Outcome {
     /// What was refused or failed; none when allowed.
     pub fn denial(&self) -> Option<&Denial> {
+        match self {
+            Self::Allow { .. } => None,
+            Self::Deny(denial) | Self::Failed(denial) => Some(denial),
+        }
+    }
+
+    pub(crate) fn denial_mut(&mut self) -> Option<&mut Denial> {
         match self {
             Self::Allow { .. } => None,
             Self::Deny(denial) | Self::Failed(denial) => Some(denial),
@@ -236,6 +258,8 @@ impl Record {
             denied_by: None,
             layers: Arc::default(),
             timings: Timings::default(),
+            input: None,
+            judges: Judges::default(),
         });
         Self {
             decision,
@@ -277,6 +301,23 @@ impl Record {
 
     pub(crate) fn addresses(&mut self, addresses: Vec<JudgedAddress>) {
         self.edit(|decision| decision.addresses = addresses);
+    }
+
+    /// Keeps what the policies are asked, from here on.
+    pub(crate) fn keep(&mut self, input: Input, judges: Judges) {
+        self.edit(|decision| {
+            decision.input = Some(Arc::new(input));
+            decision.judges = judges;
+        });
+    }
+
+    /// Adds to what is kept, if anything is.
+    pub(crate) fn asked(&mut self, change: impl FnOnce(&mut Input)) {
+        self.edit(|decision| {
+            if let Some(input) = decision.input.as_mut().and_then(Arc::get_mut) {
+                change(input);
+            }
+        });
     }
 
     /// Adds the time since `start` to one step.

@@ -20,6 +20,7 @@ use crate::{
     error::Ended,
     event::Record,
     policy::{Active, Fallback, Judge, Layer, LoadError, Policies, Source, floor::Floor},
+    record::{Input, Inputs, Judges},
     resolve::{Answers, MAX_ANSWERS, MAX_CHAIN, Resolve, ResolveError},
     verdict::foreign,
 };
@@ -56,6 +57,7 @@ struct Core {
     floor: Arc<Floor>,
     resolver: Arc<dyn Resolve>,
     observer: Arc<dyn Observer>,
+    inputs: Inputs,
     limits: Limits,
 }
 
@@ -254,7 +256,8 @@ impl Session {
             Ok(judge) => judge.ask(request, Judge::check_target).await,
             Err(denial) => Err(denial),
         };
-        let judged = asked.and_then(|(judge, request, terms)| {
+        let judged = asked.and_then(|(mut judge, request, terms)| {
+            record.asked(|input| input.answer(judge.answered()));
             let terms = terms.inspect_err(|_| record.denied_by(judge.decider()))?;
             let terms = self.concluded(&request, terms)?;
             Ok((request, judge, terms))
@@ -269,6 +272,7 @@ impl Session {
         let begun = self.begin(&request, &mut record);
         let judged = begun.and_then(|mut judge| {
             let terms = judge.check_target(&request);
+            record.asked(|input| input.answer(judge.answered()));
             let terms = terms.inspect_err(|_| record.denied_by(judge.decider()))?;
             let terms = self.concluded(&request, terms)?;
             Ok((request, judge, terms))
@@ -280,6 +284,17 @@ impl Session {
         let policy = self.active.policy_ref().clone();
         let mut record = Record::open(request, policy, self.core.observer.clone());
         record.layers(self.active.layers());
+        if self.core.inputs == Inputs::Keep {
+            let mut input = Input::open(request, self.terms());
+            let literal = request.target.host().ip();
+            input.resolve(
+                &[],
+                &self
+                    .core
+                    .classify(&request.target, literal.into_iter().collect()),
+            );
+            record.keep(input, Judges::new(&self.active));
+        }
         record
     }
 
@@ -293,7 +308,13 @@ impl Session {
             record.addresses(self.core.classify(target, literal.into_iter().collect()));
             return Err(denial);
         }
-        self.active.judge()
+        let judge = self.active.judge().inspect_err(|busy| {
+            record.asked(|input| input.refuse(self.active.policy_ref(), busy));
+        })?;
+        Ok(match self.core.inputs {
+            Inputs::Keep => judge.recording(),
+            Inputs::Omit => judge,
+        })
     }
 
     /// What is checked after it: the terms of all hops.
@@ -366,7 +387,7 @@ impl Session {
 const HOLD: Duration = Duration::from_millis(50);
 
 /// Whether a hop keeps to what earlier hops were allowed under.
-fn obeys(request: &Request, terms: Terms) -> Result<(), Denial> {
+pub(crate) fn obeys(request: &Request, terms: Terms) -> Result<(), Denial> {
     // The counter of hops ends before it could stand still.
     let budget = terms.redirects.unwrap_or(u8::MAX).min(u8::MAX - 1);
     if request.hop > budget {
@@ -432,11 +453,13 @@ impl Core {
 
         let start = Instant::now();
         let classified = self.classify(&request.target, addresses);
+        record.asked(|input| input.resolve(&chain, &classified));
         let question = (request, chain, classified);
         let asked = judge.ask(question, |judge, (request, chain, classified)| {
             judge.check_addresses(request, chain, classified)
         });
-        let (judge, (request, _, classified), verdicts) = asked.await?;
+        let (mut judge, (request, _, classified), verdicts) = asked.await?;
+        record.asked(|input| input.answer(judge.answered()));
         let judged = merge(classified, &verdicts);
         let survivors = survivors(&judged, request.target.port());
         let refusal = refusal(&judged);

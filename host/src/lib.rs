@@ -80,6 +80,7 @@ mod guard;
 mod limits;
 pub mod manual;
 pub mod policy;
+pub mod record;
 mod request;
 pub mod resolve;
 mod verdict;

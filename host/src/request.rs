@@ -18,7 +18,7 @@ use serde::Serializer;
 /// assert_eq!(next.hop(), 1);
 /// # Ok::<(), pinfold::addr::Refusal>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Request {
     pub(crate) target: Target,
     pub(crate) method: Option<String>,

@@ -61,6 +61,11 @@ impl Denial {
         self
     }
 
+    /// The same refusal in other words: what it says is not for whoever reads on.
+    pub(crate) fn replace_detail(&mut self, detail: &str) {
+        self.detail = detail.into();
+    }
+
     /// Where.
     pub fn stage(&self) -> Stage {
         self.stage

@@ -9,6 +9,7 @@ use super::{Core, Guard};
 use crate::{
     Discard, Grant, Limits, Observer,
     policy::{Cache, Layer, LoadError, Loading, Policies, Problem, Source, floor::Floor},
+    record::Inputs,
     resolve::{Broken, Dns, Resolve},
 };
 
@@ -24,6 +25,7 @@ use crate::{
 /// | [`nat64`](Self::nat64) | the well-known and the local prefix only |
 /// | [`limits`](Self::limits) | [`Limits::default`] |
 /// | [`observer`](Self::observer) | none |
+/// | [`record_inputs`](Self::record_inputs) | no: records hold neither path nor query |
 /// | [`code_cache`](Self::code_cache) | none: compiled code is kept nowhere |
 /// | [`inert_wasi`](Self::inert_wasi) | no: a policy that imports anything is refused |
 #[derive(Default)]
@@ -37,6 +39,7 @@ pub struct GuardBuilder {
     nat64: Vec<Ipv6Net>,
     limits: Limits,
     observer: Option<Arc<dyn Observer>>,
+    inputs: Inputs,
     code_cache: Option<PathBuf>,
     inert_wasi: bool,
 }
@@ -115,6 +118,18 @@ impl GuardBuilder {
         self
     }
 
+    /// Whether each decision keeps what its policies were asked, so that it can be replayed
+    /// ([`record`](crate::record)). Default: no.
+    ///
+    /// **What is kept may hold secrets**: paths and queries of URLs, labels, and the addresses of the inner
+    /// network. [`record::Log`](crate::record::Log) withholds paths and queries when it is told to; another
+    /// observer gets everything.
+    #[must_use]
+    pub fn record_inputs(mut self, inputs: Inputs) -> Self {
+        self.inputs = inputs;
+        self
+    }
+
     /// A directory for configured and compiled policies. Default: none, nothing is written.
     ///
     /// Loading a policy that was loaded before with the same settings then takes some milliseconds instead
@@ -175,6 +190,7 @@ impl GuardBuilder {
                 floor,
                 resolver,
                 observer,
+                inputs: self.inputs,
                 limits,
             }),
         })

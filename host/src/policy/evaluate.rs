@@ -11,7 +11,7 @@ use pinfold_addr::{Classifier, Domain, InvalidNat64Prefix, Reason, Target};
 use serde_json::Value;
 
 use super::{
-    Cache, Layer, LoadError, Loading, Policies, Source, floor::Floor, judge::obtain,
+    Active, Cache, Layer, LoadError, Loading, Policies, Source, floor::Floor, judge::obtain,
     maker::Instance,
 };
 use crate::{Denial, Grant, JudgedAddress, Limits, PolicyRef, Request, Terms};
@@ -156,6 +156,15 @@ impl Evaluator {
             denial: None,
             ..self.floor.judge(address, 0)
         }
+    }
+}
+
+impl Active {
+    /// An instance of one policy of the chain; none when it is not in it.
+    pub(crate) fn evaluate(&self, policy: &PolicyRef) -> Option<Result<Evaluation, Denial>> {
+        let link = self.links().find(|link| *link.reference == *policy)?;
+        let instance = obtain(&link.member).map(Some);
+        Some(instance.map(|instance| Evaluation { instance }))
     }
 }
 

@@ -53,11 +53,15 @@ enum State {
 }
 
 impl Judge {
-    /// A judge with a spare instance, or a fresh one; `policy-busy` when the pool is exhausted.
+    /// A judge with a spare instance, or a fresh one; `policy-busy` when the pool is exhausted. Slow policies
+    /// get theirs when they are asked, on the thread where they are: to make one may take long as well.
     pub(super) fn new(active: Arc<Active>) -> Result<Self, Denial> {
-        let instance = obtain(active.member())?;
+        let state = match active.is_slow() {
+            true => State::Resting,
+            false => State::Ready(obtain(active.member())?),
+        };
         Ok(Self {
-            state: State::Ready(instance),
+            state,
             active,
             decider: 0,
             refusers: Vec::new(),
@@ -67,10 +71,6 @@ impl Judge {
 
     /// Keeps what each policy is asked and answers, from here on. Costs a copy of each answer.
     #[must_use]
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "what records of inputs are made from")
-    )]
     pub(crate) fn recording(mut self) -> Self {
         self.answered = Some(Vec::new());
         self
@@ -78,10 +78,6 @@ impl Judge {
 
     /// What was asked and answered so far, in the order of the chain; nothing unless it is
     /// [`recording`](Self::recording). Empties the list.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "what records of inputs are made from")
-    )]
     pub(crate) fn answered(&mut self) -> Vec<Answered> {
         self.answered.as_mut().map(mem::take).unwrap_or_default()
     }

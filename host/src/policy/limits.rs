@@ -52,7 +52,7 @@ pub(super) const RECONFIGURE_TIME: Duration = Duration::from_millis(500);
 /// The page of linear memory.
 pub(super) const PAGE: usize = 64 << 10;
 /// Policies in a chain.
-pub(super) const LAYERS: usize = 8;
+pub(crate) const LAYERS: usize = 8;
 /// Components whose first half of the way is remembered: as many as a chain may have, so that new settings
 /// for one layer are quick.
 pub(super) const PREPARED: usize = LAYERS;

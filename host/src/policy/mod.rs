@@ -17,6 +17,7 @@
 //! | `parts` | bounds what an instance is made of |
 //! | `load` | the way from bytes to a policy that is ready to judge |
 //! | `text` | reads settings, each member once |
+//! | `digest` | by what name records know components and settings |
 //! | `settings` | settings in their one text, and what is wrong with them |
 //! | `schema` | the part of JSON Schema that is understood, and a check that ends |
 //! | `snapshot` | configures once, freezes the result into a new component |
@@ -41,6 +42,7 @@
 mod bindings;
 mod cache;
 mod code;
+mod digest;
 mod engine;
 mod error;
 mod evaluate;
@@ -71,12 +73,14 @@ mod text;
 mod watch;
 
 pub(crate) use cache::Cache;
+pub use digest::{component_digest, settings_digest};
 pub use engine::Fallback;
 pub use error::{LoadError, Problem};
 pub use evaluate::{Evaluation, Evaluator, LoadOptions};
 pub use inspect::{Description, Inspection, inspect};
-pub(crate) use judge::Judge;
+pub(crate) use judge::{Answered, Judge};
 pub use layer::Layer;
+pub(crate) use limits::LAYERS;
 pub(crate) use load::Loading;
 pub use meter::{Measurement, Meter};
 pub use source::Source;

@@ -1,0 +1,104 @@
+//! A line of a log of decisions.
+
+use pinfold_addr::Stage;
+use serde::{Deserialize, Serialize};
+
+use super::{Input, redact::Redacted};
+use crate::{Decision, PolicyRef};
+
+/// What a line of a log says of a decision, as far as replaying needs it. Other fields are ignored.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The number of the decision, unique within the process that made it.
+    pub id: u64,
+    /// `scheme://host:port`.
+    pub target: String,
+    /// All policies of the chain in order, where there are several; otherwise empty.
+    #[serde(default)]
+    pub layers: Vec<PolicyRef>,
+    /// `allow`, `deny` or `failed`: how the hop ended.
+    pub verdict: String,
+    /// Where it ended, when it was refused or failed.
+    #[serde(default)]
+    pub stage: Option<Stage>,
+    /// Why.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// What the policies were asked and what they answered; none when that was not recorded.
+    #[serde(default)]
+    pub input: Option<Input>,
+    /// What is withheld: `target.path`, `target.query`, `previous.path`, `previous.query`, `detail`.
+    #[serde(default)]
+    pub redacted: Vec<String>,
+    /// Why it cannot be replayed; none when it can.
+    #[serde(default)]
+    pub replay: Option<Mark>,
+}
+
+/// Why a record cannot be replayed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Mark {
+    /// A policy answers something else when it does not see what is withheld, or could not be asked.
+    DependsOnRedacted,
+    /// A policy was late, or had no place for an instance (`policy-timeout`, `policy-busy`).
+    DependsOnMachine,
+    /// The input is left out: the record would be longer than [`Entry::MAX_LEN`].
+    TooLarge,
+}
+
+impl Mark {
+    /// The stable kebab-case name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DependsOnRedacted => "depends-on-redacted",
+            Self::DependsOnMachine => "depends-on-machine",
+            Self::TooLarge => "too-large",
+        }
+    }
+}
+
+impl Entry {
+    /// The longest line that is written, in bytes: 1 MiB. What a guard records is below 100 KiB, unless the
+    /// embedder adds more labels than a policy would be shown.
+    pub const MAX_LEN: usize = 1 << 20;
+}
+
+/// A decision as it is written.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    decision: &'a Decision,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    redacted: &'a [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay: Option<Mark>,
+}
+
+/// The line of a decision, with its line feed; none when it is too long even without its input.
+pub(super) fn line(mut written: Redacted) -> Option<Vec<u8>> {
+    let line = written.to_json()?;
+    if line.len() <= Entry::MAX_LEN {
+        return Some(line);
+    }
+    written.decision.input = None;
+    written.mark = Some(Mark::TooLarge);
+    written
+        .to_json()
+        .filter(|line| line.len() <= Entry::MAX_LEN)
+}
+
+impl Redacted {
+    fn to_json(&self) -> Option<Vec<u8>> {
+        let line = Line {
+            decision: &self.decision,
+            redacted: &self.redacted,
+            replay: self.mark,
+        };
+        let mut bytes = serde_json::to_vec(&line).ok()?;
+        bytes.push(b'\n');
+        Some(bytes)
+    }
+}

@@ -1,0 +1,70 @@
+//! Records of decisions that can be replayed: what each policy was asked, and what it answered.
+//!
+//! A policy is a pure function: who keeps what it was asked can ask again, years later, and get the same
+//! answer, or show that a new version would have given another one. A guard that is built with
+//! [`record_inputs`](crate::GuardBuilder::record_inputs) adds an [`Input`] to each
+//! [`Decision`](crate::Decision); [`Log`] writes decisions as JSON lines; [`Entry`] reads such a line;
+//! [`replay`] asks again.
+//!
+//! ```
+//! use pinfold::{
+//!     Guard, Limits, Request,
+//!     addr::Target,
+//!     policy::{Evaluator, Source},
+//!     record::{Entry, Inputs, replay},
+//!     resolve::Fixed,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let guard = Guard::builder()
+//!     .resolver(Fixed::default().rule("intern.example=10.0.0.7")?)
+//!     .record_inputs(Inputs::Keep)
+//!     .build()?;
+//! let decision = guard.check(Request::new(Target::parse("http://intern.example/")?)).await;
+//! let line = serde_json::to_string(&*decision)?;
+//!
+//! // Later, from the text alone:
+//! let entry: Entry = serde_json::from_str(&line)?;
+//! let input = entry.input.ok_or("recorded without its input")?;
+//! let policy = Evaluator::load(Source::Shipped, serde_json::json!({}), &Limits::default())?;
+//! let replayed = replay(&policy, &input).ok_or("another policy judged")?;
+//! assert!(replayed.differences.is_empty());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What a record gives away
+//!
+//! Paths and queries often hold secrets (tokens, signed URLs), and what names resolve to shows the inner
+//! network. Records of inputs are off by default. [`Redaction`] withholds paths and queries, and marks
+//! those records whose answers depend on what is withheld: what is not marked replays bit for bit. Labels and
+//! subjects are never withheld: do not put secrets in them.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `input` | what policies were asked, and what they answered |
+//! | `wire` | both as JSON, checked when read |
+//! | `replay` | asks again, and compares |
+//! | `verdict` | what follows from the answers of all policies and the floor |
+//! | `redact` | what is withheld, and whether the answers depend on it |
+//! | `entry` | a line of a log |
+//! | `log` | writes the lines, on a thread of its own |
+
+mod entry;
+mod input;
+mod log;
+mod redact;
+mod replay;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod wire;
+
+pub use entry::{Entry, Mark};
+pub(crate) use input::Judges;
+pub use input::{Answered, Input, Inputs};
+pub use log::{Log, LogBuilder};
+pub use redact::Redaction;
+pub use replay::{Difference, Replayed, ask, replay};
+pub use verdict::Ruling;
