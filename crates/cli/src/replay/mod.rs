@@ -1,0 +1,237 @@
+//! `pinfold replay`: judges recorded decisions again, and shows which differ.
+
+mod again;
+mod report;
+mod shelf;
+mod tally;
+mod what_if;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use pinfold::record::Entry;
+
+use self::{again::Again, report::Report, shelf::Shelf, tally::Tally, what_if::WhatIf};
+use crate::{
+    batch::progress::Progress,
+    exit::Exit,
+    fault::Fault,
+    options,
+    output::Output,
+    vectors::{Line, Lines},
+};
+
+/// Judge recorded decisions again, and show which differ
+///
+/// A record that holds its input (`--record` of `pinfold check` and `pinfold fetch`, or a service that
+/// records inputs) says what each policy was asked and what it answered. The same component with the same
+/// settings answers the same, bit for bit; what differs is shown field by field. With `--with` or
+/// `--with-settings` the question is another one: which verdicts would change?
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Log of decisions, one JSON object a line; `-` is standard input
+    log: PathBuf,
+
+    /// Component that judged, found by its digest. May be repeated. The policy that is shipped inside
+    /// this binary is always known
+    #[arg(long, value_name = "FILE", help_heading = "As it was recorded")]
+    policy: Vec<PathBuf>,
+
+    /// Settings that were in force, found by their digest. May be repeated. Default settings (`{}`) are
+    /// always known
+    #[arg(long, value_name = "FILE", help_heading = "As it was recorded")]
+    settings: Vec<PathBuf>,
+
+    /// What if this component had judged, under the settings that were recorded? `shipped` is the one
+    /// inside this binary
+    #[arg(long, value_name = "FILE", help_heading = "What if")]
+    with: Option<PathBuf>,
+
+    /// What if these settings had been in force, for the component that was recorded or that of `--with`?
+    #[arg(long, value_name = "FILE", help_heading = "What if")]
+    with_settings: Option<PathBuf>,
+
+    /// Which policy of a chain is replaced
+    #[arg(long, value_name = "NAME", help_heading = "What if", default_value = LAYER)]
+    layer: String,
+
+    /// Keep compiled policies in this directory, so that the next start is fast. Default: nowhere
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+
+    /// Print one JSON object for each record that differs, and a last one with the numbers
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the only policy of a guard is called.
+const LAYER: &str = "policy";
+
+const EXAMPLES: &str = "\
+Examples:
+  pinfold replay decisions.jsonl
+  pinfold replay --policy partners.wasm --settings partners.toml decisions.jsonl
+  pinfold replay --with partners-2.wasm --policy partners.wasm decisions.jsonl
+  pinfold replay --with-settings looser.toml decisions.jsonl
+  tail -n 1000 decisions.jsonl | pinfold replay --json -
+
+Exit codes:
+  0  all records answered the same (what if: no verdict changes)
+  1  some differ (what if: some change)
+  2  error: a line that is no record, a policy or settings that nobody gave, usage";
+
+/// Runs the verb.
+pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
+    one_reads_stdin(args)?;
+    let mut lines = Lines::open(&args.log)?;
+    let mut replay = Replay {
+        shelf: Shelf::new(&args.policy, &args.settings, args.cache.clone())?,
+        what_if: WhatIf::of(args)?,
+        report: Report::new(args.json),
+        tally: Tally::default(),
+    };
+    let progress = Progress::new(lines.size());
+    while let Some(line) = lines
+        .next()
+        .with_context(|| format!("cannot read `{}`", args.log.display()))?
+    {
+        replay.line(&line, out)?;
+        progress.advance(lines.position());
+        if lines.would_wait() {
+            out.flush()?;
+        }
+        if out.is_closed() {
+            break;
+        }
+    }
+    drop(progress);
+    replay.end(out)
+}
+
+/// Standard input can be read once.
+fn one_reads_stdin(args: &Args) -> anyhow::Result<()> {
+    let files = args.settings.iter().chain(&args.with_settings);
+    let readers = files
+        .chain([&args.log])
+        .filter(|file| options::is_stdin(file));
+    match readers.count() {
+        0 | 1 => Ok(()),
+        _ => Err(Fault::new(
+            "standard input is to be read twice",
+            "give the settings as a file",
+        )
+        .into()),
+    }
+}
+
+/// A log on its way through the policies.
+struct Replay {
+    shelf: Shelf,
+    what_if: Option<WhatIf>,
+    report: Report,
+    tally: Tally,
+}
+
+/// What becomes of one record.
+enum Outcome {
+    /// Nothing differs, or changes.
+    Same(what_if::Shade),
+    /// The answers differ.
+    Differs(Vec<again::Layered>),
+    /// The verdict would change.
+    Changes(what_if::Change),
+    /// It is not replayed.
+    Left(Left),
+    /// It cannot be replayed, and somebody can do something about it.
+    Fails(shelf::Missing),
+}
+
+/// Why a record is not replayed, through no fault of anybody.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Left {
+    /// It was recorded without what was asked.
+    NoInput,
+    /// It was refused before any policy was asked.
+    NotAsked,
+    /// The answers depend on what is withheld.
+    DependsOnRedacted,
+    /// A policy was late or had no place, when it was recorded or now.
+    DependsOnMachine,
+    /// The input was too long to be recorded.
+    TooLarge,
+}
+
+impl Replay {
+    fn line(&mut self, line: &Line, out: &mut Output) -> anyhow::Result<()> {
+        self.tally.records += 1;
+        let text = match &line.text {
+            Ok(text) => text,
+            Err(problem) => return self.malformed(line.number, problem),
+        };
+        match serde_json::from_str::<Entry>(text) {
+            Ok(entry) => self.entry(line.number, &entry, out),
+            Err(error) => self.malformed(line.number, &without_place(&error)),
+        }
+    }
+
+    fn malformed(&mut self, number: usize, problem: &str) -> anyhow::Result<()> {
+        self.tally.malformed += 1;
+        self.report.malformed(number, problem);
+        Ok(())
+    }
+
+    fn entry(&mut self, number: usize, entry: &Entry, out: &mut Output) -> anyhow::Result<()> {
+        let outcome = self.outcome(entry);
+        self.tally.add(entry, &outcome);
+        match &outcome {
+            Outcome::Same(_) | Outcome::Left(_) => Ok(()),
+            Outcome::Differs(layers) => self.report.differs(number, entry, layers, out),
+            Outcome::Changes(change) => self.report.changes(number, entry, change, out),
+            Outcome::Fails(missing) => {
+                self.report.missing(number, missing);
+                Ok(())
+            }
+        }
+    }
+
+    fn outcome(&mut self, entry: &Entry) -> Outcome {
+        let input = match replayable(entry) {
+            Ok(input) => input,
+            Err(left) => return Outcome::Left(left),
+        };
+        match &mut self.what_if {
+            None => Again { input }.judge(&mut self.shelf),
+            Some(what_if) => what_if.judge(entry, input, &mut self.shelf),
+        }
+    }
+
+    fn end(mut self, out: &mut Output) -> anyhow::Result<Exit> {
+        self.report
+            .summary(&self.tally, self.what_if.is_some(), out)?;
+        Ok(self.tally.exit())
+    }
+}
+
+fn replayable(entry: &Entry) -> Result<&pinfold::record::Input, Left> {
+    use pinfold::record::Mark;
+    match (entry.replay, &entry.input) {
+        (Some(Mark::DependsOnRedacted), _) => Err(Left::DependsOnRedacted),
+        (Some(Mark::DependsOnMachine), _) => Err(Left::DependsOnMachine),
+        (Some(Mark::TooLarge), _) => Err(Left::TooLarge),
+        (_, None) => Err(Left::NoInput),
+        (_, Some(input)) if !input.was_asked() => Err(Left::NotAsked),
+        (_, Some(input)) if input.depends_on_machine() => Err(Left::DependsOnMachine),
+        (_, Some(input)) => Ok(input),
+    }
+}
+
+/// The words of the parser. It counts lines too, and knows of one only.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(text) => format!("{text}, at column {}", error.column()),
+        None => text,
+    }
+}

@@ -1,0 +1,82 @@
+//! The numbers at the end.
+
+use std::collections::BTreeMap;
+
+use pinfold::record::Entry;
+use serde::Serialize;
+
+use super::{Left, Outcome, what_if::Shade};
+use crate::exit::Exit;
+
+/// How many records became what.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Tally {
+    /// Lines that are not blank.
+    pub(super) records: u64,
+    /// Answered the same.
+    pub(super) identical: u64,
+    /// Answered something else.
+    pub(super) differing: u64,
+    /// Verdicts that would change.
+    pub(super) changed: u64,
+    /// Of those: something is let through that was refused.
+    pub(super) loosened: u64,
+    /// Denied as before, for another reason.
+    pub(super) other_reason: u64,
+    /// Allowed as before, under other terms.
+    pub(super) other_terms: u64,
+    /// Replayed without what is withheld in them.
+    pub(super) redacted: u64,
+    /// Not replayed, by reason.
+    pub(super) not_replayed: BTreeMap<&'static str, u64>,
+    /// Their policy, settings or layer is not there.
+    pub(super) missing: u64,
+    /// Lines that are no records.
+    pub(super) malformed: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, entry: &Entry, outcome: &Outcome) {
+        match outcome {
+            Outcome::Same(shade) => self.same(*shade),
+            Outcome::Differs(_) => self.differing += 1,
+            Outcome::Changes(change) => {
+                self.changed += 1;
+                self.loosened += u64::from(change.is_loosening());
+            }
+            Outcome::Left(left) => *self.not_replayed.entry(left.as_str()).or_default() += 1,
+            Outcome::Fails(_) => self.missing += 1,
+        }
+        let judged = !matches!(outcome, Outcome::Left(_) | Outcome::Fails(_));
+        self.redacted += u64::from(judged && !entry.redacted.is_empty());
+    }
+
+    fn same(&mut self, shade: Shade) {
+        match shade {
+            Shade::Alike => self.identical += 1,
+            Shade::OtherReason => self.other_reason += 1,
+            Shade::OtherTerms => self.other_terms += 1,
+        }
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        match () {
+            () if self.malformed + self.missing > 0 => Exit::Error,
+            () if self.differing + self.changed > 0 => Exit::Refused,
+            () => Exit::Ok,
+        }
+    }
+}
+
+impl Left {
+    /// The stable name, as a record has it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoInput => "no-input",
+            Self::NotAsked => "not-asked",
+            Self::DependsOnRedacted => "depends-on-redacted",
+            Self::DependsOnMachine => "depends-on-machine",
+            Self::TooLarge => "too-large",
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Another policy, or other settings: which verdicts would change?
+
+use std::path::Path;
+
+use pinfold::{
+    PolicyRef,
+    policy::Source,
+    record::{Answered, Entry, Input, Ruling, ask},
+};
+
+use super::{
+    Args, LAYER, Left, Outcome,
+    shelf::{Missing, Shelf},
+};
+use crate::options;
+
+/// The word for the policy inside this binary.
+const SHIPPED: &str = "shipped";
+
+/// What is put in the place of what was recorded.
+pub(super) struct WhatIf {
+    layer: String,
+    component: Option<Source>,
+    settings: Option<serde_json::Value>,
+    /// The digests of both, once they are on the shelf.
+    digests: Option<(Option<String>, Option<String>)>,
+}
+
+/// How much of a verdict stays that does not change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Shade {
+    /// All of it.
+    Alike,
+    /// Denied as before, for another reason.
+    OtherReason,
+    /// Allowed as before, under other terms or to other addresses.
+    OtherTerms,
+}
+
+/// A verdict that changes.
+pub(super) struct Change {
+    pub(super) was: Ruling,
+    pub(super) now: Ruling,
+}
+
+impl Change {
+    /// Whether something is let through that was refused.
+    pub(super) fn is_loosening(&self) -> bool {
+        self.was.is_loosened_by(&self.now)
+    }
+}
+
+impl WhatIf {
+    /// What the options ask for; none when they ask for a replay.
+    pub(super) fn of(args: &Args) -> anyhow::Result<Option<Self>> {
+        let component = args.with.as_deref().map(source);
+        let settings = args.with_settings.as_deref();
+        let settings = settings.map(options::read_settings).transpose()?;
+        let asked = component.is_some() || settings.is_some();
+        Ok(asked.then(|| Self {
+            layer: args.layer.clone(),
+            component,
+            settings,
+            digests: None,
+        }))
+    }
+
+    pub(super) fn judge(&mut self, entry: &Entry, input: &Input, shelf: &mut Shelf) -> Outcome {
+        match self.answers(entry, input, shelf) {
+            Err(missing) => Outcome::Fails(missing),
+            Ok(now) if now.iter().any(Answered::depends_on_machine) => {
+                Outcome::Left(Left::DependsOnMachine)
+            }
+            Ok(now) => compare(input, &now),
+        }
+    }
+
+    /// The answers of the whole chain, with the policy of one layer replaced. What another layer was asked
+    /// it is not asked again.
+    fn answers(
+        &mut self,
+        entry: &Entry,
+        input: &Input,
+        shelf: &mut Shelf,
+    ) -> Result<Vec<Answered>, Missing> {
+        let chain = chain(entry, input);
+        let place = self.place(&chain)?;
+        let mut all = Vec::new();
+        for (at, policy) in chain.iter().enumerate() {
+            let recorded = input.answered.get(at).filter(|then| suffices(then, input));
+            let answered = match recorded {
+                Some(recorded) if at != place => recorded.clone(),
+                _ if at == place => {
+                    let instead = self.instead(policy, shelf)?;
+                    ask(shelf.policy(&instead)?, input)
+                }
+                _ => ask(shelf.policy(policy)?, input),
+            };
+            let refused = answered.is_refusal();
+            all.push(answered);
+            if refused {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Which policy of the chain is replaced. The only one has no name to be found by.
+    fn place(&self, chain: &[PolicyRef]) -> Result<usize, Missing> {
+        let name = |policy: &PolicyRef| policy.layer.clone().unwrap_or_else(|| LAYER.into());
+        let place = chain.iter().position(|policy| name(policy) == self.layer);
+        place.ok_or_else(|| Missing::Layer {
+            name: self.layer.clone(),
+            known: chain.iter().map(name).collect(),
+        })
+    }
+
+    /// The policy that judges in the place of `then`.
+    fn instead(&mut self, then: &PolicyRef, shelf: &mut Shelf) -> Result<PolicyRef, Missing> {
+        let (component, settings) = match &self.digests {
+            Some(digests) => digests.clone(),
+            None => self.shelve(shelf)?,
+        };
+        let mut policy = then.clone();
+        policy.digest = component.unwrap_or(policy.digest);
+        policy.settings_digest = settings.unwrap_or(policy.settings_digest);
+        Ok(policy)
+    }
+
+    fn shelve(&mut self, shelf: &mut Shelf) -> Result<(Option<String>, Option<String>), Missing> {
+        let component = match &self.component {
+            None => None,
+            Some(source) => Some(shelf.component(source.clone()).map_err(unreadable)?),
+        };
+        let settings = self
+            .settings
+            .clone()
+            .map(|settings| shelf.settings(settings));
+        Ok(self.digests.insert((component, settings)).clone())
+    }
+}
+
+fn source(file: &Path) -> Source {
+    match file.as_os_str() == SHIPPED {
+        true => Source::Shipped,
+        false => Source::Path(file.to_owned()),
+    }
+}
+
+fn unreadable(error: pinfold::policy::LoadError) -> Missing {
+    Missing::Load {
+        name: "--with".into(),
+        problem: error.to_string(),
+    }
+}
+
+/// Every policy of the chain, also those that were not asked because one before them denied.
+fn chain(entry: &Entry, input: &Input) -> Vec<PolicyRef> {
+    match entry.layers.is_empty() {
+        true => input
+            .answered
+            .iter()
+            .map(|answered| answered.policy.clone())
+            .collect(),
+        false => entry.layers.clone(),
+    }
+}
+
+/// Whether everything is recorded that this policy may be asked now.
+fn suffices(then: &Answered, input: &Input) -> bool {
+    then.is_refusal() || then.addresses.is_some() || input.answers.is_empty()
+}
+
+fn compare(input: &Input, now: &[Answered]) -> Outcome {
+    let change = Change {
+        was: input.ruling(&input.answered),
+        now: input.ruling(now),
+    };
+    match (change.was.denial(), change.now.denial()) {
+        (Some(_), None) | (None, Some(_)) => Outcome::Changes(change),
+        (Some(was), Some(now)) if was != now => Outcome::Same(Shade::OtherReason),
+        (None, None) if !says_the_same(&input.answered, now) => Outcome::Same(Shade::OtherTerms),
+        _ => Outcome::Same(Shade::Alike),
+    }
+}
+
+fn says_the_same(then: &[Answered], now: &[Answered]) -> bool {
+    let pairs = || then.iter().zip(now);
+    then.len() == now.len() && pairs().all(|(then, now)| then.differences(now).is_empty())
+}
