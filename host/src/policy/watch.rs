@@ -46,6 +46,9 @@ use crate::Limits;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A layer of a chain has a `Watch` of its own, with
+/// `move |source, settings| watched.swap_layer("team", source, settings)`.
 #[derive(Clone, Debug)]
 pub struct Watch {
     policy: Option<PathBuf>,
