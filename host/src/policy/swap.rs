@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
-    Cache, Fallback, Judge, Layer, LoadError, Source,
+    Fallback, Judge, Layer, LoadError, Source,
     engine::Runtime,
     fault::tidy,
     layer,
@@ -40,9 +40,10 @@ pub(crate) struct Policies {
 
 impl Policies {
     /// Loads a policy alone, generation 1.
+    #[cfg(test)]
     pub(crate) fn new(
         limits: &Limits,
-        cache: Option<Cache>,
+        cache: Option<super::Cache>,
         source: Source,
         settings: Value,
     ) -> Result<Self, LoadError> {
@@ -324,7 +325,8 @@ impl Active {
 
     /// Whether asking takes so long that no other task should wait for it.
     pub(super) fn is_slow(&self) -> bool {
-        self.links().any(|link| link.member.pace().is_slow())
+        self.links()
+            .any(|link| link.member.pace().is_slow() || link.member.maker().is_dear())
     }
 
     /// Whether there is only the layer `policy`, and so nothing to name.
