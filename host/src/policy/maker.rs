@@ -72,6 +72,11 @@ impl Maker {
         Self { each, ..self }
     }
 
+    /// Whether an instance takes long to make: it has to take its settings first.
+    pub(super) fn is_dear(&self) -> bool {
+        self.each.is_some()
+    }
+
     /// A fresh instance, or why there is none: most likely that the pool is exhausted.
     pub(super) fn make(&self) -> Result<Instance, Fault> {
         let first = self.each.as_ref().map_or(self.budget, |each| each.budget);

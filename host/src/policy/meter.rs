@@ -162,3 +162,79 @@ fn burnt(instance: &Instance) -> u64 {
 
 /// A meter holds one policy, and never another.
 const FIRST: u64 = 1;
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use pinfold_addr::{Reason, Target};
+    use serde_json::json;
+
+    use super::*;
+    use crate::policy::{Evaluator, tests::guests};
+
+    fn meter(name: &str) -> Meter {
+        let source = Source::Bytes(guests::component(name).into());
+        Meter::load(source, json!({}), &Limits::default()).unwrap()
+    }
+
+    fn request(url: &str) -> Request {
+        Request::new(Target::parse(url).unwrap())
+    }
+
+    #[test]
+    fn fuel_and_memory_are_the_same_in_each_run_and_on_each_thread() {
+        let limits = Limits::default();
+        let settings = json!({"hosts": {"deny": ["*.internal.example"]}});
+        let load = || Meter::load(Source::Shipped, settings.clone(), &limits).unwrap();
+        let policy = Evaluator::load(Source::Shipped, settings.clone(), &limits).unwrap();
+        let request = request("https://www.example.com/a?b");
+        let answers = [policy.classify("93.184.216.34".parse().unwrap())];
+        let measure = |meter: &Meter| {
+            let measured = meter.measure(&request, &[], &answers).unwrap();
+            assert_eq!(measured.target, Ok(Terms::default()));
+            assert_eq!(measured.addresses, Some(Ok(vec![None])));
+            assert!(measured.fuel_target > 0 && measured.fuel_addresses > 0);
+            (measured.fuel(), measured.memory_bytes)
+        };
+        let meter = load();
+        let first = measure(&meter);
+        assert!(first.1 >= 1 << 16, "{first:?}");
+        let other = load();
+        thread::scope(|scope| {
+            let runs: Vec<_> = [&meter, &other, &meter, &other]
+                .map(|meter| scope.spawn(|| (0..20).map(|_| measure(meter)).collect::<Vec<_>>()))
+                .into();
+            for run in runs {
+                assert!(run.join().unwrap().iter().all(|again| *again == first));
+            }
+        });
+    }
+
+    #[test]
+    fn what_stage_one_refuses_costs_no_stage_two() {
+        let meter = Meter::load(Source::Shipped, json!({}), &Limits::default()).unwrap();
+        let measured = meter.measure(&request("ftp://example.com/"), &[], &[]);
+        let measured = measured.unwrap();
+        assert_eq!(measured.target.unwrap_err().code(), "scheme-denied");
+        assert!(measured.addresses.is_none());
+        assert_eq!(measured.fuel_addresses, 0);
+    }
+
+    #[test]
+    fn what_does_not_end_is_stopped() {
+        for name in ["loop-in-check-target", "loop-over-memory-fill"] {
+            let measured = meter(name).measure(&request("http://a.example/"), &[], &[]);
+            let denial = measured.unwrap().target.unwrap_err();
+            assert_eq!(denial.reason(), Some(Reason::PolicyTimeout), "{name}");
+        }
+    }
+
+    #[test]
+    fn memory_is_what_the_instance_has_grown_to() {
+        let small = meter("good").measure(&request("http://a.example/"), &[], &[]);
+        let large = meter("leak-large").measure(&request("http://a.example/"), &[], &[]);
+        let (small, large) = (small.unwrap().memory_bytes, large.unwrap().memory_bytes);
+        assert!(large > small, "{large} after {small}");
+    }
+}
