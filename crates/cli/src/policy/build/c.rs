@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 
 use super::{
-    encode,
+    encode, files,
     tool::{Install, Tool},
 };
 use crate::{fault::Fault, policy::project::Project};
@@ -61,9 +61,6 @@ const FOLDERS: [&str; 3] = ["", "pinfold", "pinfold/bindings"];
 /// The most sources of one project.
 const MAX_SOURCES: usize = 256;
 
-/// The schema's file, which becomes a string of the program.
-const SCHEMA: &str = "settings.schema.json";
-
 /// The bytes of the component.
 pub(super) fn build(project: &Project) -> anyhow::Result<Vec<u8>> {
     let root = std::path::absolute(&project.root)?;
@@ -85,14 +82,12 @@ pub(super) fn build(project: &Project) -> anyhow::Result<Vec<u8>> {
             .args(sources)
             .args([&about, Path::new("-o"), &module].map(Path::as_os_str));
     })?;
-    encode::component_of_the_world(fs::read(&module).context("clang made no module")?)
+    encode::component_of_the_world(files::module(&module)?)
 }
 
 /// What the project's other files say, as C: `pinfold.h` declares it.
 fn about_the_policy(project: &Project) -> anyhow::Result<String> {
-    let file = project.root.join(SCHEMA);
-    let schema =
-        fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    let schema = files::schema(project)?;
     Ok(format!(
         "const char POLICY_NAME[] = {};\nconst char POLICY_SETTINGS_SCHEMA[] = {};\n",
         literal(&project.name),

@@ -5,6 +5,7 @@
 
 mod c;
 mod encode;
+mod files;
 mod interpreter;
 mod javascript;
 mod python;
@@ -73,6 +74,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         return Ok(Exit::Refused);
     }
     write(&project.component, &component)?;
+    report::other_name(&inspection, &project);
     show(&project, &inspection, args.json, out)?;
     Ok(Exit::Ok)
 }

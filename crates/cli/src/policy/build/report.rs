@@ -29,7 +29,7 @@ impl<'a> Built<'a> {
     pub(super) fn new(project: &'a Project, inspection: &'a Inspection) -> Self {
         let description = inspection.description.as_ref();
         Self {
-            component: &project.component,
+            component: shown(&project.component),
             language: project.language,
             size: inspection.size,
             imports: &inspection.imports,
@@ -65,6 +65,11 @@ impl<'a> Built<'a> {
     }
 }
 
+/// In the project that an author stands in, the name alone.
+fn shown(component: &Path) -> &Path {
+    component.strip_prefix(".").unwrap_or(component)
+}
+
 /// Says that the component is refused for what it imports: every import by its name.
 pub(super) fn imports(names: &[String], project: &Project) {
     let number = count(names.len(), "import", "imports");
@@ -94,6 +99,20 @@ pub(super) fn fault(fault: &str, project: &Project) {
     ));
     stays(project);
     hint("`describe` and the exports must be those of the contract, see `wit/policy.wit`");
+}
+
+/// Says that records will name the policy otherwise than the project does: a slip, and no reason to refuse.
+pub(super) fn other_name(inspection: &Inspection, project: &Project) {
+    let name = inspection
+        .description
+        .as_ref()
+        .map(|said| said.name.as_str());
+    if let Some(name) = name.filter(|name| *name != project.name) {
+        let (own, name) = (&project.name, Printable(name));
+        note(format_args!(
+            "note: the project is `{own}`, and the policy describes itself as `{name}`"
+        ));
+    }
 }
 
 fn refused(message: std::fmt::Arguments<'_>) {

@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::{
-    encode,
+    encode, files,
     tool::{Install, Tool, missing},
 };
 use crate::{fault::Fault, policy::project::Project};
@@ -61,8 +61,7 @@ pub(super) fn build(project: &Project) -> anyhow::Result<Vec<u8>> {
             .env("CARGO_ENCODED_RUSTFLAGS", &flags);
     })?;
     let module = module(&messages)?;
-    let bytes = std::fs::read(&module).with_context(|| format!("cannot read `{module}`"))?;
-    encode::component(&bytes)
+    encode::component(&files::module(Path::new(&module))?)
 }
 
 fn in_project<'a>(command: &'a mut Command, root: &Path) -> &'a mut Command {

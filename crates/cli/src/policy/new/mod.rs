@@ -10,7 +10,7 @@ mod rust;
 mod template;
 mod vendor;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use self::template::{File, Template};
 use crate::{
@@ -38,7 +38,7 @@ pub(crate) struct Args {
 
     /// Begin with a shipped policy instead of the example; in Rust
     #[arg(long, value_enum)]
-    from: Option<From>,
+    from: Option<Start>,
 
     /// Folder of the project, which is made; an empty one will do. Default: the name
     #[arg(long, value_name = "DIR")]
@@ -47,7 +47,7 @@ pub(crate) struct Args {
 
 /// What a project can begin with.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum From {
+enum Start {
     /// The default policy
     Egress,
 }
@@ -66,15 +66,15 @@ pub(crate) fn run(args: &Args, _out: &mut Output) -> anyhow::Result<Exit> {
     folder::write(&folder, &files)?;
     let number = count(files.len(), "file", "files");
     note(format_args!("wrote {number} to `{}`", folder.display()));
-    next_steps(&folder);
+    next_steps(&folder, args.language.unwrap_or(Language::Rust));
     Ok(Exit::Ok)
 }
 
 fn files(args: &Args) -> anyhow::Result<Vec<File>> {
     let name = &args.name;
     match (args.from, args.language) {
-        (Some(From::Egress), None | Some(Language::Rust)) => egress::files(name),
-        (Some(From::Egress), Some(language)) => {
+        (Some(Start::Egress), None | Some(Language::Rust)) => egress::files(name),
+        (Some(Start::Egress), Some(language)) => {
             let message = format!("the shipped policy is written in Rust, not in {language}");
             Err(Fault::new(message, "leave out `--language`").into())
         }
@@ -102,18 +102,36 @@ fn named(templates: &[Template], name: &str) -> Vec<File> {
         .collect()
 }
 
-fn next_steps(folder: &std::path::Path) {
+fn next_steps(folder: &Path, language: Language) {
     note(format_args!("\n{LABEL}next{LABEL:#}:"));
-    note(format_args!("  cd {}", folder.display()));
-    note("  pinfold policy build   makes the component");
-    note("  pinfold policy test    holds it to its vectors");
-    note("  pinfold policy bench   says what a decision costs");
-    note("\n`README.md` says what is what, and how to go on.");
+    let once = compiler(language);
+    let width = once.len();
+    for (command, purpose) in [
+        (format!("cd {}", folder.display()).as_str(), ""),
+        (once, "once: the compiler"),
+        ("pinfold policy build", "makes the component"),
+        ("pinfold policy test", "holds it to its vectors"),
+        ("pinfold policy bench", "says what a decision costs"),
+    ] {
+        let line = format!("  {command:width$}  {purpose}");
+        note(line.trim_end());
+    }
+    note("\n`README.md` says what is what, and how to go on");
+}
+
+/// How the compiler is got, as the project's README says.
+const fn compiler(language: Language) -> &'static str {
+    match language {
+        Language::Rust => "rustup target add wasm32-unknown-unknown",
+        Language::C => "apt-get install clang lld",
+        Language::Javascript => "npm ci",
+        Language::Python => "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, fs, path::Path};
+    use std::{collections::BTreeSet, fs};
 
     use super::*;
     use crate::policy::project::Project;
@@ -205,6 +223,19 @@ mod tests {
                 let (one, other) = (one.unwrap(), other.expect(path));
                 assert!(one.content == other.content, "{language}: {path}");
                 assert_eq!(one.names, other.names, "{language}: {path}");
+            }
+        }
+    }
+
+    /// What `new` says to do once is what the project's README says.
+    #[test]
+    fn the_readme_says_how_the_compiler_is_got() {
+        for language in LANGUAGES {
+            let readme = templates(language)
+                .iter()
+                .find(|each| each.path == "README.md");
+            for step in compiler(language).split(" && ") {
+                assert!(readme.unwrap().content.contains(step), "{language}: {step}");
             }
         }
     }
