@@ -9,7 +9,7 @@ use super::{Active, LoadError, Policies, Source, inspect};
 use crate::{Denial, JudgedAddress, Limits, Request, Terms};
 
 #[path = "../../../tests/fixtures/guests/mod.rs"]
-mod guests;
+pub(super) mod guests;
 use guests::Expect;
 
 fn says(error: &LoadError, text: &str) -> bool {
@@ -485,7 +485,10 @@ fn spares_of_many_policies_leave_room_for_use() {
     let policies: Vec<_> = (0..4)
         .map(|_| Policies::new(&limits, None, fixture("good"), json!({})).unwrap())
         .collect();
-    let spares: usize = policies.iter().map(|p| p.current().member().stock().len()).sum();
+    let spares: usize = policies
+        .iter()
+        .map(|p| p.current().member().stock().len())
+        .sum();
     assert_eq!(spares, 3);
     drop(policies);
     // The places of dropped policies are free again.
