@@ -11,6 +11,7 @@ use crate::{
     explain::Report,
     options::{self, Judging},
     output::Output,
+    record::{RecordOptions, Recorder},
 };
 
 /// Judge URLs without connecting, and explain each verdict
@@ -53,6 +54,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     judging: Judging,
+
+    #[command(flatten)]
+    record: RecordOptions,
 }
 
 const EXAMPLES: &str = "\
@@ -63,6 +67,7 @@ Examples:
   pinfold check --grant 127.0.0.2:8080 http://127.0.0.2:8080/
   pinfold check --json http://[::ffff:127.0.0.1]/ | jq -r .code
   pinfold check --batch cases.jsonl
+  pinfold check --record decisions.jsonl --redact paths,queries https://example.com/
 
 Exit codes: 0 all allowed, 1 at least one denied, 2 error. Of several the highest wins.";
 
@@ -71,11 +76,13 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let recorder = args.record.open()?;
     let judge = Judge {
         options: &args.judging,
+        recorder: &recorder,
         method: &args.method,
     };
-    match &args.batch {
+    let exit = match &args.batch {
         Some(file) => {
             if options::is_stdin(file) {
                 args.judging.policy.leaves_stdin_to("--batch -")?;
@@ -83,7 +90,9 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
             runtime.block_on(batch::run(file, judge, out))
         }
         None => runtime.block_on(urls(args, judge, out)),
-    }
+    }?;
+    recorder.finish()?;
+    Ok(exit)
 }
 
 /// What is asked of every URL.
@@ -91,6 +100,8 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
 pub(crate) struct Judge<'a> {
     /// Which policy judges, and who asks.
     pub(crate) options: &'a Judging,
+    /// Who takes the decisions.
+    pub(crate) recorder: &'a Recorder,
     /// How.
     pub(crate) method: &'a http::Method,
 }
@@ -103,7 +114,8 @@ impl Judge<'_> {
 }
 
 async fn urls(args: &Args, judge: Judge<'_>, out: &mut Output) -> anyhow::Result<Exit> {
-    let guard = judge.options.build(Guard::builder())?;
+    let guard = judge.recorder.on(Guard::builder());
+    let guard = judge.options.build(guard)?;
     let mut worst = Exit::Ok;
     for (number, url) in args.urls.iter().enumerate() {
         if number > 0 && !args.json {
@@ -124,6 +136,7 @@ async fn one(
     let (target, decision, unreadable) = match Target::parse(url) {
         Ok(target) => {
             let decision = guard.check(judge.request(target.clone())).await;
+            judge.recorder.take(std::slice::from_ref(&decision));
             (Some(target), Some(decision), None)
         }
         Err(refusal) => (None, None, Some(Denial::from(refusal))),

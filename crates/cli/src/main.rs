@@ -17,6 +17,7 @@ mod man;
 mod options;
 mod output;
 mod policy;
+mod record;
 mod replay;
 mod text;
 mod vectors;
@@ -50,6 +51,7 @@ Examples:
   pinfold check --json http://[::1]:8080/   The same, for programs
   pinfold fetch -o page.html https://example.com/
   pinfold inspect policy.wasm               What is this policy, what could it do?
+  pinfold replay decisions.jsonl            Judge recorded decisions again
   pinfold codes                             Every reason code, with what to do about it
 
 Exit codes:

@@ -18,6 +18,7 @@ use crate::{
     exit::Exit,
     explain::Verdict,
     output::Output,
+    record::Recorder,
     vectors::{self, Caller, Case, Line, Lines, Runner},
 };
 
@@ -31,7 +32,7 @@ pub(crate) async fn run(file: &Path, judge: Judge<'_>, out: &mut Output) -> anyh
         .next()
         .with_context(|| format!("cannot read `{}`", file.display()))?
     {
-        let verdict = bench.line(&line).await;
+        let verdict = bench.line(&line, judge.recorder).await;
         worst = worst.max(verdict.exit());
         out.json(&verdict)?;
         progress.advance(lines.position());
@@ -105,23 +106,27 @@ impl Bench {
             subject: request.subject().map(str::to_owned),
             labels: request.labels().to_vec(),
         };
-        Runner::of(caller, |guard| judge.options.policy.build(guard)).map(Self)
+        Runner::of(caller, |guard| {
+            judge.options.policy.build(judge.recorder.on(guard))
+        })
+        .map(Self)
     }
 
-    async fn line(&self, line: &Line) -> Answer {
+    async fn line(&self, line: &Line, recorder: &Recorder) -> Answer {
         let number = line.number;
         let text = match &line.text {
             Ok(text) => text,
             Err(error) => return Answer::malformed(None, number, (*error).to_owned()),
         };
         match Case::parse(text) {
-            Ok(case) => self.case(number, &case).await,
+            Ok(case) => self.case(number, &case, recorder).await,
             Err(error) => Answer::malformed(vectors::id_of(text), number, error),
         }
     }
 
-    async fn case(&self, number: usize, case: &Case) -> Answer {
+    async fn case(&self, number: usize, case: &Case, recorder: &Recorder) -> Answer {
         let judged = self.0.judge(case).await;
+        recorder.take(&judged.decisions);
         Answer::Judged {
             id: case.id().unwrap_or_else(|| number.into()),
             verdict: judged.verdict,

@@ -16,7 +16,7 @@ use anyhow::Context;
 use http::Method;
 use pinfold::{Denial, Guard};
 use pinfold_addr::{Reason, Target};
-use pinfold_http::{Client, Error, FailedRedirect, Limits, Response, TlsRoots};
+use pinfold_http::{Client, Error, FailedRedirect, Hop, Limits, Response, TlsRoots};
 use tokio::time::Instant;
 
 use self::{
@@ -28,6 +28,7 @@ use crate::{
     explain, hint,
     options::{self, Judging},
     output::{self, BAD, LABEL, Output},
+    record::{RecordOptions, Recorder},
     text::Printable,
 };
 
@@ -123,6 +124,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     judging: Judging,
+
+    #[command(flatten)]
+    record: RecordOptions,
 }
 
 const EXAMPLES: &str = "\
@@ -152,15 +156,21 @@ async fn fetch(args: &Args) -> anyhow::Result<Exit> {
         }
     }
     let roots = args.cacert.as_deref().map(roots).transpose()?;
-    let trail = Trail::new(args.verbose);
-    let client = client(args, roots.unwrap_or_default(), &trail)?;
-    match respond(args, &client, &trail).await? {
+    let recorder = args.record.open()?;
+    let trail = Trail::new(args.verbose, recorder.clone());
+    let client = client(args, roots.unwrap_or_default(), &trail, &recorder)?;
+    let exit = match respond(args, &client, &trail).await? {
         Ok(response) => {
-            narrate(args, &response);
+            narrate(args, response.hops());
             deliver(args, response).await
         }
-        Err(error) => Ok(refused(&error)),
-    }
+        Err(error) => {
+            narrate(args, error.redirect().map_or(&[], FailedRedirect::hops));
+            Ok(refused(&error))
+        }
+    }?;
+    recorder.finish()?;
+    Ok(exit)
 }
 
 async fn deliver(args: &Args, response: Response) -> anyhow::Result<Exit> {
@@ -171,8 +181,13 @@ async fn deliver(args: &Args, response: Response) -> anyhow::Result<Exit> {
     }
 }
 
-fn client(args: &Args, roots: TlsRoots, trail: &Trail) -> anyhow::Result<Client> {
-    let guard = Guard::builder().observer(trail.clone());
+fn client(
+    args: &Args,
+    roots: TlsRoots,
+    trail: &Trail,
+    recorder: &Recorder,
+) -> anyhow::Result<Client> {
+    let guard = recorder.on(Guard::builder().observer(trail.clone()));
     let guard = args.judging.build(guard)?;
     Ok(Client::builder(guard)
         .limits(limits(args))
@@ -306,9 +321,10 @@ fn late(detail: &str) -> Error {
     pinfold::Error::Network { denial, decision }.into()
 }
 
-/// Tells what came back, for `--verbose`. What led there, the trail has told as it happened.
-fn narrate(args: &Args, response: &Response) {
-    if let Some(hop) = response.hops().last().filter(|_| args.verbose) {
+/// Tells what came back, redirects first, for `--verbose`. What led there, the trail has told as it
+/// happened.
+fn narrate(args: &Args, hops: &[Hop]) {
+    for hop in hops.iter().filter(|_| args.verbose) {
         let (method, target, status) = (&hop.method, &hop.target, hop.status);
         output::note(format_args!(
             "{LABEL}*{LABEL:#} {method} {target} answered {status}"

@@ -10,6 +10,7 @@ use pinfold::{Decision, Observer};
 use crate::{
     explain,
     output::{self, LABEL},
+    record::Recorder,
 };
 
 /// Takes the decisions. Clones share what they took.
@@ -19,6 +20,7 @@ pub(super) struct Trail(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     verbose: bool,
+    recorder: Recorder,
     /// While a rehearsal is under way: its decisions are no hops.
     rehearsing: AtomicBool,
     /// One for each connection that was judged: bounded by the redirects, and by one retry for each.
@@ -26,10 +28,11 @@ struct Inner {
 }
 
 impl Trail {
-    /// A trail that tells each hop on standard error, if it is `verbose`.
-    pub(super) fn new(verbose: bool) -> Self {
+    /// A trail that records each hop, and tells it on standard error, if it is `verbose`.
+    pub(super) fn new(verbose: bool, recorder: Recorder) -> Self {
         Self(Arc::new(Inner {
             verbose,
+            recorder,
             rehearsing: AtomicBool::new(false),
             decisions: Mutex::default(),
         }))
@@ -42,6 +45,7 @@ impl Trail {
 
     /// Takes a decision as the next hop.
     pub(super) fn take(&self, decision: &Arc<Decision>) {
+        self.0.recorder.observe(decision);
         let mut decisions = self.decisions();
         if self.0.verbose {
             tell(&hop(&decisions, decision), decision);
