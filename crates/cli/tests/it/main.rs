@@ -5,11 +5,17 @@
     reason = "the helpers of tests are tests"
 )]
 
+mod authors;
+mod chain;
 mod check;
 mod corpus;
 mod fetch;
+mod guest;
 mod inspect;
 mod lab;
+mod policy_bench;
+mod policy_diff;
+mod policy_test;
 mod readme;
 mod support;
 mod verbs;
