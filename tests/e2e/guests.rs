@@ -13,7 +13,10 @@ use std::{
 };
 
 use pinfold::{
-    Decision, Guard, Limits, Outcome, Request, addr::Target, policy::Source, resolve::Fixed,
+    Decision, Guard, Limits, Outcome, Request,
+    addr::Target,
+    policy::{LoadError, Source},
+    resolve::Fixed,
 };
 use serde_json::json;
 
@@ -180,6 +183,42 @@ fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
     pages * 4096
+}
+
+/// Who grants inert WASI gets policies that hear nothing of the world, and a record that says so; who does
+/// not gets none of them.
+#[tokio::test]
+async fn inert_wasi_is_granted_or_refused() {
+    for (name, expected) in [
+        ("load-import-wasi", None),
+        ("load-import-wasi-exit", Some("policy-trapped")),
+        ("load-import-wasi-hoard", Some("policy-memory")),
+    ] {
+        let without = granting(name, false).map(drop).unwrap_err().to_string();
+        assert!(
+            without.starts_with("the policy imports `wasi:"),
+            "{name}: {without}"
+        );
+        let guard = granting(name, true).unwrap_or_else(|e| panic!("{name}: {e}"));
+        // More often than there are spares: instances that were made ahead and others.
+        for _ in 0..40 {
+            let decision = decide(&guard).await;
+            assert_eq!(code(&decision).as_deref(), expected, "{name}");
+            let record = serde_json::to_value(&*decision).unwrap();
+            assert_eq!(record["policy"]["inert_wasi"], true, "{name}");
+        }
+    }
+    let more = granting("load-import-wasi-and-more", true).map(drop);
+    let more = more.unwrap_err().to_string();
+    assert_eq!(more, "the policy imports `secrets#get`");
+}
+
+fn granting(name: &str, granted: bool) -> Result<Guard, LoadError> {
+    Guard::builder()
+        .policy(fixture(name))
+        .inert_wasi(granted)
+        .resolver(Fixed::default().rule("example.com=93.184.216.34").unwrap())
+        .build()
 }
 
 fn guard(name: &str) -> Guard {

@@ -76,6 +76,11 @@ pub(crate) struct PolicyOptions {
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
 
+    /// Let policies import WASI 0.2, and give them one that does nothing: no clock, no randomness, no files,
+    /// no network, no environment. Anything else that is imported stays refused
+    #[arg(long)]
+    inert_wasi: bool,
+
     /// Exception to the floor: let the policy allow this network, on this port or on all.
     /// Metadata endpoints cannot be granted
     #[arg(long, value_name = "PREFIX[:PORT]", value_parser = grant)]
@@ -130,6 +135,7 @@ impl PolicyOptions {
             guard = guard.code_cache(dir);
         }
         let guard = guard
+            .inert_wasi(self.inert_wasi)
             .grants(self.grant.iter().copied())
             .nat64(self.nat64.iter().copied());
         guard.build().map_err(|error| self.name_the_file(error))
