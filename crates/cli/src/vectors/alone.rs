@@ -30,9 +30,10 @@ impl Alone {
     /// As a guard says it.
     pub(crate) fn load(setup: &Setup) -> Result<Self, LoadError> {
         let (source, settings) = (setup.source.clone(), setup.settings.clone());
+        let load = LoadOptions::new().inert_wasi(setup.inert_wasi);
         let load = match &setup.cache {
-            Some(dir) => LoadOptions::new().code_cache(dir),
-            None => LoadOptions::new(),
+            Some(dir) => load.code_cache(dir),
+            None => load,
         };
         Ok(Self {
             policy: Evaluator::load_with(source, settings, &options::limits(), &load)?,
@@ -64,8 +65,8 @@ impl Alone {
             },
             hop: walk.hop,
             denial: walk.denial,
-            decisions: Vec::new(),
             asked: walk.asked,
+            decisions: Vec::new(),
             answered: hops.answered,
         }
     }

@@ -30,6 +30,8 @@ pub(crate) struct Setup {
     pub(crate) nat64: Vec<Ipv6Net>,
     /// Where compiled policies are kept.
     pub(crate) cache: Option<PathBuf>,
+    /// The operator grants inert WASI.
+    pub(crate) inert_wasi: bool,
 }
 
 impl Setup {
@@ -41,6 +43,7 @@ impl Setup {
             grants: Vec::new(),
             nat64: Vec::new(),
             cache: None,
+            inert_wasi: false,
         }
     }
 }
@@ -68,6 +71,7 @@ impl Runner {
                 .settings(setup.settings.clone())
                 .grants(setup.grants.iter().copied())
                 .nat64(setup.nat64.iter().copied())
+                .inert_wasi(setup.inert_wasi)
                 .limits(options::limits());
             match &setup.cache {
                 Some(dir) => guard.code_cache(dir).build(),
@@ -95,11 +99,6 @@ impl Runner {
             classes: Classes::default(),
             caller,
         })
-    }
-
-    /// The guard, to ask which policy it has.
-    pub(crate) fn guard(&self) -> &Guard {
-        &self.guard
     }
 
     /// Judges a case along its redirects, in one session.

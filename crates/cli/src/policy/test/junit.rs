@@ -48,6 +48,9 @@ fn of(report: &Report) -> Junit {
 fn suite(report: &SuiteReport) -> TestSuite {
     let mut suite = TestSuite::new(report.name.as_str());
     suite.add_test_cases(report.cases.iter().map(|one| case(&report.name, one)));
+    if let Some(about) = &report.about {
+        suite.add_property(("about", about.as_str()));
+    }
     suite.set_time(report.cases.iter().map(|case| case.time).sum());
     suite
 }

@@ -87,6 +87,10 @@ pub(crate) struct Args {
     /// Keep compiled policies in this directory, so that the next run is fast. Default: nowhere
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+
+    /// Judge a component that imports WASI, with every such import linked to something inert
+    #[arg(long)]
+    inert_wasi: bool,
 }
 
 const EXAMPLES: &str = "\

@@ -173,17 +173,12 @@ impl<'a> Base<'a> {
     /// The settings of the vector. The operator's exceptions are left out: what they open is meant to be
     /// open, and is not the policy's.
     fn setup(&self, plan: &Plan) -> Setup {
-        let cache = plan.cache();
         match self.like {
             Some((suite, _)) => Setup {
                 grants: Vec::new(),
                 ..plan.setup(suite)
             },
-            None => Setup {
-                settings: plan.default.clone(),
-                cache,
-                ..Setup::of(plan.subject.source.clone())
-            },
+            None => plan.default_setup(),
         }
     }
 

@@ -28,6 +28,7 @@ pub(super) struct Plan {
     /// The vectors; none for a pack without any.
     pub(super) suites: Vec<Suite>,
     cache: Option<PathBuf>,
+    inert_wasi: bool,
 }
 
 impl Plan {
@@ -51,21 +52,30 @@ impl Plan {
             default_from,
             suites,
             cache: args.cache.clone(),
+            inert_wasi: args.inert_wasi,
         })
     }
 
     /// What a suite is judged by.
     pub(super) fn setup(&self, suite: &Suite) -> Setup {
         let setup = suite.setup(self.subject.source.clone(), &self.default);
-        Setup {
-            cache: self.cache.clone(),
-            ..setup
-        }
+        self.loaded_like(setup)
     }
 
-    /// Where compiled policies are kept.
-    pub(super) fn cache(&self) -> Option<PathBuf> {
-        self.cache.clone()
+    /// What is judged by when no suite says anything.
+    pub(super) fn default_setup(&self) -> Setup {
+        self.loaded_like(Setup {
+            settings: self.default.clone(),
+            ..Setup::of(self.subject.source.clone())
+        })
+    }
+
+    fn loaded_like(&self, setup: Setup) -> Setup {
+        Setup {
+            cache: self.cache.clone(),
+            inert_wasi: self.inert_wasi,
+            ..setup
+        }
     }
 
     /// The denial codes that the policy may answer, when its project says so.
