@@ -38,8 +38,18 @@
 //!
 //! | what | default | why |
 //! |---|---|---|
+//! | what a policy may import | nothing; [`inert_wasi`](crate::GuardBuilder::inert_wasi) lets it import WASI that does nothing | what it cannot name it cannot reach; components that were built elsewhere may not be able to do without |
+//! | parts of a policy | 64 core instances, 8 tables, 1 memory | an interpreter that is linked from its libraries has 38; all are counted before anything is compiled |
 //! | where a policy is asked | on the task of the request; on a blocking thread when its answers take over 200 us on average | a change of threads costs as much as a compiled policy; an interpreted one would stop the other tasks |
 //! | compiled code on disk | none; [`code_cache`](crate::GuardBuilder::code_cache) names a directory | machine code is worth stealing and forging: nothing is written without being asked for |
+//!
+//! The defaults hold for interpreters too. In one run on a busy machine of two cores (medians), a policy in
+//! JavaScript took 0.2 ms for a decision of both stages in a fresh instance with 9.1 MiB of memory, one in Python
+//! 1.3 ms with 12.8 MiB, of the 5 ms that *each stage* may run and of the 16 MiB that an instance may have. What is
+//! left of the memory in Python, 3.2 MiB, is for settings and for work: long lists want a higher
+//! [`policy_memory`](crate::Limits::policy_memory). To compile them takes 10 to 30 s, from the directory of compiled code
+//! 0.4 to 0.8 s. With inert WASI there is no snapshot: an instance took 0.3 ms (JavaScript) and 1.2 ms (Python) to
+//! make, instead of 0.03 and 0.8 ms.
 //!
 //! The time of a policy is counted in ticks that pass while it runs, so that a busy machine does not
 //! deny the innocent; the memory is counted in pages of 64 KiB; the output is counted while it is read,
