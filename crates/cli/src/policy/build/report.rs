@@ -121,9 +121,7 @@ fn refused(message: std::fmt::Arguments<'_>) {
 
 fn stays(project: &Project) {
     if project.component.exists() {
-        note(format_args!(
-            "`{}` stays as it was",
-            project.component.display()
-        ));
+        let component = shown(&project.component);
+        note(format_args!("`{}` stays as it was", component.display()));
     }
 }
