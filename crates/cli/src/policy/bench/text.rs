@@ -152,7 +152,7 @@ mod tests {
             (10, 10, WIDTH),
             (5, 10, WIDTH / 2),
             (20, 10, WIDTH),
-            (1, 0, WIDTH),
+            (1, 0, 0),
         ] {
             assert_eq!(
                 bar(part, whole).chars().count(),

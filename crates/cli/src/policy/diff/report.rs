@@ -105,6 +105,7 @@ impl Report {
 
     /// What the changes are to those who rely on the policy: they read verdicts, codes and settings.
     fn step(&self) -> Step {
+        let schema = self.surface.schema.as_deref();
         let refused = self.refused.iter().any(|refused| refused.by == Side::New);
         let decides_otherwise = self
             .decisions
@@ -112,7 +113,7 @@ impl Report {
             .is_some_and(|tally| tally.tighter > 0 || tally.kinds.contains_key(&Kind::Code));
         if refused || self.looser() > 0 {
             Step::Major
-        } else if decides_otherwise || schema::adds(&self.surface.schema) {
+        } else if decides_otherwise || schema.is_some_and(schema::adds) {
             Step::Minor
         } else {
             Step::Patch

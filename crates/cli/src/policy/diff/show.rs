@@ -96,7 +96,7 @@ fn names(label: &str, names: &Names, same: &str, out: &mut Output) -> Result<()>
 }
 
 fn settings(surface: &Surface, refused: &[Refused], out: &mut Output) -> Result<()> {
-    let mut lines: Vec<String> = surface.schema.iter().map(setting).collect();
+    let mut lines: Vec<String> = surface.schema.iter().flatten().map(setting).collect();
     for refused in refused {
         let (by, from) = (refused.by, Printable(&refused.from));
         lines.push(format!(
@@ -105,7 +105,11 @@ fn settings(surface: &Surface, refused: &[Refused], out: &mut Output) -> Result<
         let problems = refused.problems.iter().map(ToString::to_string);
         lines.extend(problems.map(|problem| format!("  {}", Printable(&problem))));
     }
-    section("settings", lines, "the same", out)
+    let otherwise = match surface.schema {
+        Some(_) => "the same",
+        None => "not compared: what is refused is not asked for them",
+    };
+    section("settings", lines, otherwise, out)
 }
 
 fn setting(change: &SchemaChange) -> String {

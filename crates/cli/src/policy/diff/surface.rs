@@ -19,8 +19,9 @@ pub(super) struct Surface {
     pub(super) imports: Names,
     /// What it offers.
     pub(super) exports: Names,
-    /// What changed in the settings that it takes.
-    pub(super) schema: Vec<SchemaChange>,
+    /// What changed in the settings that it takes; none when one of both was refused before it could say
+    /// what it takes.
+    pub(super) schema: Option<Vec<SchemaChange>>,
 }
 
 /// One component.
@@ -56,7 +57,7 @@ impl Surface {
         Self {
             imports: Names::compare(&old.imports, &new.imports),
             exports: Names::compare(&old.exports, &new.exports),
-            schema: schema::compare(schema_of(old), schema_of(new)),
+            schema: schemas(old, new).map(|(old, new)| schema::compare(old, new)),
             old: Component::of(old),
             new: Component::of(new),
         }
@@ -103,11 +104,10 @@ impl Names {
     }
 }
 
-/// Where one of both says nothing, there is nothing to compare with: all of the other's is new, or gone.
-fn schema_of(inspection: &Inspection) -> &Value {
-    const NOTHING: &Value = &Value::Bool(true);
-    let says = inspection.description.as_ref();
-    says.map_or(NOTHING, |says| &says.settings_schema)
+/// The schemas of both; none when one of both does not say what it takes.
+fn schemas<'a>(old: &'a Inspection, new: &'a Inspection) -> Option<(&'a Value, &'a Value)> {
+    let (old, new) = (old.description.as_ref()?, new.description.as_ref()?);
+    Some((&old.settings_schema, &new.settings_schema))
 }
 
 #[cfg(test)]
