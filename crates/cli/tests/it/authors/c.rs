@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Author, is_reproducible, is_whole};
+use super::{Author, answers_like_the_others, is_reproducible, is_whole};
 use crate::support::{show, told};
 
 #[test]
@@ -10,6 +10,7 @@ fn a_new_policy_in_c_is_whole() {
     let author = Author::new();
     let project = author.begin("zebra-c", &["--language", "c"]);
     is_whole(&author, &project, "zebra-c");
+    answers_like_the_others(&author, &project);
     is_reproducible(&author, &project, "zebra-c", &["--language", "c"]);
 }
 

@@ -16,7 +16,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{pinfold, show};
+use crate::support::{pinfold, show, vectors};
 
 /// What a compiler finds itself and its home by; everything else of the environment is left out.
 const HOMES: [&str; 4] = ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME"];
@@ -86,6 +86,17 @@ fn is_whole(author: &Author, project: &Path, name: &str) {
         let output = author.run_in(project, words);
         assert!(output.status.success(), "{words:?}: {}", show(&output));
     }
+}
+
+/// The example answers the shared vectors as in every other language: verdict, stage, code, message, terms,
+/// and the problems of wrong settings.
+fn answers_like_the_others(author: &Author, project: &Path) {
+    let shared = vectors("partners");
+    let words = ["policy", "test", "--vectors", shared.to_str().unwrap()];
+    let output = author.run_in(project, &words);
+    succeeds(&output);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("85 cases: 85 as expected"), "{said}");
 }
 
 /// The same name in another folder gives the same bytes, and no path of this machine is in them.

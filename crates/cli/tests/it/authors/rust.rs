@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Author, is_reproducible, is_whole};
+use super::{Author, answers_like_the_others, is_reproducible, is_whole};
 use crate::support::{run, show, told, vectors};
 
 #[test]
@@ -10,6 +10,7 @@ fn a_new_policy_in_rust_is_whole() {
     let author = Author::new();
     let project = author.begin("zebra", &["--language", "rust"]);
     is_whole(&author, &project, "zebra");
+    answers_like_the_others(&author, &project);
     is_reproducible(&author, &project, "zebra", &["--language", "rust"]);
 }
 
