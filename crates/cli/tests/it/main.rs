@@ -17,5 +17,6 @@ mod policy_bench;
 mod policy_diff;
 mod policy_test;
 mod readme;
+mod replay;
 mod support;
 mod verbs;

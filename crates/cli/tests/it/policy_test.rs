@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::PathBuf,
-    process::{Child, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::mpsc,
     time::Duration,
 };
@@ -51,32 +51,28 @@ impl Bench {
         )
     }
 
-    fn args(&self, path: &str, more: &[&str]) -> Vec<String> {
-        let path = if path == "shipped" {
-            path.into()
-        } else {
-            self.at(path).display().to_string()
-        };
-        let args = ["policy", "test", &path]
-            .into_iter()
-            .chain(more.iter().copied());
-        let here = format!("{}/", self.0.path().display());
-        args.map(|arg| arg.replace("./", &here)).collect()
+    /// The verb, run in the folder.
+    fn command(&self, path: &str, more: &[&str]) -> Command {
+        let mut command = pinfold(["policy", "test", path]);
+        command.args(more).current_dir(self.0.path());
+        command
     }
 
-    /// The whole output, without the folder that differs from run to run.
+    fn run(&self, path: &str, more: &[&str]) -> Output {
+        self.command(path, more).output().unwrap()
+    }
+
     fn shown(&self, path: &str, more: &[&str]) -> String {
-        let here = format!("{}/", self.0.path().display());
-        show(&run(self.args(path, more))).replace(&here, "./")
+        show(&self.run(path, more))
     }
 
     fn code(&self, path: &str, more: &[&str]) -> Option<i32> {
-        run(self.args(path, more)).status.code()
+        self.run(path, more).status.code()
     }
 
     fn json(&self, path: &str, more: &[&str]) -> Vec<Value> {
         let more: Vec<_> = more.iter().copied().chain(["--json"]).collect();
-        json_lines(&run(self.args(path, &more)))
+        json_lines(&self.run(path, &more))
     }
 }
 
@@ -141,16 +137,25 @@ expect = "invalid"
 fn what_is_as_expected_passes() {
     let bench = Bench::new(&guest());
     bench.project("").write("tests/good.toml", GOOD);
-    assert_snapshot!(bench.shown(".", &[]), @"");
+    assert_snapshot!(bench.shown(".", &[]), @r"
+    exit: 0
+    --- stdout
+    the policy `./guest.wasm`
+
+    suite            cases  failed
+    tests/good.toml      6       0
+
+    6 cases: 6 as expected
+    ");
 }
 
 #[test]
 fn a_component_alone_is_tested_with_vectors_that_are_named() {
     let bench = Bench::new(&guest());
     bench.write("v/good.toml", GOOD);
-    assert_eq!(bench.code("guest.wasm", &["--vectors", "./v"]), Some(0));
+    assert_eq!(bench.code("guest.wasm", &["--vectors", "v"]), Some(0));
     assert_eq!(
-        bench.code("guest.wasm", &["--vectors", "./v/good.toml"]),
+        bench.code("guest.wasm", &["--vectors", "v/good.toml"]),
         Some(0)
     );
 }
@@ -194,7 +199,56 @@ url = "http://a b/"
 expect = "deny"
 "#,
     );
-    assert_snapshot!(bench.shown(".", &[]), @"");
+    assert_snapshot!(bench.shown(".", &[]), @r"
+    exit: 1
+    --- stdout
+    the policy `./guest.wasm`
+
+    suite           cases  failed
+    tests/bad.toml      6       6
+
+    failed tests/bad.toml:2: verdict, too strict
+      asked    http://a.example:1/
+      verdict  expected allow  got deny
+      rule     refused at stage `name` by `tenant-suspended`: tenant 7 is suspended
+      hint: the policy is stricter than the vector: see which rule refused, and what it refused
+
+    failed tests/bad.toml:7: verdict, too loose
+      asked    http://a.example/
+      verdict  expected deny              got allow
+      code     expected tenant-suspended  got nothing
+      hint: the policy is looser than the vector: no rule refuses this, or a setting permits it
+
+    failed tests/bad.toml:13: code, stage, message
+      asked    http://a.example:1/
+      stage    expected scheme                 got name
+      code     expected tenant-suspende        got tenant-suspended
+      message  expected tenant 8 is suspended  got tenant 7 is suspended
+      rule     refused at stage `name` by `tenant-suspended`: tenant 7 is suspended
+      hint: did you mean `tenant-suspended`?
+
+    failed tests/bad.toml:18: terms and addresses
+      asked    https://a.example:3/
+      terms.response_bytes  expected 5      got nothing
+      terms.redirects       expected 1      got 2
+      addresses[0]          expected deny   got allow (93.184.216.34)
+      addresses[2]          expected allow  got no address
+      hint: terms only tighten: the strictest of policy, earlier hops and host counts
+
+    failed tests/bad.toml:24: no answer
+      asked    http://a.example/
+      verdict  expected allow  got deny
+      rule     refused at stage `resolve` by `resolve-no-answer`: the case gives no address for this name
+      hint: give the case `resolves_to`: the addresses that its name has
+
+    failed tests/bad.toml:29: no URL
+      asked    http://a b/
+      verdict  expected deny  got invalid
+      rule     refused at stage `parse` by `url-invalid`: invalid international domain name
+      hint: this is no URL: correct the case
+
+    6 cases: 0 as expected, 6 failed
+    ");
 }
 
 #[test]
@@ -205,7 +259,7 @@ fn a_line_of_json_holds_what_a_program_needs() {
 {"id": 2, "url": "http://a.example:2/", "expect": {"code": "port-denied"}}
 "#;
     bench.write("v.jsonl", cases);
-    let lines = bench.json("guest.wasm", &["--vectors", "./v.jsonl"]);
+    let lines = bench.json("guest.wasm", &["--vectors", "v.jsonl"]);
     assert_eq!(lines.len(), 3);
     let one = &lines[0];
     assert_eq!(
@@ -240,10 +294,10 @@ fn settings_of_a_line_are_its_own() {
         "v.jsonl",
         r#"
 {"name": "a", "url": "https://a.example:8443/", "resolves_to": ["93.184.216.34"], "expect": "allow"}
-{"name": "b", "url": "https://a.example:8443/", "resolves_to": ["93.184.216.34"], "expect": {"code": "port-denied"}, "settings": {"ports": {"allow": [443]}}}
+{"name": "b", "url": "https://a.example:8443/", "resolves_to": ["93.184.216.34"], "expect": {"code": "port-denied"}, "settings": {"ports": [443]}}
 "#,
     );
-    let lines = bench.json("shipped", &["--vectors", "./v.jsonl"]);
+    let lines = bench.json("shipped", &["--vectors", "v.jsonl"]);
     assert_eq!(lines.last().unwrap()["failed"], 0, "{lines:#?}");
 }
 
@@ -311,7 +365,7 @@ fn nothing_passes_silently() {
         (
             "a misspelt verdict",
             "v.toml",
-            "[[case]]\nurl = \"http://a/\"\nexpect = \"denied\"",
+            "[[case]]\nurl = \"http://a/\"\nexpect = \"denny\"",
             &[],
             "did you mean `deny`?",
         ),
@@ -366,7 +420,7 @@ fn nothing_passes_silently() {
             file
         };
         bench.write(file, text);
-        let vectors = format!("./{named}");
+        let vectors = named.to_owned();
         let more: Vec<_> = ["--vectors", &vectors]
             .into_iter()
             .chain(more.iter().copied())
@@ -389,24 +443,40 @@ fn nothing_passes_silently() {
 #[test]
 fn settings_that_must_be_refused_are_compared_too() {
     let bench = Bench::shipped();
-    let settings = r#"{"ports": {"allow": ["x"]}, "prots": {}}"#;
+    let settings = r#"{"ports": ["x"], "prots": {}}"#;
     let with = |problems: &str| format!(r#"{{"settings": {settings}, "problems": {problems}}}"#);
     bench.write(
         "good.json",
-        &with(r#"[{"path": "/ports/allow/0"}, {"path": "/prots"}]"#),
+        &with(r#"[{"path": "/ports/0"}, {"path": "/prots"}]"#),
     );
-    let good = bench.shown("shipped", &["--vectors", "./good.json"]);
+    let good = bench.shown("shipped", &["--vectors", "good.json"]);
     assert!(good.starts_with("exit: 0"), "{good}");
     bench.write(
         "bad.json",
-        &with(r#"[{"path": "/ports/allow/0", "message": "no"}, {"path": "/hosts"}]"#),
+        &with(r#"[{"path": "/ports/0", "message": "no"}, {"path": "/hosts"}]"#),
     );
-    assert_snapshot!(bench.shown("shipped", &["--vectors", "./bad.json"]), @"");
+    assert_snapshot!(bench.shown("shipped", &["--vectors", "bad.json"]), @r"
+    exit: 1
+    --- stdout
+    the shipped policy
+
+    suite     cases  failed
+    bad.json      1       1
+
+    failed bad.json: the settings are refused
+      asked    settings
+      problems at `/ports/0`  expected no                got `x` is no range: write two ports from 1 to 65535, such as `8000-8999`
+      problems at `/hosts`    expected a problem         got no problem there
+      problems at `/prots`    expected no problem there  got unknown field `prots`, expected one of `subjects`, `unknown_subject`, `schemes`, `ports`, `userinfo`, `literals`, `ip_literals`, `hosts`, `names`, `check_chain`, `networks`, `wrapped`, `special_global`, `mixed_answers`, `limits`: did you mean `ports`?
+      hint: list every problem that the policy reports, each with its `path` (and, if it matters, its `message`)
+
+    1 case: 0 as expected, 1 failed
+    ");
     bench.write(
         "taken.json",
         r#"{"settings": {}, "problems": [{"path": "/x"}]}"#,
     );
-    let taken = bench.shown("shipped", &["--vectors", "./taken.json"]);
+    let taken = bench.shown("shipped", &["--vectors", "taken.json"]);
     assert!(
         taken.starts_with("exit: 1") && taken.contains("the policy took the settings"),
         "{taken}"
@@ -446,7 +516,7 @@ fn the_policy_alone_has_no_floor() {
         "v.toml",
         "[[case]]\nurl = \"http://a.example/\"\nresolves_to = [\"127.0.0.1\"]\nexpect = \"allow\"",
     );
-    let vectors = ["--vectors", "./v.toml"];
+    let vectors = ["--vectors", "v.toml"];
     assert_eq!(bench.code("guest.wasm", &vectors), Some(1));
     assert_eq!(
         bench.code("guest.wasm", &[&vectors[..], &["--policy-only"]].concat()),
@@ -465,7 +535,7 @@ fn the_first_failure_can_end_it() {
 {"name": "c", "url": "http://a.example:1/", "expect": "deny"}
 "#,
     );
-    let lines = bench.json("guest.wasm", &["--vectors", "./v.jsonl", "--fail-fast"]);
+    let lines = bench.json("guest.wasm", &["--vectors", "v.jsonl", "--fail-fast"]);
     assert_eq!(
         lines.last().unwrap(),
         &serde_json::json!({"cases": 2, "passed": 1, "failed": 1, "skipped": 1})
@@ -479,7 +549,14 @@ fn an_import_is_named_and_nothing_is_judged() {
         ..guest()
     });
     bench.project("").write("tests/good.toml", GOOD);
-    assert_snapshot!(bench.shown(".", &[]), @"");
+    assert_snapshot!(bench.shown(".", &[]), @r"
+    exit: 2
+    --- stderr
+    error: cannot use the policy `./guest.wasm`
+      caused by: the policy imports `log`
+
+    hint: build for `wasm32-unknown-unknown` without WASI: a policy imports nothing
+    ");
 }
 
 #[test]
@@ -501,10 +578,10 @@ fn settings_that_a_suite_is_judged_with_must_be_good() {
         "v.toml",
         "settings = { prots = 1 }\n[[case]]\nurl = \"http://a.example/\"\nexpect = \"deny\"",
     );
-    let shown = bench.shown("shipped", &["--vectors", "./v.toml"]);
+    let shown = bench.shown("shipped", &["--vectors", "v.toml"]);
     assert!(
         shown.starts_with("exit: 2")
-            && shown.contains("settings in `./v.toml`")
+            && shown.contains("settings in `v.toml`")
             && shown.contains("/prots"),
         "{shown}"
     );
@@ -520,7 +597,7 @@ fn junit_is_xml_with_each_failure() {
     bench
         .project("")
         .write("tests/v.toml", &format!("{good}{case}{bad}"));
-    assert_eq!(bench.code(".", &["--junit", "./junit.xml"]), Some(1));
+    assert_eq!(bench.code(".", &["--junit", "junit.xml"]), Some(1));
     let xml = fs::read_to_string(bench.at("junit.xml")).unwrap();
     for part in [
         "<testsuites name=\"pinfold policy test\" tests=\"2\" failures=\"1\" errors=\"0\"",
@@ -532,7 +609,7 @@ fn junit_is_xml_with_each_failure() {
         assert!(xml.contains(part), "{part}: {xml}");
     }
     assert_elements_close(&xml);
-    let shown = bench.shown(".", &["--junit", "./none/junit.xml"]);
+    let shown = bench.shown(".", &["--junit", "none/junit.xml"]);
     assert!(
         shown.starts_with("exit: 2") && shown.contains("cannot write"),
         "{shown}"
@@ -559,9 +636,37 @@ fn coverage_holds_the_policy_to_its_codes() {
     let bench = Bench::new(&guest());
     bench.write("tests/good.toml", GOOD);
     bench.project("codes = [\"tenant-suspended\", \"port-denied\", \"address-denied\"]");
-    assert_snapshot!(bench.shown(".", &["--coverage"]), @"");
+    assert_snapshot!(bench.shown(".", &["--coverage"]), @r"
+    exit: 0
+    --- stdout
+    the policy `./guest.wasm`
+
+    suite            cases  failed
+    tests/good.toml      6       0
+
+    denial codes: 3 of 3 that are listed were answered
+      answered by the policy: `address-denied`, `port-denied`, `tenant-suspended`
+      refused by the host alone: `address-floor`, `url-invalid`
+
+    6 cases: 6 as expected
+    ");
     bench.project("codes = [\"tenant-suspended\", \"port-denied\", \"never-answered\"]");
-    assert_snapshot!(bench.shown(".", &["--coverage"]), @"");
+    assert_snapshot!(bench.shown(".", &["--coverage"]), @r"
+    exit: 1
+    --- stdout
+    the policy `./guest.wasm`
+
+    suite            cases  failed
+    tests/good.toml      6       0
+
+    denial codes: 2 of 3 that are listed were answered
+      failed: `address-denied` is answered and not listed in `codes` of the project file
+      failed: `never-answered` is listed in `codes` of the project file and no vector meets it
+      answered by the policy: `address-denied`, `port-denied`, `tenant-suspended`
+      refused by the host alone: `address-floor`, `url-invalid`
+
+    6 cases: 6 as expected
+    ");
     assert_eq!(
         bench.code(".", &[]),
         Some(0),
@@ -592,7 +697,7 @@ resolves_to = ["93.184.216.34"]
 expect = "allow"
 "#,
     );
-    let lines = bench.json("shipped", &["--vectors", "./v.toml", "--coverage"]);
+    let lines = bench.json("shipped", &["--vectors", "v.toml", "--coverage"]);
     let coverage = &lines.last().unwrap()["coverage"];
     assert_eq!(
         coverage["rules"][0]["uncovered"],
@@ -608,7 +713,28 @@ expect = "allow"
 #[test]
 fn the_shipped_policy_withstands_the_pack() {
     let shown = Bench::shipped().shown("shipped", &["--pack", "ssrf"]);
-    assert_snapshot!(shown, @"");
+    assert_snapshot!(shown, @r"
+    exit: 0
+    --- stdout
+    the shipped policy
+
+    suite            cases  failed
+    ssrf/answers       175       0
+    ssrf/mixed         110       0
+    ssrf/rebinding     135       0
+    ssrf/redirects     148       0
+    ssrf/aliases        20       0
+    ssrf/literals      211       0
+    ssrf/names         114       0
+    ssrf/userinfo       27       0
+    ssrf/delimiters     29       0
+    ssrf/ports          31       0
+    ssrf/schemes        44       0
+
+    1044 cases: 1044 as expected
+    from https://example.com/
+    held by the floor alone: 0
+    ");
 }
 
 #[test]
@@ -710,8 +836,8 @@ struct Watching {
 }
 
 impl Watching {
-    fn begin(args: &[String]) -> Self {
-        let mut child = pinfold(args)
+    fn begin(mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -750,7 +876,7 @@ impl Drop for Watching {
 fn a_change_is_one_more_run() {
     let bench = Bench::new(&guest());
     bench.project("").write("tests/good.toml", GOOD);
-    let watching = Watching::begin(&bench.args(".", &["--watch", "--json"]));
+    let watching = Watching::begin(bench.command(".", &["--watch", "--json"]));
     assert_eq!(watching.summary()["cases"], 6);
     // Vectors, then the component, then a vector that comes.
     bench.write(
@@ -774,7 +900,7 @@ fn a_change_is_one_more_run() {
 fn a_mistake_does_not_end_the_watch() {
     let bench = Bench::new(&guest());
     bench.project("").write("tests/good.toml", "[[case]]");
-    let watching = Watching::begin(&bench.args(".", &["--watch", "--json"]));
+    let watching = Watching::begin(bench.command(".", &["--watch", "--json"]));
     std::thread::sleep(Duration::from_millis(500));
     bench.write("tests/good.toml", GOOD);
     assert_eq!(watching.summary()["failed"], 0);
