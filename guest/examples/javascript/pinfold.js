@@ -8,7 +8,7 @@
 // Allows. The terms tighten what the host would do anyway, and count in `checkTarget` only: `connectTimeoutMs`,
 // `totalTimeoutMs`, `responseKib`, `redirects`, `httpsOnly`.
 export function allow(terms = {}) {
-  return { tag: "allow", val: { httpsOnly: false, ...terms } };
+  return { tag: "allow", val: terms };
 }
 
 // Denies. `code` is stable and kebab-case: others rely on it. `message` is one sentence for the operator.
@@ -36,8 +36,8 @@ export function nameMatches(pattern, name) {
 
 // What the embedder says with this label. Undefined when it says nothing, or contradicts itself.
 export function label(request, key) {
-  const said = new Set(request.labels.filter(([name]) => name === key).map(([, value]) => value));
-  return said.size === 1 ? [...said][0] : undefined;
+  const said = request.labels.filter((pair) => pair[0] === key);
+  return said.every((pair) => pair[1] === said[0][1]) ? said[0]?.[1] : undefined;
 }
 
 // Whether the embedder says this, and nothing else, with this label.

@@ -1,16 +1,20 @@
 # The module that a component in Python begins with: runs once, when it is built.
 
+import gc
 import json
+import os
 import sys
-from pathlib import Path
 
 import pinfold
 import policy
 
 METHODS = ["configure", "check_target", "check_address"]
 
-# Read now: no file is there when the component runs.
-about = json.loads(Path(__file__).with_name("about.json").read_text())
+
+def about():
+    # Read now: no file is there when the component runs.
+    with open(f"{os.path.dirname(__file__)}/about.json", encoding="utf-8") as file:
+        return json.load(file)
 
 
 def build():
@@ -21,10 +25,9 @@ def build():
         if not callable(getattr(the_policy, method, None)):
             raise SystemExit(f"the class `Policy` in `policy.py` has no method `{method}`")
     description = {
-        "name": about["name"],
+        **about(),
         "version": str(getattr(policy, "__version__", "0.0.0")),
         "summary": (policy.__doc__ or "").strip().partition("\n")[0],
-        "settings_schema": about["settings_schema"],
     }
     return pinfold.component(the_policy(), description)
 
@@ -48,23 +51,25 @@ def refuse(what, have):
     return refused
 
 
-def take_away():
-    """Without a system these would stop the policy without a word, or tell of the time of the build."""
-    import builtins
-    import os
-    import random
-    import time
+# What would stop the policy without a word, for want of a system, or tell of the time of the build.
+TAKEN = {
+    "builtins": ("files", ["open", "input"]),
+    "os": ("files or randomness", ["listdir", "open", "scandir", "stat", "urandom"]),
+    "random": ("randomness", ["choice", "getrandbits", "randint", "random", "randrange", "sample", "shuffle", "uniform"]),
+    "time": ("clock", ["gmtime", "localtime", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep",
+                       "time", "time_ns"]),
+}
 
-    for name in ["time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep",
-                 "localtime", "gmtime"]:
-        setattr(time, name, refuse(f"time.{name}", "clock"))
-    for name in ["random", "randint", "randrange", "choice", "getrandbits"]:
-        setattr(random, name, refuse(f"random.{name}", "randomness"))
-    os.urandom = refuse("os.urandom", "randomness")
-    builtins.open = refuse("open", "files")
-    builtins.input = refuse("input", "input")
+
+def take_away():
+    for module, (have, names) in TAKEN.items():
+        # What was not imported until now cannot be imported any more.
+        for name in names if module in sys.modules else []:
+            setattr(sys.modules[module], name, refuse(f"{module}.{name}", have))
     sys.stdout = sys.stderr = Nowhere()
 
 
 Settings, Decide = build()
 take_away()
+# What is garbage now would be part of every instance.
+gc.collect()
