@@ -102,7 +102,8 @@ fn literal(text: &str) -> String {
         match octet {
             b'\n' => literal.push_str("\\n\"\n\""),
             b'"' | b'\\' | b'?' => literal.extend(['\\', char::from(octet)]),
-            b' '..=b'~' => literal.push(char::from(octet)),
+            b' ' => literal.push(' '),
+            _ if octet.is_ascii_graphic() => literal.push(char::from(octet)),
             _ => literal.push_str(&format!("\\{octet:03o}")),
         }
     }

@@ -94,17 +94,17 @@ mod tests {
         let mut module = Module::new();
         let mut inner = Component::new();
         let mut outer = Component::new();
-        names
-            .iter()
-            .for_each(|name| drop(module.section(&custom(name))));
+        for name in names {
+            module.section(&custom(name));
+        }
         inner.section(&ModuleSection(&module));
-        names
-            .iter()
-            .for_each(|name| drop(inner.section(&custom(name))));
+        for name in names {
+            inner.section(&custom(name));
+        }
         outer.section(&NestedComponentSection(&inner));
-        names
-            .iter()
-            .for_each(|name| drop(outer.section(&custom(name))));
+        for name in names {
+            outer.section(&custom(name));
+        }
         outer.finish()
     }
 
