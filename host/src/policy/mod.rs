@@ -68,7 +68,7 @@ mod snapshot;
 mod source;
 mod swap;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 mod watch;
 

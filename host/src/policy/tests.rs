@@ -9,7 +9,7 @@ use super::{Active, LoadError, Policies, Source, inspect};
 use crate::{Denial, JudgedAddress, Limits, Request, Terms};
 
 #[path = "../../../tests/fixtures/guests/mod.rs"]
-pub(super) mod guests;
+pub(crate) mod guests;
 use guests::Expect;
 
 fn says(error: &LoadError, text: &str) -> bool {

@@ -6,11 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::policy::Layer;
-
-#[path = "../../../../tests/fixtures/guests/mod.rs"]
-#[expect(dead_code, reason = "other tests use the rest of it")]
-mod guests;
+use crate::policy::{Layer, tests::guests};
 
 fn fixture(name: &str) -> Source {
     Source::Bytes(guests::component(name).into())
