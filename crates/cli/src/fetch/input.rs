@@ -96,6 +96,9 @@ fn bounded(from: impl Read, file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The longest time that may be given: a year. A clock cannot be asked for any time whatsoever.
+const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A number of seconds, with decimals.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Seconds(Duration);
@@ -104,14 +107,14 @@ impl FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || String::from("write a number of seconds above 0, such as `30` or `0.5`");
-        let seconds = text.parse::<f64>().map_err(|_| wrong())?;
-        let duration = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
-        if duration.is_zero() {
-            Err(wrong())
-        } else {
-            Ok(Self(duration))
-        }
+        let seconds = text.parse().ok();
+        seconds
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .filter(|time| !time.is_zero() && *time <= MAX_TIME)
+            .map(Self)
+            .ok_or_else(|| {
+                "write a number of seconds above 0, a year at most, such as `30` or `0.5`".into()
+            })
     }
 }
 
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_are_positive_and_finite() {
+    fn seconds_are_positive_and_bounded() {
         for (text, milliseconds) in [
             ("30", Some(30_000)),
             ("0.25", Some(250)),
@@ -181,6 +184,9 @@ mod tests {
             ("-1", None),
             ("NaN", None),
             ("inf", None),
+            ("31536000", Some(31_536_000_000)),
+            ("31536001", None),
+            ("1e19", None),
             ("1e300", None),
         ] {
             let parsed = text.parse::<Seconds>().ok().map(Duration::from);

@@ -130,6 +130,7 @@ fn a_redirect_to_the_inside_is_denied() {
     * redirect 1 from http://[SERVER] to http://127.0.0.3:80 (policy `egress` generation 1)
     * 127.0.0.3  loopback  denied by `address-floor`: 127.0.0.3 is a loopback address
     * denied by `address-floor`: 127.0.0.3 is a loopback address
+    * GET http://[SERVER]/ answered 302 Found
     error: redirect 1 from http://[SERVER]/ to http://127.0.0.3/: denied at stage `address` by `address-floor`: 127.0.0.3 is a loopback address
 
     hint: an operator may grant it (`--grant 127.0.0.3:80`)
@@ -182,6 +183,7 @@ fn a_redirect_is_followed_and_told() {
     * redirect 1 from http://[SERVER] to http://[SERVER] (policy `egress` generation 1)
     * 127.0.0.2  loopback, granted  allowed
     * allowed, connected to [SERVER]
+    * GET http://[SERVER]/here answered 302 Found
     * GET http://[SERVER]/there answered 200 OK
     "#);
 }
