@@ -92,6 +92,11 @@ fn describe(inspection: &Inspection, out: &mut Output) -> anyhow::Result<()> {
         )?;
     } else {
         rows(out, "imports", &inspection.imports)?;
+        let (covered, all) = (inspection.inert_wasi.len(), inspection.imports.len());
+        if covered > 0 {
+            let share = format_args!("{covered} of {all}, where it is granted (`--inert-wasi`)");
+            row(out, "inert", share)?;
+        }
     }
     rows(out, "exports", &inspection.exports)?;
     if let Some(fault) = &inspection.fault {
@@ -129,22 +134,25 @@ fn settings(schema: &serde_json::Value, out: &mut Output) -> anyhow::Result<()> 
     else {
         return row(out, "settings", "none");
     };
-    let width = properties
-        .keys()
-        .map(|name| name.chars().count())
-        .max()
-        .unwrap_or(0);
-    let lines = properties.iter().map(|(name, property)| {
-        let about = property
-            .get("description")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or("");
-        format!("{name:width$}  {}", first_sentence(about))
-            .trim_end()
-            .to_owned()
-    });
-    rows(out, "settings", &lines.collect::<Vec<_>>())
+    rows(out, "settings", &setting_lines(properties))
 }
+
+/// Names and what is said of them, aligned. A component chooses its names: one that is very long stands
+/// out alone, and does not make every line as long.
+fn setting_lines(properties: &serde_json::Map<String, serde_json::Value>) -> Vec<String> {
+    let lengths = properties.keys().map(|name| name.chars().count());
+    let width = lengths.filter(|length| *length <= MAX_WIDTH).max();
+    let width = width.unwrap_or(0);
+    let line = |(name, property): (&String, &serde_json::Value)| {
+        let about = property.get("description").and_then(|about| about.as_str());
+        let line = format!("{name:width$}  {}", first_sentence(about.unwrap_or("")));
+        line.trim_end().to_owned()
+    };
+    properties.iter().map(line).collect()
+}
+
+/// The widest column of names, in characters.
+const MAX_WIDTH: usize = 40;
 
 fn first_sentence(text: &str) -> &str {
     text.split_once(". ")
@@ -161,4 +169,35 @@ fn rows(out: &mut Output, label: &str, values: &[String]) -> anyhow::Result<()> 
 
 fn row(out: &mut Output, label: &str, value: impl std::fmt::Display) -> anyhow::Result<()> {
     Ok(out.line(format_args!("{LABEL}{label:8}{LABEL:#}  {value}"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn lines(schema: &Value) -> Vec<String> {
+        setting_lines(schema.as_object().unwrap())
+    }
+
+    #[test]
+    fn settings_are_aligned() {
+        let schema = json!({
+            "a": {"description": "First. Second."},
+            "longer": {},
+        });
+        assert_eq!(lines(&schema), ["a       First", "longer"]);
+    }
+
+    /// Each line was as long as the longest name: 256 KiB of schema asked for gigabytes.
+    #[test]
+    fn a_long_name_does_not_widen_the_others() {
+        let mut schema = json!({"a": {"description": "A"}, "b": {}});
+        schema["x".repeat(1000)] = json!({"description": "X"});
+        assert_eq!(
+            lines(&schema),
+            ["a  A", "b", &format!("{}  X", "x".repeat(1000))]
+        );
+    }
 }
