@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use insta::assert_snapshot;
+
 use super::{Author, answers_like_the_others, is_reproducible, is_whole};
 use crate::support::{show, told};
 
@@ -12,6 +14,51 @@ fn a_new_policy_in_c_is_whole() {
     is_whole(&author, &project, "zebra-c");
     answers_like_the_others(&author, &project);
     is_reproducible(&author, &project, "zebra-c", &["--language", "c"]);
+}
+
+#[test]
+fn a_new_project_says_how_to_go_on_and_what_it_does_not_take() {
+    let author = Author::new();
+    let new = |args: &[&str]| show(&author.run(&[&["policy", "new"], args].concat()));
+    assert_snapshot!(new(&["zebra-c", "--language", "c"]), @"
+    exit: 0
+    --- stderr
+    wrote 18 files to `zebra-c`
+
+    next:
+      cd zebra-c
+      apt-get install clang lld  once: the compiler
+      pinfold policy build       makes the component
+      pinfold policy test        holds it to its vectors
+      pinfold policy bench       says what a decision costs
+
+    `README.md` says what is what, and how to go on
+    ");
+    assert_snapshot!(new(&["zebra-c", "--language", "c"]), @"
+    exit: 2
+    --- stderr
+    error: `zebra-c` is there and not empty
+
+    hint: name another folder with `--dir`; nothing is overwritten
+    ");
+    assert_snapshot!(new(&["../zebra", "--language", "c"]), @"
+    exit: 2
+    --- stderr
+    error: `../zebra` is no name for a policy
+
+    hint: use lower-case letters and digits, with `-` between words, at most 64, such as `partners-eu`
+    ");
+    assert_snapshot!(new(&["zebra", "--from", "egress", "--language", "c"]), @"
+    exit: 2
+    --- stderr
+    error: the shipped policy is written in Rust, not in c
+
+    hint: leave out `--language`
+    ");
+    assert_eq!(
+        author.run(&["policy", "new", "zebra"]).status.code(),
+        Some(2)
+    );
 }
 
 /// The support files are tested where they run. What is wrong is a problem of the settings.
