@@ -360,6 +360,16 @@ fn what_cannot_be_measured_is_an_error() {
             "the policy imports `log`",
         ),
         (
+            "an import that is not WASI, although that is granted",
+            vec![
+                Path::new("--inert-wasi"),
+                &import,
+                Path::new("--vectors"),
+                &vectors,
+            ],
+            "the policy imports `log`",
+        ),
+        (
             "nothing to draw",
             vec![
                 Path::new("--plot=a.svg"),

@@ -69,6 +69,8 @@ pub(super) struct Plan<'a> {
     pub(super) settings: Value,
     /// Where compiled code is kept; none is a folder that is gone afterwards.
     pub(super) cache: Option<&'a Path>,
+    /// Whether the operator lets it import WASI.
+    pub(super) inert_wasi: bool,
     /// How much is timed.
     pub(super) effort: Effort,
 }
@@ -83,14 +85,14 @@ impl Plan<'_> {
         let inspection = pinfold::policy::inspect(&self.subject.source);
         let inspection = inspection.map_err(|error| self.subject.name(error))?;
         let own = tempfile::tempdir().context("cannot make a folder for compiled code")?;
-        let loading = Loading::new(self.subject, self.cache.unwrap_or(own.path()));
+        let loading = Loading::new(self, self.cache.unwrap_or(own.path()));
         let timed = match self.effort.samples {
             0 => Timed::default(),
             _ => self.time(&loading)?,
         };
-        let (costs, start_bytes) = self.costs(&loading)?;
+        let metered = self.meter(&loading)?;
         Ok(Measured {
-            report: self.report(&inspection, &timed, costs, start_bytes),
+            report: self.report(&inspection, &timed, metered),
             fresh: timed.fresh,
             spare: timed.spare,
         })
@@ -135,20 +137,23 @@ impl Plan<'_> {
     }
 
     /// What each question costs, and the memory of an instance that was asked nothing.
-    fn costs(&self, loading: &Loading<'_>) -> anyhow::Result<(Vec<Cost>, u64)> {
+    fn meter(&self, loading: &Loading<'_>) -> anyhow::Result<Metered> {
         let bar = Progress::new("fuel", self.questions.len());
-        let (mut costs, mut start_bytes) = (Vec::new(), 0);
+        let mut metered = Metered::default();
         for set in &self.questions.sets {
             let settings = self.settings_of(set);
             let meter = loading.meter(&settings)?;
             let start = loading.memory_at_start(&settings)?;
-            start_bytes = start.max(start_bytes);
+            metered.start_bytes = start.max(metered.start_bytes);
+            metered.name.clone_from(&meter.policy().name);
             for question in &set.questions {
-                costs.push(cost(&meter, question).map_err(|denial| self.does_not_start(&denial))?);
-                bar.set(costs.len());
+                let cost = cost(&meter, question);
+                let cost = cost.map_err(|denial| self.does_not_start(&denial))?;
+                metered.costs.push(cost);
+                bar.set(metered.costs.len());
             }
         }
-        Ok((costs, start_bytes))
+        Ok(metered)
     }
 
     fn does_not_start(&self, denial: &Denial) -> anyhow::Error {
@@ -160,15 +165,20 @@ impl Plan<'_> {
         )
     }
 
-    fn report(
-        &self,
-        inspection: &Inspection,
-        timed: &Timed,
-        costs: Vec<Cost>,
-        start_bytes: u64,
-    ) -> Report {
+    fn report(&self, inspection: &Inspection, timed: &Timed, metered: Metered) -> Report {
+        let Metered {
+            name,
+            costs,
+            start_bytes,
+        } = metered;
+        let says = inspection.description.as_ref();
         Report {
-            policy: policy_part(inspection),
+            policy: PolicyPart {
+                name,
+                version: says.map(|says| says.version.clone()).unwrap_or_default(),
+                digest: inspection.digest.clone(),
+                size_bytes: inspection.size as u64,
+            },
             host: HostPart {
                 version: env!("CARGO_PKG_VERSION").into(),
                 optimised: !cfg!(debug_assertions),
@@ -190,14 +200,13 @@ impl Plan<'_> {
     }
 }
 
-fn policy_part(inspection: &Inspection) -> PolicyPart {
-    let says = inspection.description.as_ref();
-    PolicyPart {
-        name: says.map(|says| says.name.clone()).unwrap_or_default(),
-        version: says.map(|says| says.version.clone()).unwrap_or_default(),
-        digest: inspection.digest.clone(),
-        size_bytes: inspection.size as u64,
-    }
+/// What depends on no machine.
+#[derive(Debug, Default)]
+struct Metered {
+    /// The name of the policy.
+    name: String,
+    costs: Vec<Cost>,
+    start_bytes: u64,
 }
 
 fn cost(meter: &Meter, question: &Question) -> Result<Cost, Denial> {
@@ -264,18 +273,22 @@ struct Loading<'a> {
     subject: &'a Subject,
     cache: PathBuf,
     options: LoadOptions,
+    inert_wasi: bool,
     limits: Limits,
 }
 
 impl<'a> Loading<'a> {
-    fn new(subject: &'a Subject, cache: &Path) -> Self {
+    fn new(plan: &Plan<'a>, cache: &Path) -> Self {
         let mut limits = options::limits();
         limits.policy_instances = INSTANCES;
         limits.policy_spares = SPARES;
         Self {
-            subject,
+            subject: plan.subject,
             cache: cache.to_owned(),
-            options: LoadOptions::new().code_cache(cache),
+            options: LoadOptions::new()
+                .code_cache(cache)
+                .inert_wasi(plan.inert_wasi),
+            inert_wasi: plan.inert_wasi,
             limits,
         }
     }
@@ -305,6 +318,7 @@ impl<'a> Loading<'a> {
             .resolver(Fixed::default())
             .limits(self.limits.clone())
             .code_cache(&self.cache)
+            .inert_wasi(self.inert_wasi)
             .build();
         let guard = guard.map_err(|error| self.subject.name(error))?;
         Ok(guard.fallbacks().to_vec())

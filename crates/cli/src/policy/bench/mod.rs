@@ -69,6 +69,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
 
+    /// Measure a component that imports WASI, with every such import linked to something inert
+    #[arg(long)]
+    inert_wasi: bool,
+
     /// Decisions to time, with instances made on the spot and again with such made ahead of time; 0 times none
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     #[arg(value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=MAX_SAMPLES))]
@@ -132,6 +136,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         questions: &args.questions(&subject)?,
         settings: args.settings(&subject)?,
         cache: args.cache.as_deref(),
+        inert_wasi: args.inert_wasi,
         effort: args.effort(),
     };
     let measured = plan.measure()?;

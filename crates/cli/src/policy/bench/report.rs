@@ -35,7 +35,7 @@ pub(super) struct Report {
 pub(super) struct PolicyPart {
     /// Its name.
     pub(super) name: String,
-    /// Its version.
+    /// Its version; empty when it imports something, so that it was not asked.
     pub(super) version: String,
     /// SHA-256 of the component.
     pub(super) digest: String,

@@ -89,6 +89,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
 
+    /// Ask components that import WASI, with every such import linked to something inert
+    #[arg(long)]
+    inert_wasi: bool,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -111,13 +115,14 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     let (old, new) = (Subject::of(&args.old)?, Subject::of(&args.new)?);
     let stated = args.stated(&old, &new)?;
     let questions = Questions::read(&args.vectors(&old, &new)?)?;
-    let (of_old, of_new) = (look(&old)?, look(&new)?);
+    let (of_old, of_new) = (args.look(&old)?, args.look(&new)?);
     let mut report = Report::new(Surface::new(&of_old, &of_new), args.max_loosening);
     let loader = Loader {
         old: &old,
         new: &new,
         stated: &stated,
         cache: args.cache.as_deref(),
+        inert_wasi: args.inert_wasi,
     };
     let asked = match (&of_new.fault, &of_old.fault) {
         (Some(fault), _) => Err(loader.refused(Side::New, fault)),
@@ -130,11 +135,20 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     args.exit(&report)
 }
 
-fn look(subject: &Subject) -> anyhow::Result<Inspection> {
-    inspect(&subject.source).map_err(|error| subject.name(error))
-}
-
 impl Args {
+    /// What a policy is. One that may import what it imports is not at fault for that.
+    fn look(&self, subject: &Subject) -> anyhow::Result<Inspection> {
+        let looked = inspect(&subject.source);
+        let mut looked = looked.map_err(|error| subject.name(error))?;
+        if self.inert_wasi
+            && looked.imports.len() == looked.inert_wasi.len()
+            && !looked.imports.is_empty()
+        {
+            looked.fault = None;
+        }
+        Ok(looked)
+    }
+
     fn vectors(&self, old: &Subject, new: &Subject) -> anyhow::Result<Vec<PathBuf>> {
         if !self.vectors.is_empty() || self.decisions.is_some() {
             return Ok(self.vectors.clone());

@@ -36,6 +36,7 @@ pub(super) struct Loader<'a> {
     pub(super) new: &'a Subject,
     pub(super) stated: &'a Stated,
     pub(super) cache: Option<&'a Path>,
+    pub(super) inert_wasi: bool,
 }
 
 /// Both policies.
@@ -116,7 +117,7 @@ impl<'a> Loader<'a> {
     }
 
     fn meter(&self, side: Side, settings: &Value) -> Result<Meter, LoadError> {
-        let options = LoadOptions::new();
+        let options = LoadOptions::new().inert_wasi(self.inert_wasi);
         let options = match self.cache {
             Some(dir) => options.code_cache(dir),
             None => options,

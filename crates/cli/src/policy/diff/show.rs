@@ -75,6 +75,7 @@ fn costs(table: &mut Table, what: &str, old: u64, new: u64, shown: fn(u64) -> St
 fn called(component: &Component) -> String {
     match (&component.name, &component.version) {
         (Some(name), Some(version)) => Printable(&format!("{name} {version}")).to_string(),
+        _ if component.fault.is_none() => "does not say".into(),
         _ => "refused".into(),
     }
 }
