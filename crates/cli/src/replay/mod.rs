@@ -52,9 +52,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "What if")]
     with_settings: Option<PathBuf>,
 
-    /// Which policy of a chain is replaced
-    #[arg(long, value_name = "NAME", help_heading = "What if", default_value = LAYER)]
-    layer: String,
+    /// Which policy of a chain is replaced. Default: the only one, or the layer `policy`
+    #[arg(long, value_name = "NAME", help_heading = "What if")]
+    layer: Option<String>,
 
     /// Keep compiled policies in this directory, so that the next start is fast. Default: nowhere
     #[arg(long, value_name = "DIR")]
@@ -79,7 +79,7 @@ Examples:
 Exit codes:
   0  all records answered the same (what if: no verdict changes)
   1  some differ (what if: some change)
-  2  error: a line that is no record, a policy or settings that nobody gave, usage";
+  2  error: a line that is no record, a policy or settings that nobody gave, nothing to replay, usage";
 
 /// Runs the verb.
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
@@ -207,6 +207,7 @@ impl Replay {
     }
 
     fn end(mut self, out: &mut Output) -> anyhow::Result<Exit> {
+        self.report.nothing(&self.tally);
         self.report
             .summary(&self.tally, self.what_if.is_some(), out)?;
         Ok(self.tally.exit())
@@ -226,11 +227,13 @@ fn replayable(entry: &Entry) -> Result<&pinfold::record::Input, Left> {
     }
 }
 
-/// The words of the parser. It counts lines too, and knows of one only.
+/// The words of the parser. It counts lines too, and knows of one only; where a field is wrong, the column says
+/// no more than its name.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     match text.strip_suffix(&place) {
+        Some(text) if error.is_data() => text.to_owned(),
         Some(text) => format!("{text}, at column {}", error.column()),
         None => text,
     }

@@ -152,6 +152,17 @@ impl Report {
         ))?)
     }
 
+    /// That no record was judged, when that was not told already.
+    pub(super) fn nothing(&self, tally: &Tally) {
+        if tally.has_judged() || tally.missing + tally.malformed > 0 {
+            return;
+        }
+        output::note(format_args!("{BAD}error{BAD:#}: nothing to replay"));
+        output::hint(
+            "records hold what was asked when they are made with `--record FILE`, or with `GuardBuilder::record_inputs`",
+        );
+    }
+
     /// The numbers.
     pub(super) fn summary(
         &mut self,
@@ -240,7 +251,7 @@ fn first(tally: &Tally, what_if: bool) -> String {
     );
     match what_if {
         true => format!(
-            "{records}: {} change, {} of them loosened; {} identical",
+            "{records}: {} would change, {} of them loosened; {} identical",
             tally.changed, tally.loosened, tally.identical
         ),
         false => format!(

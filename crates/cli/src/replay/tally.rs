@@ -59,9 +59,15 @@ impl Tally {
         }
     }
 
+    /// Whether any record was judged again. When none was, nothing was shown.
+    pub(super) fn has_judged(&self) -> bool {
+        let alike = self.identical + self.other_reason + self.other_terms;
+        alike + self.differing + self.changed > 0
+    }
+
     pub(super) fn exit(&self) -> Exit {
         match () {
-            () if self.malformed + self.missing > 0 => Exit::Error,
+            () if self.malformed + self.missing > 0 || !self.has_judged() => Exit::Error,
             () if self.differing + self.changed > 0 => Exit::Refused,
             () => Exit::Ok,
         }

@@ -19,7 +19,7 @@ const SHIPPED: &str = "shipped";
 
 /// What is put in the place of what was recorded.
 pub(super) struct WhatIf {
-    layer: String,
+    layer: Option<String>,
     component: Option<Source>,
     settings: Option<serde_json::Value>,
     /// The digests of both, once they are on the shelf.
@@ -87,7 +87,8 @@ impl WhatIf {
         let place = self.place(&chain)?;
         let mut all = Vec::new();
         for (at, policy) in chain.iter().enumerate() {
-            let recorded = input.answered.get(at).filter(|then| suffices(then, input));
+            let recorded = input.answered.get(at);
+            let recorded = recorded.filter(|then| then.policy == *policy && suffices(then, input));
             let answered = match recorded {
                 Some(recorded) if at != place => recorded.clone(),
                 _ if at == place => {
@@ -107,10 +108,14 @@ impl WhatIf {
 
     /// Which policy of the chain is replaced. The only one has no name to be found by.
     fn place(&self, chain: &[PolicyRef]) -> Result<usize, Missing> {
+        if self.layer.is_none() && chain.len() == 1 {
+            return Ok(0);
+        }
+        let wanted = self.layer.as_deref().unwrap_or(LAYER);
         let name = |policy: &PolicyRef| policy.layer.clone().unwrap_or_else(|| LAYER.into());
-        let place = chain.iter().position(|policy| name(policy) == self.layer);
+        let place = chain.iter().position(|policy| name(policy) == wanted);
         place.ok_or_else(|| Missing::Layer {
-            name: self.layer.clone(),
+            name: wanted.to_owned(),
             known: chain.iter().map(name).collect(),
         })
     }
