@@ -203,12 +203,6 @@ impl Guest {
 }
 
 impl Answer {
-    /// `allow`, and nothing asked for it.
-    pub(crate) const ALLOW: Self = Self::Allow {
-        redirects: None,
-        https_only: false,
-    };
-
     fn lay_out(&self, memory: &mut Memory) -> u32 {
         let mut decision = vec![0_u8; 32];
         match self {
