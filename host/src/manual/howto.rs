@@ -107,6 +107,44 @@
 //!   generation for the chain: kept connections do not outlive a change of any layer.
 //! - A chain has at most 8 layers. Each adds the time of its two answers to a decision.
 //!
+//! ## Records that can be replayed
+//!
+//! A policy is a pure function of what it is asked. A guard that is built with
+//! [`record_inputs`](crate::GuardBuilder::record_inputs) keeps that with each decision, and
+//! [`record::Log`](crate::record::Log) writes decisions as lines of JSON, on a thread of its own, without ever
+//! holding a request up: count [`Log::dropped`](crate::record::Log::dropped) and
+//! [`Log::failed`](crate::record::Log::failed) in your metrics.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use pinfold::{Guard, record::{Inputs, Log, Redaction}, resolve::Fixed};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let log = Log::builder().redact(Redaction::ALL).write_to(std::io::sink())?;
+//! let guard = Guard::builder()
+//!     .record_inputs(Inputs::Keep)
+//!     .observer(Arc::new(log))
+//! #   .resolver(Fixed::default())
+//!     .build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `pinfold replay decisions.jsonl` asks the components that judged the same again, found by the digests in the
+//! record, and shows each field that differs: none does, unless the record, the component or this library was
+//! changed. `--with` and `--with-settings` ask another question, before a roll-out: which verdicts of last week
+//! would change, and which of them let something through that was refused?
+//!
+//! What is recorded may hold secrets, in paths and queries. [`Redaction`](crate::record::Redaction) withholds
+//! them; the policies that decided are then asked about what is left, and a record of which the answers depend on
+//! what is withheld is marked. A policy that never reads the path replays in full. Four kinds of records are not
+//! replayed, and counted: those that are so marked, those that depend on the machine (`policy-timeout`,
+//! `policy-busy`), those that were refused before a policy was asked (floor, terms of an earlier hop), and those
+//! without input. An answer that depends on the limits of the guard (`policy-memory`) is replayed under the
+//! default limits. Of a target that was refused no addresses are known, as nothing was looked up: what would
+//! become of it is then "target allowed".
+//!
 //! ## What to tell the client
 //!
 //! [`Error`](crate::Error) displays as a stage and a code, which is safe to show. Details name addresses and rules: they

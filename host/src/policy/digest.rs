@@ -35,7 +35,7 @@ mod tests {
             policy_instances: 16,
             ..Limits::default()
         };
-        let settings = json!({"ports": [443, 80], "names": {"deny": ["a.example"]}});
+        let settings = json!({"ports": [443, 80], "networks": {"allow": ["10.0.0.0/8"]}});
         let policy = Evaluator::load(Source::Shipped, settings.clone(), &limits)
             .unwrap()
             .policy();
