@@ -30,10 +30,11 @@ pub(crate) struct Args {
     /// `addresses`; for a line that is no case, `id`, `line`, `error`. Nothing is looked up: a case
     /// carries its answers.
     ///
-    /// A case has a `url` or an `ip`, and may have `id`, `resolves_to` (addresses; without it the name
-    /// does not exist), `cname` (aliases), `redirects_to` (a location, or a list of them, followed and
-    /// judged in turn), `redirect_resolves_to` (addresses, or a list for each redirect), and
-    /// `then_resolves_to` (what the same name answers when it is asked again). Other fields are ignored.
+    /// A case has a `url` or an `ip`, and may have `id`, `method`, `subject`, `labels`, `resolves_to`
+    /// (addresses; without it the name does not exist), `cname` (aliases), `redirects_to` (a location, or
+    /// a list of them, followed and judged in turn), `redirect_resolves_to` (addresses, or a list for each
+    /// redirect), and `then_resolves_to` (what the same name answers when it is asked again). Other fields
+    /// are ignored.
     /// Like `pinfold fetch`, it follows 5 redirects and refuses the sixth.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["urls", "resolve", "dns"])]
     batch: Option<PathBuf>,

@@ -125,7 +125,7 @@ fn cases_of(file: &Path, cases: impl Iterator<Item = Case>) -> anyhow::Result<Co
     let cases = cases.collect::<anyhow::Result<Vec<_>>>()?;
     match cases.len() {
         0 => Err(no_cases(file)),
-        ..=MAX_CASES => Ok(Content::Cases(cases)),
+        1..=MAX_CASES => Ok(Content::Cases(cases)),
         _ => Err(too_many(file)),
     }
 }

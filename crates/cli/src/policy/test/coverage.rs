@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     text::count,
-    vectors::{Alone, Judged},
+    vectors::{Alone, Judged, Suite},
 };
 
 /// What the vectors met and what they did not.
@@ -46,7 +46,7 @@ pub(super) async fn of(plan: &Plan, report: &Report, args: &Args) -> anyhow::Res
     let mut codes = Codes::default();
     for group in groups(plan) {
         let suites = group.suites.iter().filter_map(|at| plan.suites.get(*at));
-        let cases: Vec<_> = suites.flat_map(|suite| suite.cases()).collect();
+        let cases: Vec<_> = suites.flat_map(Suite::cases).collect();
         if cases.is_empty() {
             continue;
         }

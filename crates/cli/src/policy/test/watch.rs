@@ -53,7 +53,10 @@ async fn changed(args: &Args, before: State) {
 
 /// What files look like from outside.
 #[derive(Clone, PartialEq)]
-struct State(Vec<(PathBuf, Option<(u64, Option<SystemTime>)>)>);
+struct State(Vec<(PathBuf, Option<Look>)>);
+
+/// Size and time of the last change.
+type Look = (u64, Option<SystemTime>);
 
 impl State {
     fn of(args: &Args) -> Self {
