@@ -12,7 +12,7 @@ use anyhow::Context;
 use tempfile::TempDir;
 
 use super::encode;
-use crate::{fault::Fault, policy::project::Project};
+use crate::{fault::Fault, output::note, policy::project::Project, text::Printable};
 
 /// The schema's file, which becomes a string of the component.
 pub(super) const SCHEMA: &str = "settings.schema.json";
@@ -100,16 +100,23 @@ pub(super) fn not_installed(compiler: &str, install: &str, project: &Project) ->
     Fault::new(format!("`{compiler}` is missing"), hint).into()
 }
 
-/// The end of what was said matters most: there is the exception.
+/// Says what the compiler said, where an author reads it.
 fn failed(said: &str) -> anyhow::Error {
-    let lines: Vec<&str> = said.trim().lines().collect();
-    let skipped = lines.len().saturating_sub(MAX_LINES);
-    let shown = lines.get(skipped..).unwrap_or_default().join("\n");
+    for line in ending(said) {
+        note(Printable(line));
+    }
     Fault::new(
-        format!("the policy cannot be built:\n{shown}"),
-        "mend the policy, then build again",
+        "the policy cannot be built",
+        "mend what it says above, then build again",
     )
     .into()
+}
+
+/// Its last lines matter most: there is the exception.
+fn ending(said: &str) -> Vec<&str> {
+    let lines: Vec<&str> = said.trim().lines().collect();
+    let skipped = lines.len().saturating_sub(MAX_LINES);
+    lines.into_iter().skip(skipped).collect()
 }
 
 fn read(file: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
@@ -126,9 +133,8 @@ mod tests {
     #[test]
     fn what_is_shown_of_a_long_complaint_is_its_end() {
         let said: String = (0..1000).map(|line| format!("line {line}\n")).collect();
-        let error = failed(&said).to_string();
-        assert!(error.ends_with("line 999"), "{error}");
-        assert_eq!(error.lines().count(), 1 + MAX_LINES);
-        assert!(failed("").to_string().ends_with(":\n"));
+        let shown = ending(&said);
+        assert_eq!((shown.len(), shown.last()), (MAX_LINES, Some(&"line 999")));
+        assert!(ending("\n").is_empty());
     }
 }

@@ -71,6 +71,9 @@ fn compiler(root: &Path, scratch: &Scratch) -> Command {
     command
 }
 
+/// The part of a traceback that is ours.
+const ENTERED: &str = "  File \"/1/pinfold_entry.py\", line 9, in <module>\n    import policy\n";
+
 /// Of a compiler that ends in "AssertionError: (what Python said) Caused by: (the compiler's stack)": what
 /// Python said, with the project's files named from its folder. Folders have numbers in there.
 fn tidy(said: &str) -> String {
@@ -80,7 +83,7 @@ fn tidy(said: &str) -> String {
     let about = about
         .split_once("\n\nCaused by:")
         .map_or(about, |(begin, _)| begin);
-    about.replace("File \"/0/", "File \"")
+    about.replace("File \"/0/", "File \"").replace(ENTERED, "")
 }
 
 #[cfg(test)]
