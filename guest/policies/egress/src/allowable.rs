@@ -7,10 +7,10 @@ use pinfold_policy::{Class, addr::Classifier};
 pub(crate) fn check(network: IpNet) -> Result<IpNet, String> {
     let refusals = [
         every_address,
+        metadata,
         inside_floor,
         wrapper,
         floor,
-        metadata,
         too_wide,
     ];
     match refusals.iter().find_map(|refusal| refusal(network)) {
@@ -55,6 +55,17 @@ fn every_address(network: IpNet) -> Option<String> {
     })
 }
 
+/// Before the floor, whose networks can be granted: no operator can grant an endpoint. A wider network that
+/// merely holds one is fine: the endpoint stays refused.
+fn metadata(network: IpNet) -> Option<String> {
+    let classifier = Classifier::default();
+    let ends = [network.network(), network.broadcast()];
+    let is_metadata = |end: &_| classifier.classify(*end).class == Class::Metadata;
+    ends.iter()
+        .all(is_metadata)
+        .then(|| format!("`{network}` is a metadata endpoint, which is always refused"))
+}
+
 /// Before the wrappers, because `::1` is in ::/96, yet wraps nothing.
 fn inside_floor(network: IpNet) -> Option<String> {
     let (outer, what) = FLOOR
@@ -81,16 +92,6 @@ fn needs_grant(network: IpNet, floor: &str, what: &str) -> String {
         "`{network}` holds {what} addresses ({floor}), which the host dials only when its operator grants \
          them by prefix and port; no policy can"
     )
-}
-
-/// A wider network that merely holds an endpoint is fine: the endpoint stays refused.
-fn metadata(network: IpNet) -> Option<String> {
-    let classifier = Classifier::default();
-    let ends = [network.network(), network.broadcast()];
-    let is_metadata = |end: &_| classifier.classify(*end).class == Class::Metadata;
-    ends.iter()
-        .all(is_metadata)
-        .then(|| format!("`{network}` is a metadata endpoint, which is always refused"))
 }
 
 fn too_wide(network: IpNet) -> Option<String> {
@@ -138,6 +139,9 @@ mod tests {
             ("2000::/3", "wrap IPv4"),
             ("2001::/16", "wrap IPv4"),
             ("::1/128", "loopback"),
+            ("169.254.0.0/16", "grants"),
+            ("169.254.169.254/32", "always refused"),
+            ("fe80::a9fe:a9fe/128", "always refused"),
             ("126.0.0.0/7", "loopback"),
             ("4000::/3", "wider"),
             ("8.0.0.0/7", "wider"),
