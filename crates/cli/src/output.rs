@@ -8,7 +8,10 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use pinfold::policy::{LoadError, Problem};
 
-use crate::{fault::Fault, text::Printable};
+use crate::{
+    fault::Fault,
+    text::{Printable, is_harmful},
+};
 
 /// Marks what was allowed.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -46,13 +49,13 @@ impl Output {
     /// Writes a value as one line of JSON.
     pub(crate) fn json(&mut self, value: &impl serde::Serialize) -> anyhow::Result<()> {
         let text = serde_json::to_string(value)?;
-        Ok(self.line(text)?)
+        Ok(self.line(printable(text))?)
     }
 
     /// Writes a value as indented JSON.
     pub(crate) fn json_pretty(&mut self, value: &impl serde::Serialize) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(value)?;
-        Ok(self.line(text)?)
+        Ok(self.line(printable(text))?)
     }
 
     /// Hands everything over.
@@ -80,6 +83,24 @@ impl Output {
             result => result,
         }
     }
+}
+
+/// JSON in which what a terminal would obey is escaped: JSON itself asks for that up to U+001F only, and
+/// people look at it, too. A line feed is never inside a string.
+fn printable(json: String) -> String {
+    let is_inert = |character| character == '\n' || !is_harmful(character);
+    if json.chars().all(is_inert) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_inert(character) {
+            escaped.push(character);
+        } else {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+        }
+    }
+    escaped
 }
 
 /// Writes a line to standard error. When even that fails there is nobody left to tell.
@@ -132,4 +153,23 @@ fn tell_cause(cause: &str) {
 
 fn tell_problem(problem: &Problem) {
     note(format_args!("  {}", Printable(&problem.to_string())));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn json_cannot_drive_the_terminal() {
+        let value = json!({"url": "a\u{9b}2J\u{7f}\u{202e}\u{1b}\n", "plain": "\u{e4}\u{1f600}"});
+        let text = printable(serde_json::to_string_pretty(&value).unwrap());
+        assert!(
+            text.chars()
+                .all(|character| character == '\n' || !is_harmful(character))
+        );
+        assert!(text.contains("a\\u009b2J\\u007f\\u202e"), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+    }
 }
