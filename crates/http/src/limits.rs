@@ -25,8 +25,8 @@ pub struct Limits {
     pub response_bytes: u64,
     /// Redirects that are followed; 0 hands the redirect itself to the caller. Default: 5.
     pub redirects: u8,
-    /// Bytes of a response head, status line included. Default: 64 KiB. Four times as many may come
-    /// with the interim responses (1xx) before it.
+    /// Bytes of a response head, status line included, 128 KiB at most. Default: 64 KiB. Four times as
+    /// many may come with the interim responses (1xx) before it.
     pub head_bytes: usize,
     /// Header fields of a response. Default: 100, which also is what needs no allocation.
     pub headers: usize,
