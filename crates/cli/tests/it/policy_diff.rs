@@ -130,7 +130,9 @@ fn every_kind_of_change_is_shown() {
     let new = Guest {
         version: "1.0.1",
         denied: vec![1],
-        schema: r#"{"type": "object", "properties": {"limit": {"type": "integer"}}}"#.into(),
+        schema:
+            r#"{"type": "object", "properties": {"limits": {"properties": {"a": {}, "b": {}}}}}"#
+                .into(),
         ..answers(&[(443, fewer), (9443, Answer::Deny("port-denied-here", "no"))])
     };
     let folder = Folder::new(&old, &new);
@@ -142,13 +144,13 @@ fn every_kind_of_change_is_shown() {
     policy          guest 1.0.0   guest 1.0.1
     digest [...]
     size [...]
-    fuel, all               575           684  +109 (+19.0 %)
-    fuel, dearest           207           202     -5 (-2.4 %)
+    fuel, all               575           684      +109 (+19.0 %)
+    fuel, dearest           207           202         -5 (-2.4 %)
     memory              128 KiB       128 KiB
     imports   none
     exports   the same
     settings
-      + /limit
+      + /limits
 
     looser
       https  (cases.toml, https://a.example:443)
@@ -490,6 +492,29 @@ fn recorded_decisions_are_asked_again() {
 
     hint: a log holds decisions as JSON, one a line
     "#);
+}
+
+#[test]
+fn what_the_command_line_records_can_be_asked_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    fs::write(file("new.toml"), "ports = [443]\n").unwrap();
+    let log = file("log.jsonl");
+    let resolve = "a.example=93.184.216.34";
+    let urls = ["https://a.example/", "http://a.example:8080/"];
+    let check = ["check", "--record", &log, "--resolve", resolve];
+    assert!(run(check.iter().chain(&urls)).status.success());
+    let compare = ["policy", "diff", "shipped", "shipped", "--json"];
+    let with = ["--decisions", &log, "--new-settings", &file("new.toml")];
+    let output = run(compare.iter().chain(&with));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let decisions = &report["decisions"];
+    assert_eq!(
+        (&decisions["same"], &decisions["tighter"]),
+        (&json!(1), &json!(1)),
+        "{report}"
+    );
+    assert_eq!(decisions["changes"][0]["target"], "http://a.example:8080");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The differences, for people: what lets through more than before comes first.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use serde_json::Value;
 
@@ -45,31 +47,35 @@ fn components(report: &Report, out: &mut Output) -> Result<()> {
         ""
     };
     table.row(["digest".into(), from, to, is_same.into()]);
-    costs(&mut table, "size", old.size_bytes, new.size_bytes, kib);
+    let sizes = [old.size_bytes, new.size_bytes];
+    costs(&mut table, "size", sizes, Unit::Bytes);
     if let Some(tally) = &report.decisions {
-        let fuel = &tally.fuel;
-        costs(&mut table, "fuel, all", fuel.old, fuel.new, grouped);
-        let (old, new) = (fuel.old_dearest.fuel, fuel.new_dearest.fuel);
-        costs(&mut table, "fuel, dearest", old, new, grouped);
-        let memory = tally.memory;
-        costs(
-            &mut table,
-            "memory",
-            memory.old_bytes,
-            memory.new_bytes,
-            kib,
-        );
+        let (fuel, memory) = (&tally.fuel, tally.memory);
+        let dearest = [fuel.old_dearest.fuel, fuel.new_dearest.fuel];
+        let bytes = [memory.old_bytes, memory.new_bytes];
+        costs(&mut table, "fuel, all", [fuel.old, fuel.new], Unit::Fuel);
+        costs(&mut table, "fuel, dearest", dearest, Unit::Fuel);
+        costs(&mut table, "memory", bytes, Unit::Bytes);
     }
     table.lines().try_for_each(|line| Ok(out.line(line)?))
 }
 
-fn costs(table: &mut Table, what: &str, old: u64, new: u64, shown: fn(u64) -> String) {
-    let by = if old == new {
-        String::new()
-    } else {
-        change(old, new)
+fn costs(table: &mut Table, what: &str, [old, new]: [u64; 2], unit: Unit) {
+    let (shown, of): (fn(u64) -> String, _) = match unit {
+        Unit::Bytes => (kib, " bytes"),
+        Unit::Fuel => (grouped, ""),
+    };
+    let by = match old == new {
+        true => String::new(),
+        false => change(old, new) + of,
     };
     table.row([what.to_owned(), shown(old), shown(new), by]);
+}
+
+#[derive(Clone, Copy)]
+enum Unit {
+    Bytes,
+    Fuel,
 }
 
 fn called(component: &Component) -> String {
@@ -97,7 +103,7 @@ fn names(label: &str, names: &Names, same: &str, out: &mut Output) -> Result<()>
 }
 
 fn settings(surface: &Surface, refused: &[Refused], out: &mut Output) -> Result<()> {
-    let mut lines: Vec<String> = surface.schema.iter().flatten().map(setting).collect();
+    let mut lines: Vec<String> = outermost(surface).map(setting).collect();
     for refused in refused {
         let (by, from) = (refused.by, Printable(&refused.from));
         lines.push(format!(
@@ -111,6 +117,21 @@ fn settings(surface: &Surface, refused: &[Refused], out: &mut Output) -> Result<
         None => "not compared: what is refused is not asked for them",
     };
     section("settings", lines, otherwise, out)
+}
+
+/// The changes without those inside of a setting that is new or gone as a whole.
+fn outermost(surface: &Surface) -> impl Iterator<Item = &SchemaChange> {
+    let all = || surface.schema.iter().flatten();
+    let is_whole = |what: &What| matches!(what, What::Added { .. } | What::Removed);
+    let whole: BTreeSet<&str> = all()
+        .filter(|change| is_whole(&change.what))
+        .map(|change| change.path.as_str())
+        .collect();
+    let has_outer = move |change: &SchemaChange| {
+        let outer = change.path.rsplit_once('/').map(|(outer, _)| outer);
+        is_whole(&change.what) && outer.is_some_and(|outer| whole.contains(outer))
+    };
+    all().filter(move |change| !has_outer(change))
 }
 
 fn setting(change: &SchemaChange) -> String {
