@@ -85,7 +85,7 @@ impl TargetParts {
     /// The canonical URL. The length is looked at first: the parts may come from anywhere.
     fn url(&self) -> Result<String, Refusal> {
         let (scheme, query) = (&self.scheme, self.query.as_deref());
-        let lengths = [scheme, &self.host, &self.path].map(|part| part.len());
+        let lengths = [scheme, &self.host, &self.path].map(String::len);
         let length = lengths
             .into_iter()
             .chain(query.map(str::len))

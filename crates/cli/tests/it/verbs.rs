@@ -22,6 +22,8 @@ fn help_names_every_verb_and_shows_examples() {
       check        Judge URLs without connecting, and explain each verdict
       fetch        Fetch a URL: judged, resolved once, connected only to judged addresses
       inspect      Show what a policy component is: digest, world, imports, settings
+      policy       Write, build, test and measure policies
+      replay       Judge recorded decisions again, and show which differ
       codes        List every reason code: stage, meaning, what to do
       completions  Print a completion script for a shell
       man          Print the manual page, or write the page of every verb into a folder
@@ -39,6 +41,7 @@ fn help_names_every_verb_and_shows_examples() {
       pinfold check --json http://[::1]:8080/   The same, for programs
       pinfold fetch -o page.html https://example.com/
       pinfold inspect policy.wasm               What is this policy, what could it do?
+      pinfold replay decisions.jsonl            Judge recorded decisions again
       pinfold codes                             Every reason code, with what to do about it
 
     Exit codes:
