@@ -5,6 +5,10 @@
 
 mod c;
 mod imports;
+mod interpreted;
+mod javascript;
+mod node;
+mod python;
 mod rust;
 
 use std::{
