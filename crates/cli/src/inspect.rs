@@ -76,6 +76,20 @@ fn schema(inspection: &Inspection, out: &mut Output) -> anyhow::Result<()> {
 fn describe(inspection: &Inspection, out: &mut Output) -> anyhow::Result<()> {
     row(out, "digest", format_args!("sha256:{}", inspection.digest))?;
     row(out, "size", format_args!("{} bytes", inspection.size))?;
+    world(inspection, out)?;
+    rows(out, "exports", &inspection.exports)?;
+    if let Some(fault) = &inspection.fault {
+        row(
+            out,
+            "fault",
+            format_args!("{BAD}{}{BAD:#}", Printable(fault)),
+        )?;
+    }
+    description(inspection, out)
+}
+
+/// What it is made for, and what it could reach.
+fn world(inspection: &Inspection, out: &mut Output) -> anyhow::Result<()> {
     match &inspection.world {
         Some(world) => row(out, "world", Printable(world))?,
         None => row(
@@ -98,15 +112,7 @@ fn describe(inspection: &Inspection, out: &mut Output) -> anyhow::Result<()> {
             row(out, "inert", share)?;
         }
     }
-    rows(out, "exports", &inspection.exports)?;
-    if let Some(fault) = &inspection.fault {
-        row(
-            out,
-            "fault",
-            format_args!("{BAD}{}{BAD:#}", Printable(fault)),
-        )?;
-    }
-    description(inspection, out)
+    Ok(())
 }
 
 fn description(inspection: &Inspection, out: &mut Output) -> anyhow::Result<()> {

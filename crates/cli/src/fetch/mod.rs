@@ -16,7 +16,9 @@ use anyhow::Context;
 use http::Method;
 use pinfold::{Denial, Guard};
 use pinfold_addr::{Reason, Target};
-use pinfold_http::{Client, Error, FailedRedirect, Hop, Limits, Response, TlsRoots};
+use pinfold_http::{
+    Client, Error, FailedRedirect, Hop, Limits, RequestBuilder, Response, TlsRoots,
+};
 use tokio::time::Instant;
 
 use self::{
@@ -224,9 +226,16 @@ async fn respond(
         Ok(data) => data,
         Err(error) => return Ok(Err(error)),
     };
-    let mut request = client
-        .request_target(method(args), target)
-        .timeout(until - Instant::now());
+    let request = client.request_target(method(args), target);
+    let request = fill_in(args, request, data).timeout(until - Instant::now());
+    match request.send().await {
+        Err(error @ Error::Caller(_)) => Err(error.into()),
+        result => Ok(result),
+    }
+}
+
+/// What the options say of a request, beside method and target.
+fn fill_in(args: &Args, mut request: RequestBuilder, data: Option<Vec<u8>>) -> RequestBuilder {
     for Header { name, value } in &args.headers {
         request = request.header(name, value);
     }
@@ -243,10 +252,7 @@ async fn respond(
     for (key, value) in asks.labels() {
         request = request.label(key, value);
     }
-    match request.send().await {
-        Err(error @ Error::Caller(_)) => Err(error.into()),
-        result => Ok(result),
-    }
+    request
 }
 
 fn has_content_type(args: &Args) -> bool {

@@ -65,3 +65,27 @@ fn a_file_that_is_no_component_is_an_error() {
         "{error}"
     );
 }
+
+/// The smallest component there is: it imports nothing, and it is no policy.
+#[test]
+fn what_would_not_be_loaded_is_shown_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("policy.wasm");
+    std::fs::write(&file, b"\0asm\x0d\0\x01\0").unwrap();
+    let output = run(["inspect".as_ref(), file.as_os_str()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let labels = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    let labels = labels.collect::<Vec<_>>();
+    assert_eq!(
+        labels,
+        ["digest", "size", "world", "imports", "fault", "says"]
+    );
+    assert!(text.contains("none that this host accepts"), "{text}");
+
+    let schema = run(["inspect".as_ref(), "--schema".as_ref(), file.as_os_str()]);
+    assert_eq!(schema.status.code(), Some(2));
+    assert!(told(&schema).contains("so it has no settings schema"));
+}
