@@ -48,7 +48,7 @@ pub struct Measurement {
     /// Stage one: the terms, or why not.
     pub target: Result<Terms, Denial>,
     /// Stage two: one entry for each address, none where it may be dialled. None when it was not asked: stage
-    /// one refused.
+    /// one refused, or there was no address.
     pub addresses: Option<Result<Vec<Option<Denial>>, Denial>>,
     /// Fuel to make the instance: 0 for most policies, whose instances begin where `configure` ended.
     pub fuel_start: u64,
@@ -94,7 +94,8 @@ impl Meter {
         })
     }
 
-    /// Asks both questions in a fresh instance; the second one when the first is answered with yes.
+    /// Asks both questions in a fresh instance; the second one when the first is answered with yes and there
+    /// are addresses to judge. A guard asks no other.
     ///
     /// # Errors
     ///
@@ -109,7 +110,8 @@ impl Meter {
         let mut instance = self.maker.make()?;
         let fuel_start = burnt(&instance);
         let (target, fuel_target) = metered(&mut instance, |i| i.check_target(request));
-        let asked = target.is_ok().then(|| {
+        let goes_on = target.is_ok() && !answers.is_empty();
+        let asked = goes_on.then(|| {
             metered(&mut instance, |i| {
                 i.check_addresses(request, chain, answers)
             })
@@ -212,13 +214,17 @@ mod tests {
     }
 
     #[test]
-    fn what_stage_one_refuses_costs_no_stage_two() {
+    fn stage_two_is_asked_when_a_guard_would_ask_it() {
         let meter = Meter::load(Source::Shipped, json!({}), &Limits::default()).unwrap();
         let measured = meter.measure(&request("ftp://example.com/"), &[], &[]);
         let measured = measured.unwrap();
         assert_eq!(measured.target.unwrap_err().code(), "scheme-denied");
         assert!(measured.addresses.is_none());
         assert_eq!(measured.fuel_addresses, 0);
+        let measured = meter.measure(&request("https://example.com/"), &[], &[]);
+        let measured = measured.unwrap();
+        assert!(measured.target.is_ok() && measured.fuel_target > 0);
+        assert!(measured.addresses.is_none(), "nothing to judge");
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Set {
 }
 
 impl Question {
-    /// Asks it. Stage two is not asked about a name that does not resolve.
+    /// Asks it.
     ///
     /// # Errors
     ///
@@ -123,12 +123,7 @@ impl Question {
             chain,
             answers,
         } = &self.asked;
-        let mut measured = policy.measure(request, chain, answers)?;
-        if answers.is_empty() {
-            measured.addresses = None;
-            measured.fuel_addresses = 0;
-        }
-        Ok(measured)
+        policy.measure(request, chain, answers)
     }
 
     /// Where the hop goes: scheme, host and port.
