@@ -16,8 +16,9 @@ const TTL: Duration = Duration::from_secs(60);
 /// The most labels of one case; a policy is handed no more.
 const MAX_LABELS: usize = 32;
 
-/// What a line of `check --batch` is read for. Everything else in it is its author's.
-const BATCH_FIELDS: &[&str] = &[
+/// What a line of a suite is read for. Everything else in it is its author's.
+pub(super) const LINE_FIELDS: &[&str] = &[
+    "expect",
     "cname",
     "id",
     "ip",
@@ -31,6 +32,12 @@ const BATCH_FIELDS: &[&str] = &[
     "then_resolves_to",
     "url",
 ];
+
+/// What a line of `check --batch` is read for: the same, but for what is expected.
+const BATCH_FIELDS: &[&str] = match LINE_FIELDS.split_first() {
+    Some((_expect, fields)) => fields,
+    None => LINE_FIELDS,
+};
 
 /// One case, checked: judging it cannot fail half-way.
 #[derive(Clone, Debug, Deserialize)]

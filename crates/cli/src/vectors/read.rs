@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use toml::Spanned;
 
-use super::{Case, Content, ExpectedProblem, Line, Lines, Suite, lenient};
+use super::{Case, Content, ExpectedProblem, Line, Lines, Suite, case::LINE_FIELDS, lenient};
 use crate::{fault::Fault, policy::suggest};
 
 /// The longest document that is read, in bytes.
@@ -16,23 +16,6 @@ const MAX_DOCUMENT: u64 = 16 << 20;
 
 /// The most cases of one file.
 const MAX_CASES: usize = 100_000;
-
-/// What a line of a suite is read for. Everything else in it is its author's.
-const LINE_FIELDS: &[&str] = &[
-    "cname",
-    "expect",
-    "id",
-    "ip",
-    "labels",
-    "method",
-    "name",
-    "redirect_resolves_to",
-    "redirects_to",
-    "resolves_to",
-    "subject",
-    "then_resolves_to",
-    "url",
-];
 
 /// Reads one file.
 pub(super) fn file(file: &Path) -> anyhow::Result<Vec<Suite>> {

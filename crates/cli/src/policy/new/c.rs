@@ -1,39 +1,29 @@
 //! What a new project in C holds.
 
-use super::Template;
-
-/// A file of the example.
-macro_rules! file {
-    ($path:literal $(, $name:literal)*) => {
-        Template {
-            path: $path,
-            content: include_str!(concat!("../../../../../guest/examples/c/", $path)),
-            names: &[$($name),*],
-        }
-    };
-}
+use super::{Template, template::file};
 
 pub(super) const FILES: &[Template] = &[
     file!(
+        "c",
         ".github/workflows/policy.yml",
         "name: partners",
         "partners.wasm"
     ),
-    file!(".gitignore", "partners.wasm"),
-    file!("README.md", "# Policy `partners`", "partners.wasm"),
-    file!("pinfold.toml", "name = \"partners\"", "partners.wasm"),
-    file!("pinfold/bindings/policy.c"),
-    file!("pinfold/bindings/policy.h"),
-    file!("pinfold/json.c"),
-    file!("pinfold/libc/stdlib.h"),
-    file!("pinfold/libc/string.h"),
-    file!("pinfold/memory.c"),
-    file!("pinfold/pinfold.c"),
-    file!("pinfold/pinfold.h"),
-    file!("policy.c"),
-    file!("settings.example.toml", "policy `partners`"),
-    file!("settings.schema.json", "policy `partners`"),
-    file!("tests/addresses.toml"),
-    file!("tests/decisions.toml"),
-    file!("tests/settings.toml"),
+    file!("c", ".gitignore", "partners.wasm"),
+    file!("c", "README.md", "# Policy `partners`", "partners.wasm"),
+    file!("c", "pinfold.toml", "name = \"partners\"", "partners.wasm"),
+    file!("c", "pinfold/bindings/policy.c"),
+    file!("c", "pinfold/bindings/policy.h"),
+    file!("c", "pinfold/json.c"),
+    file!("c", "pinfold/libc/stdlib.h"),
+    file!("c", "pinfold/libc/string.h"),
+    file!("c", "pinfold/memory.c"),
+    file!("c", "pinfold/pinfold.c"),
+    file!("c", "pinfold/pinfold.h"),
+    file!("c", "policy.c"),
+    file!("c", "settings.example.toml", "policy `partners`"),
+    file!("c", "settings.schema.json", "policy `partners`"),
+    file!("c", "tests/addresses.toml"),
+    file!("c", "tests/decisions.toml"),
+    file!("c", "tests/settings.toml"),
 ];

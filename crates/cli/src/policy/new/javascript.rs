@@ -1,34 +1,34 @@
 //! What a new project in JavaScript holds.
 
-use super::Template;
-
-/// A file of the example.
-macro_rules! file {
-    ($path:literal $(, $name:literal)*) => {
-        Template {
-            path: $path,
-            content: include_str!(concat!("../../../../../guest/examples/javascript/", $path)),
-            names: &[$($name),*],
-        }
-    };
-}
+use super::{Template, template::file};
 
 pub(super) const FILES: &[Template] = &[
     file!(
+        "javascript",
         ".github/workflows/policy.yml",
         "name: partners",
         "partners.wasm"
     ),
-    file!(".gitignore", "partners.wasm"),
-    file!("README.md", "# Policy `partners`", "partners.wasm"),
-    file!("package-lock.json", "\"name\": \"partners\""),
-    file!("package.json", "\"name\": \"partners\""),
-    file!("pinfold.js"),
-    file!("pinfold.toml", "name = \"partners\"", "partners.wasm"),
-    file!("policy.js"),
-    file!("settings.example.toml", "policy `partners`"),
-    file!("settings.schema.json", "policy `partners`"),
-    file!("tests/addresses.toml"),
-    file!("tests/decisions.toml"),
-    file!("tests/settings.toml"),
+    file!("javascript", ".gitignore", "partners.wasm"),
+    file!(
+        "javascript",
+        "README.md",
+        "# Policy `partners`",
+        "partners.wasm"
+    ),
+    file!("javascript", "package-lock.json", "\"name\": \"partners\""),
+    file!("javascript", "package.json", "\"name\": \"partners\""),
+    file!("javascript", "pinfold.js"),
+    file!(
+        "javascript",
+        "pinfold.toml",
+        "name = \"partners\"",
+        "partners.wasm"
+    ),
+    file!("javascript", "policy.js"),
+    file!("javascript", "settings.example.toml", "policy `partners`"),
+    file!("javascript", "settings.schema.json", "policy `partners`"),
+    file!("javascript", "tests/addresses.toml"),
+    file!("javascript", "tests/decisions.toml"),
+    file!("javascript", "tests/settings.toml"),
 ];

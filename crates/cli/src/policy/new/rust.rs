@@ -1,35 +1,34 @@
 //! What a new project in Rust holds: the example, and the SDK beside it.
 
-use super::{File, Template, lock, named, template::EXAMPLE, vendor};
-
-/// A file of the example.
-macro_rules! file {
-    ($path:literal $(, $name:literal)*) => {
-        Template {
-            path: $path,
-            content: include_str!(concat!("../../../../../guest/examples/rust/", $path)),
-            names: &[$($name),*],
-        }
-    };
-}
+use super::{
+    File, Template, lock, named,
+    template::{EXAMPLE, file},
+    vendor,
+};
 
 pub(super) const FILES: &[Template] = &[
     file!(
+        "rust",
         ".github/workflows/policy.yml",
         "name: partners",
         "partners.wasm"
     ),
-    file!(".gitignore", "partners.wasm"),
-    file!("Cargo.lock"),
-    file!("Cargo.toml", "name = \"partners\""),
-    file!("README.md", "# Policy `partners`", "partners.wasm"),
-    file!("pinfold.toml", "name = \"partners\"", "partners.wasm"),
-    file!("settings.example.toml", "policy `partners`"),
-    file!("settings.schema.json", "policy `partners`"),
-    file!("src/lib.rs"),
-    file!("tests/addresses.toml"),
-    file!("tests/decisions.toml"),
-    file!("tests/settings.toml"),
+    file!("rust", ".gitignore", "partners.wasm"),
+    file!("rust", "Cargo.lock"),
+    file!("rust", "Cargo.toml", "name = \"partners\""),
+    file!("rust", "README.md", "# Policy `partners`", "partners.wasm"),
+    file!(
+        "rust",
+        "pinfold.toml",
+        "name = \"partners\"",
+        "partners.wasm"
+    ),
+    file!("rust", "settings.example.toml", "policy `partners`"),
+    file!("rust", "settings.schema.json", "policy `partners`"),
+    file!("rust", "src/lib.rs"),
+    file!("rust", "tests/addresses.toml"),
+    file!("rust", "tests/decisions.toml"),
+    file!("rust", "tests/settings.toml"),
 ];
 
 /// The files of a policy with this name.

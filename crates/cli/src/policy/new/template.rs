@@ -16,6 +16,18 @@ pub(super) struct Template {
     pub(super) names: &'static [&'static str],
 }
 
+/// A file of the example in one language, with the places that hold the name.
+macro_rules! file {
+    ($language:literal, $path:literal $(, $name:literal)*) => {
+        Template {
+            path: $path,
+            content: include_str!(concat!("../../../../../guest/examples/", $language, "/", $path)),
+            names: &[$($name),*],
+        }
+    };
+}
+pub(super) use file;
+
 /// One file that is written.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct File {
