@@ -127,10 +127,11 @@ pub(crate) fn report(error: &anyhow::Error) {
             _ => tell_cause(&cause.to_string()),
         }
     }
-    if let Some(load) = error.downcast_ref::<LoadError>() {
-        hint(load.hint());
-    } else if let Some(fault) = error.downcast_ref::<Fault>() {
+    // A fault that wraps what a policy was refused for knows more of what the person wanted.
+    if let Some(fault) = error.downcast_ref::<Fault>() {
         hint(fault.hint());
+    } else if let Some(load) = error.downcast_ref::<LoadError>() {
+        hint(load.hint());
     }
 }
 

@@ -1,12 +1,14 @@
 //! A policy that is measured or compared: a project, a component, or the shipped one.
 
+pub(crate) mod stale;
+
 use std::path::{Path, PathBuf};
 
 use pinfold::policy::{LoadError, Source};
 use serde_json::Value;
 
 use super::project::Project;
-use crate::{fault::Fault, options};
+use crate::{fault::Fault, options, output};
 
 /// The word for the policy inside this binary, where a file or a folder may stand.
 pub(crate) const SHIPPED: &str = "shipped";
@@ -20,6 +22,17 @@ pub(crate) struct Subject {
     pub(crate) project: Option<Project>,
     /// What it is called in messages.
     shown: String,
+    /// How the project is built.
+    build: String,
+}
+
+/// What hangs on the answers of a policy.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Use {
+    /// A person reads them.
+    Look,
+    /// A pipeline stops or goes on: it must not do so for a component that nobody will ship.
+    Gate,
 }
 
 impl Subject {
@@ -35,13 +48,22 @@ impl Subject {
                 source: Source::Shipped,
                 project: None,
                 shown: "the shipped policy".into(),
+                build: String::new(),
             });
         }
         if path.extension().is_some_and(|end| end == "wasm") && !path.is_dir() {
             return Ok(Self::component(path.to_owned(), None));
         }
+        is_project(path)?;
         let project = Project::find(path)?;
-        Ok(Self::component(project.component.clone(), Some(project)))
+        let build = match path.as_os_str() == "." || path.as_os_str() == Project::FILE {
+            true => "pinfold policy build".to_owned(),
+            false => format!("pinfold policy build {}", path.display()),
+        };
+        Ok(Self {
+            build,
+            ..Self::component(project.component.clone(), Some(project))
+        })
     }
 
     fn component(file: PathBuf, project: Option<Project>) -> Self {
@@ -49,7 +71,37 @@ impl Subject {
             shown: format!("`{}`", file.display()),
             source: Source::Path(file),
             project,
+            build: String::new(),
         }
+    }
+
+    /// Says on standard error when a source of the project is newer than its component.
+    ///
+    /// # Errors
+    ///
+    /// The same, for a gate.
+    pub(crate) fn check_built(&self, for_what: Use) -> Result<(), Fault> {
+        let stale = |project| Some((project, stale::newer(project, stale::CHECKOUT)?));
+        let Some((project, source)) = self.project.as_ref().and_then(stale) else {
+            return Ok(());
+        };
+        let inside = |file: &Path| {
+            let inside = file.strip_prefix(&project.root).unwrap_or(file);
+            inside.display().to_string()
+        };
+        let (source, component) = (inside(&source), inside(&project.component));
+        let message = format!("`{source}` is newer than `{component}`");
+        match for_what {
+            Use::Look => output::note(format_args!("warning: {message}: run `{}`", self.build)),
+            Use::Gate => {
+                let hint = format!(
+                    "run `{}`; if the component is of these sources, `touch` it",
+                    self.build
+                );
+                return Err(Fault::new(message, hint));
+            }
+        }
+        Ok(())
     }
 
     /// The settings that the project states for vectors without settings of their own.
@@ -82,7 +134,7 @@ impl Subject {
         match (&error, &self.project) {
             (LoadError::Io { path, .. }, Some(_)) if !path.exists() => Fault::new(
                 format!("there is no {}", self.shown),
-                "build it with `pinfold policy build`",
+                format!("build it with `{}`", self.build),
             )
             .into(),
             (LoadError::CodeCache { .. } | LoadError::Io { .. }, _) => error.into(),
@@ -100,6 +152,23 @@ impl Subject {
             _ => format!("the policy {}", self.shown),
         }
     }
+}
+
+/// Refuses what no project can be in.
+fn is_project(path: &Path) -> Result<(), Fault> {
+    let is_manifest = path.extension().is_some_and(|end| end == "toml");
+    if path.is_dir() || is_manifest || !path.exists() {
+        return Ok(());
+    }
+    let message = format!(
+        "`{}` is no component and no project",
+        path.display().to_string().escape_debug()
+    );
+    let hint = format!(
+        "name a file that ends in `.wasm`, the folder of a project, or its `{}`",
+        Project::FILE
+    );
+    Err(Fault::new(message, hint))
 }
 
 #[cfg(test)]
@@ -134,6 +203,31 @@ mod tests {
             assert_eq!(subject.project.is_some(), is_project, "{path:?}");
         }
         assert!(Subject::of(&dir.path().join("none")).is_err());
+        let other = dir.path().join("policy.c");
+        std::fs::write(&other, "int main;").unwrap();
+        let error = Subject::of(&other).unwrap_err().to_string();
+        assert!(error.contains("is no component and no project"), "{error}");
+    }
+
+    #[test]
+    fn a_component_that_is_older_than_its_source_passes_no_gate() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = "[policy]\nname = \"a\"\nlanguage = \"c\"\ncomponent = \"a.wasm\"\n";
+        for (name, text) in [(Project::FILE, project), ("a.wasm", ""), ("policy.c", "")] {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let subject = Subject::of(dir.path()).unwrap();
+        assert!(subject.check_built(Use::Gate).is_ok(), "of one moment");
+        let file = std::fs::File::options()
+            .write(true)
+            .open(dir.path().join("policy.c"));
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+        file.unwrap().set_modified(later).unwrap();
+        assert!(subject.check_built(Use::Look).is_ok());
+        let fault = subject.check_built(Use::Gate).unwrap_err();
+        assert_eq!(fault.to_string(), "`policy.c` is newer than `a.wasm`");
+        let build = format!("run `pinfold policy build {}`;", dir.path().display());
+        assert!(fault.hint().starts_with(&build), "{}", fault.hint());
     }
 
     #[test]
@@ -145,6 +239,10 @@ mod tests {
         let error = pinfold::policy::inspect(&subject.source).unwrap_err();
         let error = subject.name(error);
         let fault = error.downcast_ref::<Fault>().unwrap();
-        assert_eq!(fault.hint(), "build it with `pinfold policy build`");
+        let build = format!(
+            "build it with `pinfold policy build {}`",
+            dir.path().display()
+        );
+        assert_eq!(fault.hint(), build);
     }
 }

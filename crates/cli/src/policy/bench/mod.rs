@@ -40,7 +40,11 @@ use self::{
     measure::{Measured, Plan},
     report::Report,
 };
-use super::{project::Project, questions::Questions, subject::Subject};
+use super::{
+    project::Project,
+    questions::Questions,
+    subject::{Subject, Use},
+};
 use crate::{exit::Exit, fault::Fault, options, output::Output};
 
 /// Measure a policy: time, instantiation, memory, fuel
@@ -130,6 +134,10 @@ const MAX_SECONDS: u64 = 3_600;
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     let subject = Subject::of(&args.path)?;
     args.check(&subject)?;
+    subject.check_built(match args.budget {
+        true => Use::Gate,
+        false => Use::Look,
+    })?;
     let earlier = args.baseline.as_deref().map(Report::read).transpose()?;
     let plan = Plan {
         subject: &subject,

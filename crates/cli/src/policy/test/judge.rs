@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     exit::Exit,
+    fault::Fault,
     vectors::{
         Alone, Case, Content, Difference, Expect, ExpectedProblem, Judged, Runner, Setup, Suite,
     },
@@ -286,17 +287,20 @@ fn of_settings(
 
 /// A policy that cannot judge is no failed case: nothing was tested.
 fn unloadable(plan: &Plan, suite: &Suite, error: &LoadError) -> anyhow::Error {
-    let named = plan.subject.name(error.clone());
-    match error {
-        LoadError::Settings(_) => {
-            let from = match suite.settings {
-                Some(_) => suite.file.display().to_string(),
-                None => plan.default_from.clone(),
-            };
-            anyhow::Error::from(error.clone())
-                .context(format!("cannot use the settings in `{from}`"))
-        }
-        _ => named,
+    let LoadError::Settings(_) = error else {
+        return plan.subject.name(error.clone());
+    };
+    let from = match suite.settings {
+        Some(_) => Some(suite.file.display().to_string()),
+        None => plan.default_from.clone(),
+    };
+    let told = anyhow::Error::from(error.clone());
+    match from {
+        Some(from) => told.context(format!("cannot use the settings in `{from}`")),
+        None => told.context(Fault::new(
+            "no settings were given, and the policy does not do without",
+            "name them with `--settings FILE`, as `settings` in the project file, or in the vectors",
+        )),
     }
 }
 

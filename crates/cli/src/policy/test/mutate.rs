@@ -89,7 +89,7 @@ fn subjects(plan: &Plan) -> Vec<Subject<'_>> {
                 settings,
                 from: match first.settings {
                     Some(_) => plan.shown(&first.file).display().to_string(),
-                    None => plan.default_from.clone(),
+                    None => plan.default_from.clone().unwrap_or_else(|| "{}".to_owned()),
                 },
                 judged: vec![judged],
             }),

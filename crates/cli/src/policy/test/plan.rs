@@ -11,7 +11,7 @@ use crate::{
     options,
     policy::{
         project::{Project, vectors_in},
-        subject::Subject,
+        subject::{Subject, Use, stale},
     },
     vectors::{Content, Setup, Suite},
 };
@@ -23,8 +23,8 @@ pub(super) struct Plan {
     pub(super) subject: Subject,
     /// The settings of suites without settings.
     pub(super) default: Value,
-    /// Where they are from, for people.
-    pub(super) default_from: String,
+    /// Where they are from, for people; none when they are `{}` because nobody gave any.
+    pub(super) default_from: Option<String>,
     /// The vectors; none for a pack without any.
     pub(super) suites: Vec<Suite>,
     cache: Option<PathBuf>,
@@ -40,6 +40,7 @@ impl Plan {
     /// case without `expect`.
     pub(super) fn of(args: &Args) -> anyhow::Result<Self> {
         let subject = Subject::of(&args.path)?;
+        subject.check_built(Use::Look)?;
         let (default, default_from) = settings(args, &subject)?;
         let mut suites = Suite::read(&vector_files(args, &subject)?)?;
         if args.pack.is_none() {
@@ -104,17 +105,21 @@ pub(super) fn depends_on(args: &Args) -> Vec<PathBuf> {
     }
     if let Some(project) = &subject.project {
         files.push(project.root.join(Project::FILE));
+        files.extend(stale::sources(project));
         files.extend(project.settings.clone());
     }
     files.extend(vector_files(args, &subject).unwrap_or_default());
     files
 }
 
-fn settings(args: &Args, subject: &Subject) -> anyhow::Result<(Value, String)> {
+fn settings(args: &Args, subject: &Subject) -> anyhow::Result<(Value, Option<String>)> {
     let of_project = || subject.project.as_ref()?.settings.clone();
     match args.settings.clone().or_else(of_project) {
-        Some(file) => Ok((options::read_settings(&file)?, file.display().to_string())),
-        None => Ok((Value::Object(serde_json::Map::new()), "{}".to_owned())),
+        Some(file) => Ok((
+            options::read_settings(&file)?,
+            Some(file.display().to_string()),
+        )),
+        None => Ok((Value::Object(serde_json::Map::new()), None)),
     }
 }
 
