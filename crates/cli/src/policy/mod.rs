@@ -2,8 +2,9 @@
 
 mod bench;
 mod build;
-mod diff;
+pub(crate) mod diff;
 mod new;
+mod pack;
 pub(crate) mod project;
 mod questions;
 mod subject;

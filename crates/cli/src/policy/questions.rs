@@ -44,6 +44,17 @@ pub(crate) struct Questions {
     pub(crate) sets: Vec<Set>,
     /// Cases that no policy is asked about: their URL is refused before.
     pub(crate) skipped: usize,
+    /// Settings that are to be refused, which is a question too.
+    pub(crate) tried: Vec<Tried>,
+}
+
+/// Settings that are to be refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Tried {
+    /// The settings; none means those that the caller has.
+    pub(crate) settings: Option<Value>,
+    /// The file that states them, without folders.
+    pub(crate) file: String,
 }
 
 impl Questions {
@@ -53,11 +64,10 @@ impl Questions {
     ///
     /// What cannot be read, or is no vector, with its place.
     pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Self> {
-        let suites = Suite::read(&files(paths)?)?;
-        Self::of(&suites)
+        Self::of(&suites(paths)?)
     }
 
-    /// The questions of these suites. Suites about settings ask none.
+    /// The questions of these suites.
     pub(crate) fn of(suites: &[Suite]) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let mut all = Self::default();
@@ -72,13 +82,20 @@ impl Questions {
         self.sets.iter().map(|set| set.questions.len()).sum()
     }
 
-    /// Whether nothing is asked.
+    /// Whether no policy is asked to decide.
     pub(crate) fn is_empty(&self) -> bool {
         self.sets.is_empty()
     }
 
     fn add(&mut self, suite: &Suite, cases: Vec<EveryHop>) {
         let file = named(&suite.file);
+        if suite.is_refused() {
+            self.tried.push(Tried {
+                settings: suite.settings.clone(),
+                file,
+            });
+            return;
+        }
         self.skipped += cases.iter().filter(|case| case.asked.is_empty()).count();
         let questions: Vec<_> = cases
             .into_iter()
@@ -147,6 +164,15 @@ fn hops(case: EveryHop, file: &str) -> impl Iterator<Item = Question> {
             file: file.to_owned(),
             asked,
         })
+}
+
+/// Reads files of vectors, and of folders what lies in them.
+///
+/// # Errors
+///
+/// What cannot be read, or is no vector, with its place.
+pub(crate) fn suites(paths: &[PathBuf]) -> anyhow::Result<Vec<Suite>> {
+    Suite::read(&files(paths)?)
 }
 
 fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {

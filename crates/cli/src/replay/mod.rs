@@ -26,9 +26,12 @@ use crate::{
 /// A record that holds its input (`--record` of `pinfold check` and `pinfold fetch`, or a service that
 /// records inputs) says what each policy was asked and what it answered. The same component with the same
 /// settings answers the same, bit for bit; what differs is shown field by field. With `--with` or
-/// `--with-settings` the question is another one: which verdicts would change?
+/// `--with-settings` the question is another one: what would be decided differently? What lets through more than
+/// before is a loosening, as `pinfold policy diff` has it: a denial that becomes an allow, one address more,
+/// terms that bind less; of the whole chain, floor included.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[command(group = clap::ArgGroup::new("instead").args(["with", "with_settings"]).multiple(true))]
 pub(crate) struct Args {
     /// Log of decisions, one JSON object a line; `-` is standard input
     log: PathBuf,
@@ -53,8 +56,22 @@ pub(crate) struct Args {
     with_settings: Option<PathBuf>,
 
     /// Which policy of a chain is replaced. Default: the only one, or the layer `policy`
-    #[arg(long, value_name = "NAME", help_heading = "What if")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "instead",
+        help_heading = "What if"
+    )]
     layer: Option<String>,
+
+    /// Fail when there are more loosenings than this, and only then. Default: any change fails
+    #[arg(long, value_name = "N", requires = "instead", help_heading = "What if")]
+    max_loosening: Option<u64>,
+
+    /// Replay what was decided by components that import WASI, with every such import linked to something
+    /// inert. Records tell of which that is so
+    #[arg(long)]
+    inert_wasi: bool,
 
     /// Keep compiled policies in this directory, so that the next start is fast. Default: nowhere
     #[arg(long, value_name = "DIR")]
@@ -74,22 +91,25 @@ Examples:
   pinfold replay --policy partners.wasm --settings partners.toml decisions.jsonl
   pinfold replay --with partners-2.wasm --policy partners.wasm decisions.jsonl
   pinfold replay --with-settings looser.toml decisions.jsonl
+  pinfold replay --with new.wasm --max-loosening 0 decisions.jsonl   For CI: nothing that was refused is let through
   tail -n 1000 decisions.jsonl | pinfold replay --json -
 
 Exit codes:
-  0  all records answered the same (what if: no verdict changes)
-  1  some differ (what if: some change)
-  2  error: a line that is no record, a policy or settings that nobody gave, nothing to replay, usage";
+  0  all records answered the same (what if: nothing more and nothing less is let through)
+  1  some differ (what if: some change; with `--max-loosening`: more are loosened)
+  2  error: a line that is no record, a policy, settings or inert WASI that nobody gave, nothing to replay,
+     usage";
 
 /// Runs the verb.
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     one_reads_stdin(args)?;
     let mut lines = Lines::open(&args.log)?;
     let mut replay = Replay {
-        shelf: Shelf::new(&args.policy, &args.settings, args.cache.clone())?,
+        shelf: Shelf::new(&args.policy, &args.settings, loading(args))?,
         what_if: WhatIf::of(args)?,
         report: Report::new(args.json),
         tally: Tally::default(),
+        max_loosening: args.max_loosening,
     };
     let progress = Progress::new(lines.size());
     while let Some(line) = lines
@@ -107,6 +127,14 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     }
     drop(progress);
     replay.end(out)
+}
+
+/// How policies are loaded.
+fn loading(args: &Args) -> shelf::Loading {
+    shelf::Loading {
+        cache: args.cache.clone(),
+        inert_wasi: args.inert_wasi,
+    }
 }
 
 /// Standard input can be read once.
@@ -131,6 +159,7 @@ struct Replay {
     what_if: Option<WhatIf>,
     report: Report,
     tally: Tally,
+    max_loosening: Option<u64>,
 }
 
 /// What becomes of one record.
@@ -139,8 +168,8 @@ enum Outcome {
     Same(what_if::Shade),
     /// The answers differ.
     Differs(Vec<again::Layered>),
-    /// The verdict would change.
-    Changes(what_if::Change),
+    /// More or less would be let through.
+    Changes(Box<what_if::Change>),
     /// It is not replayed.
     Left(Left),
     /// It cannot be replayed, and somebody can do something about it.
@@ -210,7 +239,7 @@ impl Replay {
         self.report.nothing(&self.tally);
         self.report
             .summary(&self.tally, self.what_if.is_some(), out)?;
-        Ok(self.tally.exit())
+        Ok(self.tally.exit(self.max_loosening))
     }
 }
 

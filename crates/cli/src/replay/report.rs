@@ -8,6 +8,10 @@ use serde::Serialize;
 use super::{again::Layered, shelf::Missing, tally::Tally, what_if::Change};
 use crate::{
     output::{self, BAD, GOOD, LABEL, Output},
+    policy::diff::{
+        change::{AddressChange, Kind, TermChange},
+        show,
+    },
     text::{Printable, count},
 };
 
@@ -43,6 +47,13 @@ enum What<'a> {
         was: &'a Ruling,
         now: &'a Ruling,
         loosening: bool,
+        /// What is different, beside the verdict.
+        kinds: &'a [Kind],
+        addresses: &'a [AddressChange],
+        terms: &'a [TermChange],
+        /// What the policies did not see: they may answer otherwise to what was asked.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        without: &'a [String],
     },
 }
 
@@ -124,32 +135,18 @@ impl Report {
         change: &Change,
         out: &mut Output,
     ) -> anyhow::Result<()> {
-        let Change { was, now } = change;
-        let loosening = change.is_loosening();
         if self.json {
-            return out.json(&line(
-                number,
-                entry,
-                What::Changes {
-                    was,
-                    now,
-                    loosening,
-                },
-            ));
+            return out.json(&line(number, entry, What::of(change, entry)));
         }
-        let mark = match loosening {
+        let mark = match change.is_loosening() {
             true => format!("{BAD}loosening{BAD:#}"),
             false => format!("{GOOD}tightening{GOOD:#}"),
         };
         head(number, entry, &mark, out)?;
-        out.line(format_args!(
-            "  {LABEL}was{LABEL:#}  {}",
-            Printable(&told(was))
-        ))?;
-        Ok(out.line(format_args!(
-            "  {LABEL}now{LABEL:#}  {}",
-            Printable(&told(now))
-        ))?)
+        for line in details(change, entry) {
+            out.line(format_args!("  {line}"))?;
+        }
+        Ok(())
     }
 
     /// That no record was judged, when that was not told already.
@@ -204,6 +201,40 @@ fn head(number: usize, entry: &Entry, mark: &str, out: &mut Output) -> anyhow::R
     Ok(out.line(format_args!("line {number}: {target} {mark}"))?)
 }
 
+impl<'a> What<'a> {
+    fn of(change: &'a Change, entry: &'a Entry) -> Self {
+        let Change { was, now, what } = change;
+        Self::Changes {
+            was,
+            now,
+            loosening: change.is_loosening(),
+            kinds: &what.kinds,
+            addresses: &what.addresses,
+            terms: &what.terms,
+            without: &entry.redacted,
+        }
+    }
+}
+
+/// The verdicts, what else is different, and what the policies did not see.
+fn details(change: &Change, entry: &Entry) -> Vec<String> {
+    let Change { was, now, what } = change;
+    let mut lines = vec![ruling("was", was), ruling("now", now)];
+    lines.extend(show::parts(what));
+    if !entry.redacted.is_empty() {
+        let withheld = entry.redacted.join(", ");
+        let withheld = Printable(&withheld);
+        lines.push(format!(
+            "{LABEL}withheld{LABEL:#}  {withheld}: what was asked may be judged otherwise"
+        ));
+    }
+    lines
+}
+
+fn ruling(when: &str, ruling: &Ruling) -> String {
+    format!("{LABEL}{when}{LABEL:#}  {}", Printable(&told(ruling)))
+}
+
 fn told(ruling: &Ruling) -> String {
     match ruling {
         Ruling::Deny(denial) => {
@@ -219,10 +250,10 @@ fn told(ruling: &Ruling) -> String {
 fn lines(tally: &Tally, what_if: bool) -> Vec<String> {
     let mut lines = vec![first(tally, what_if)];
     let further = [
-        (tally.other_reason, "denied as before, for another reason"),
+        (tally.other_reason, "refused as before, for another reason"),
         (
-            tally.other_terms,
-            "allowed as before, under other terms or to other addresses",
+            tally.no_effect,
+            "answered otherwise by a policy, to no effect",
         ),
         (tally.redacted, "judged without what is withheld in them"),
         (
@@ -284,7 +315,12 @@ impl std::fmt::Display for Missing {
                     "settings of `{name}` with digest `{digest}` are not there"
                 )
             }
-            Self::Load { name, problem } => write!(f, "cannot load the policy `{name}`: {problem}"),
+            Self::InertWasi { name } => {
+                write!(f, "the policy `{name}` judged with inert WASI")
+            }
+            Self::Load { name, problem, .. } => {
+                write!(f, "cannot load the policy `{name}`: {problem}")
+            }
             Self::Layer { name, known } => {
                 write!(
                     f,
@@ -303,7 +339,8 @@ impl Missing {
                 "give the component that judged with `--policy FILE`; `pinfold inspect FILE` shows a digest"
             }
             Self::Settings { .. } => "give the settings that were in force with `--settings FILE`",
-            Self::Load { .. } => "check the settings and the component with `pinfold inspect`",
+            Self::InertWasi { .. } => "grant it with `--inert-wasi`",
+            Self::Load { hint, .. } => hint,
             Self::Layer { .. } => "name the layer to replace with `--layer NAME`",
         }
     }

@@ -1,9 +1,6 @@
 //! The policies and settings at hand, each found by its digest and loaded once.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
 use pinfold::{
@@ -21,9 +18,18 @@ const INSTANCES: u32 = 16;
 pub(super) struct Shelf {
     components: BTreeMap<String, Source>,
     settings: BTreeMap<String, Value>,
-    cache: Option<PathBuf>,
+    loading: Loading,
     /// By the digests of component and settings.
     loaded: BTreeMap<(String, String), Result<Evaluator, Missing>>,
+}
+
+/// How policies are loaded.
+#[derive(Debug)]
+pub(super) struct Loading {
+    /// Where compiled code is kept.
+    pub(super) cache: Option<PathBuf>,
+    /// The operator grants inert WASI.
+    pub(super) inert_wasi: bool,
 }
 
 /// Why a policy cannot judge again.
@@ -43,12 +49,19 @@ pub(super) enum Missing {
         /// SHA-256 of the settings.
         digest: String,
     },
+    /// It judged with inert WASI, which nobody grants now.
+    InertWasi {
+        /// What the record calls it.
+        name: String,
+    },
     /// The component does not load with these settings.
     Load {
         /// What the record calls it.
         name: String,
         /// Why not.
         problem: String,
+        /// What to do about it.
+        hint: &'static str,
     },
     /// The chain has no layer of that name.
     Layer {
@@ -69,12 +82,12 @@ impl Shelf {
     pub(super) fn new(
         components: &[PathBuf],
         settings: &[PathBuf],
-        cache: Option<PathBuf>,
+        loading: Loading,
     ) -> anyhow::Result<Self> {
         let mut shelf = Self {
             components: BTreeMap::new(),
             settings: BTreeMap::new(),
-            cache,
+            loading,
             loaded: BTreeMap::new(),
         };
         shelf
@@ -121,6 +134,10 @@ impl Shelf {
     }
 
     fn load(&self, wanted: &PolicyRef) -> Result<Evaluator, Missing> {
+        if wanted.inert_wasi && !self.loading.inert_wasi {
+            let name = wanted.name.clone();
+            return Err(Missing::InertWasi { name });
+        }
         let source = self.components.get(&wanted.digest);
         let source = source.ok_or_else(|| component_missing(wanted))?;
         let settings = self.settings.get(&wanted.settings_digest);
@@ -128,12 +145,8 @@ impl Shelf {
             name: wanted.name.clone(),
             digest: wanted.settings_digest.clone(),
         })?;
-        load(source.clone(), settings.clone(), self.cache.as_deref()).map_err(|error| {
-            Missing::Load {
-                name: wanted.name.clone(),
-                problem: told(&error),
-            }
-        })
+        let loaded = self.loading.load(source.clone(), settings.clone());
+        loaded.map_err(|error| Missing::load(wanted.name.clone(), &error))
     }
 }
 
@@ -144,9 +157,26 @@ fn component_missing(wanted: &PolicyRef) -> Missing {
     }
 }
 
-fn load(source: Source, settings: Value, cache: Option<&Path>) -> Result<Evaluator, LoadError> {
-    let options = cache.map_or_else(LoadOptions::new, |dir| LoadOptions::new().code_cache(dir));
-    Evaluator::load_with(source, settings, &limits(), &options)
+impl Loading {
+    fn load(&self, source: Source, settings: Value) -> Result<Evaluator, LoadError> {
+        let options = LoadOptions::new().inert_wasi(self.inert_wasi);
+        let options = match &self.cache {
+            Some(dir) => options.code_cache(dir),
+            None => options,
+        };
+        Evaluator::load_with(source, settings, &limits(), &options)
+    }
+}
+
+impl Missing {
+    /// A component that does not load.
+    pub(super) fn load(name: String, error: &LoadError) -> Self {
+        Self::Load {
+            name,
+            problem: told(error),
+            hint: error.hint(),
+        }
+    }
 }
 
 /// An error of loading on one line, each problem of the settings with its path.

@@ -17,14 +17,14 @@ pub(super) struct Tally {
     pub(super) identical: u64,
     /// Answered something else.
     pub(super) differing: u64,
-    /// Verdicts that would change.
+    /// More or less would be let through: a verdict, an address or terms would change.
     pub(super) changed: u64,
-    /// Of those: something is let through that was refused.
+    /// Of those: more is let through than was.
     pub(super) loosened: u64,
-    /// Denied as before, for another reason.
+    /// The same is let through, and something is refused for another reason.
     pub(super) other_reason: u64,
-    /// Allowed as before, under other terms.
-    pub(super) other_terms: u64,
+    /// A policy answers something else, to no effect.
+    pub(super) no_effect: u64,
     /// Replayed without what is withheld in them.
     pub(super) redacted: u64,
     /// Not replayed, by reason.
@@ -55,20 +55,25 @@ impl Tally {
         match shade {
             Shade::Alike => self.identical += 1,
             Shade::OtherReason => self.other_reason += 1,
-            Shade::OtherTerms => self.other_terms += 1,
+            Shade::NoEffect => self.no_effect += 1,
         }
     }
 
     /// Whether any record was judged again. When none was, nothing was shown.
     pub(super) fn has_judged(&self) -> bool {
-        let alike = self.identical + self.other_reason + self.other_terms;
+        let alike = self.identical + self.other_reason + self.no_effect;
         alike + self.differing + self.changed > 0
     }
 
-    pub(super) fn exit(&self) -> Exit {
+    /// How the process ends. Where a number of loosenings is allowed, they alone decide.
+    pub(super) fn exit(&self, max_loosening: Option<u64>) -> Exit {
+        let has_failed = match max_loosening {
+            Some(most) => self.loosened > most,
+            None => self.differing + self.changed > 0,
+        };
         match () {
             () if self.malformed + self.missing > 0 || !self.has_judged() => Exit::Error,
-            () if self.differing + self.changed > 0 => Exit::Refused,
+            () if has_failed => Exit::Refused,
             () => Exit::Ok,
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pinfold::{
-    PolicyRef,
+    Denial, PolicyRef, Terms,
     policy::Source,
     record::{Answered, Entry, Input, Ruling, ask},
 };
@@ -12,7 +12,10 @@ use super::{
     Args, LAYER, Left, Outcome,
     shelf::{Missing, Shelf},
 };
-use crate::options;
+use crate::{
+    options,
+    policy::diff::change::{self, Answer, Direction},
+};
 
 /// The word for the policy inside this binary.
 const SHIPPED: &str = "shipped";
@@ -31,22 +34,24 @@ pub(super) struct WhatIf {
 pub(super) enum Shade {
     /// All of it.
     Alike,
-    /// Denied as before, for another reason.
+    /// The same is let through; what is refused is refused for another reason.
     OtherReason,
-    /// Allowed as before, under other terms or to other addresses.
-    OtherTerms,
+    /// A policy answers something else, and the whole chain and the floor let through the same.
+    NoEffect,
 }
 
-/// A verdict that changes.
+/// A verdict that changes, or what an allowed exchange may do.
 pub(super) struct Change {
     pub(super) was: Ruling,
     pub(super) now: Ruling,
+    /// What changes, and which way: never to no effect.
+    pub(super) what: change::Change,
 }
 
 impl Change {
-    /// Whether something is let through that was refused.
+    /// Whether more is let through than was: the target, one of its addresses, or under looser terms.
     pub(super) fn is_loosening(&self) -> bool {
-        self.was.is_loosened_by(&self.now)
+        self.what.direction == Direction::Looser
     }
 }
 
@@ -127,6 +132,8 @@ impl WhatIf {
             None => self.shelve(shelf)?,
         };
         let mut policy = then.clone();
+        // What was granted to one component says nothing of another.
+        policy.inert_wasi &= component.is_none();
         policy.digest = component.unwrap_or(policy.digest);
         policy.settings_digest = settings.unwrap_or(policy.settings_digest);
         Ok(policy)
@@ -153,10 +160,7 @@ fn source(file: &Path) -> Source {
 }
 
 fn unreadable(error: pinfold::policy::LoadError) -> Missing {
-    Missing::Load {
-        name: "--with".into(),
-        problem: error.to_string(),
-    }
+    Missing::load("--with".into(), &error)
 }
 
 /// Every policy of the chain, also those that were not asked because one before them denied.
@@ -177,16 +181,55 @@ fn suffices(then: &Answered, input: &Input) -> bool {
 }
 
 fn compare(input: &Input, now: &[Answered]) -> Outcome {
-    let change = Change {
-        was: input.ruling(&input.answered),
-        now: input.ruling(now),
-    };
-    match (change.was.denial(), change.now.denial()) {
-        (Some(_), None) | (None, Some(_)) => Outcome::Changes(change),
-        (Some(was), Some(now)) if was != now => Outcome::Same(Shade::OtherReason),
-        (None, None) if !says_the_same(&input.answered, now) => Outcome::Same(Shade::OtherTerms),
-        _ => Outcome::Same(Shade::Alike),
+    let addresses: Vec<_> = input.answers.iter().map(|judged| judged.address).collect();
+    let then = &input.answered;
+    match change::compare(&addresses, &effect(input, then), &effect(input, now)) {
+        Some(what) if what.direction == Direction::Other => Outcome::Same(Shade::OtherReason),
+        Some(what) => Outcome::Changes(Box::new(Change {
+            was: input.ruling(then),
+            now: input.ruling(now),
+            what,
+        })),
+        None if says_the_same(then, now) => Outcome::Same(Shade::Alike),
+        None => Outcome::Same(Shade::NoEffect),
     }
+}
+
+/// What the chain, the floor and earlier terms make of a hop together, as if one policy had answered it.
+fn effect(input: &Input, answered: &[Answered]) -> Answer {
+    let target = admitted(input, answered);
+    let was_looked_up = target.is_ok() && !input.answers.is_empty();
+    Answer {
+        addresses: was_looked_up.then(|| each_address(input, answered)),
+        target,
+    }
+}
+
+/// Stage one: the strictest terms of all, or the first refusal.
+fn admitted(input: &Input, answered: &[Answered]) -> Result<Terms, Denial> {
+    let mut unresolved = input.clone();
+    unresolved.answers.clear();
+    if let Ruling::Deny(denial) = unresolved.ruling(answered) {
+        return Err(denial);
+    }
+    let tighten = |terms: Terms, answered: &Answered| {
+        let own = answered.target.clone();
+        own.map(|own| terms.tightened(own))
+    };
+    answered.iter().try_fold(input.earlier, tighten)
+}
+
+/// Stage two: who refuses each address, the first policy of the chain before the floor.
+fn each_address(input: &Input, answered: &[Answered]) -> Result<Vec<Option<Denial>>, Denial> {
+    let mut all = input.floor.clone();
+    all.resize(input.answers.len(), None);
+    for answered in answered.iter().rev() {
+        let each = answered.addresses.clone().transpose()?.unwrap_or_default();
+        for (refusal, own) in all.iter_mut().zip(each) {
+            *refusal = own.or_else(|| refusal.take());
+        }
+    }
+    Ok(all)
 }
 
 fn says_the_same(then: &[Answered], now: &[Answered]) -> bool {

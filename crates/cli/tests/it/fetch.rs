@@ -137,6 +137,39 @@ fn a_redirect_to_the_inside_is_denied() {
     "#);
 }
 
+#[test]
+fn what_was_fetched_is_recorded_hop_by_hop_and_replayed() {
+    let redirect = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.3/\r\nContent-Length: 0\r\n\r\n";
+    let server = Server::start([redirect]);
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("decisions.jsonl");
+    let log = log.to_str().unwrap();
+    let output = server.fetch(&["--record", log, &server.url("/a?b=c")]);
+    assert_eq!(output.status.code(), Some(1), "{}", show(&output));
+    let text = std::fs::read_to_string(log).unwrap();
+    let records = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let hops: Vec<_> = records
+        .map(|record| {
+            let request = &record["input"]["request"];
+            let parts = [
+                &record["verdict"],
+                &request["hop"],
+                &request["target"]["query"],
+            ];
+            parts.map(ToString::to_string).join(" ")
+        })
+        .collect();
+    assert_eq!(hops, [r#""allow" 0 "b=c""#, r#""deny" 1 null"#]);
+    insta::assert_snapshot!(show(&run(["replay", log])), @r#"
+    exit: 0
+    --- stdout
+    2 records: 1 identical, 0 differ
+      1 not replayed: refused before a policy was asked
+    "#);
+}
+
 /// What is refused before its target is known is a redirect all the same.
 #[test]
 fn a_redirect_that_says_nonsense_is_told() {

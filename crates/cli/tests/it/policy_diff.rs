@@ -564,3 +564,109 @@ fn the_shipped_policy_is_the_same_as_itself() {
     assert_eq!(decisions["asked"], decisions["same"]);
     assert_eq!(decisions["fuel"]["old"], decisions["fuel"]["new"]);
 }
+
+#[test]
+fn a_pack_is_asked_from_what_the_old_policy_allows() {
+    let old = Guest {
+        denied: (0..64).collect(),
+        ..answers(&[])
+    };
+    let folder = Folder::new(&Guest::default(), &old);
+    let cases = folder.path("cases.toml");
+    let pack = |more: &[&str]| {
+        let fixed = ["--vectors", &cases, "--pack", "ssrf", "--json"];
+        folder.compare(&[&fixed[..], more].concat())
+    };
+    let report: Value = serde_json::from_slice(&pack(&[]).stdout).unwrap();
+    let decisions = &report["decisions"];
+    assert!(decisions["asked"].as_u64() > Some(1_000), "{decisions}");
+    assert_eq!(decisions["looser"], 0);
+    let of_pack = decisions["changes"].as_array().unwrap().iter();
+    let of_pack = of_pack.filter(|change| change["from"] == "pack ssrf");
+    let answers = of_pack.filter(|change| change["target"] == "https://a.example:443");
+    assert!(answers.count() > 100, "the first URL of the vectors");
+
+    let base =
+        serde_json::from_slice::<Value>(&pack(&["--base", "https://b.example:9443/"]).stdout);
+    let changes = base.unwrap()["decisions"]["changes"].take();
+    let changes = changes.as_array().unwrap().iter();
+    let of_base = changes.filter(|change| change["target"] == "https://b.example:9443");
+    assert!(of_base.count() > 100);
+
+    let back = [
+        "policy",
+        "diff",
+        &folder.path("new.wasm"),
+        &folder.path("old.wasm"),
+    ];
+    let output = run(back
+        .iter()
+        .chain(&["--pack", "ssrf", "--max-loosening", "0"]));
+    assert_eq!(output.status.code(), Some(2), "{}", show(&output));
+    assert!(
+        told(&output).contains("the old policy refuses it"),
+        "{}",
+        told(&output)
+    );
+}
+
+#[test]
+fn settings_that_must_be_refused_are_compared() {
+    let limit = |range: &str| Guest {
+        schema: format!(
+            r#"{{"type": "object", "properties": {{"limit": {{"type": "integer"{range}}}}}}}"#
+        ),
+        ..Guest::default()
+    };
+    let (strict, stricter, open) = (
+        limit(r#", "maximum": 3"#),
+        limit(r#", "maximum": 4"#),
+        limit(""),
+    );
+    for (row, old, new, counts, code) in [
+        ("taken now", &strict, &open, [1, 0, 0], 1),
+        ("refused now", &open, &strict, [0, 1, 0], 0),
+        (
+            "refused for something else",
+            &strict,
+            &stricter,
+            [0, 0, 1],
+            0,
+        ),
+        ("refused by both", &strict, &strict, [0, 0, 0], 0),
+    ] {
+        let folder = Folder::new(old, new);
+        folder.write(
+            "cases.toml",
+            "settings = { limit = 5 }\nproblems = [{ path = \"/limit\" }]\n",
+        );
+        let output = folder.diff(&["--max-loosening", "0"]);
+        assert_eq!(output.status.code(), Some(code), "{row}: {}", show(&output));
+        let report = folder.json(&[]);
+        let decisions = &report["decisions"];
+        let found = ["looser", "tighter", "other"].map(|way| decisions[way].as_u64().unwrap());
+        assert_eq!((found, &decisions["asked"]), (counts, &json!(1)), "{row}");
+        if row == "taken now" {
+            assert_snapshot!(folder.shown(&output), @r#"
+            exit: 1
+            --- stdout
+                             old           new
+            policy   guest 1.0.0   guest 1.0.0
+            digest [...]
+            size [...]
+            imports   none
+            exports   the same
+            settings
+              ~ /limit: `maximum` 3 -> none
+
+            looser
+              the settings are refused  (cases.toml, settings)
+                refused -> taken
+                old: `/limit`: must be at most 3
+
+            1 question: 1 looser, 0 tighter, 0 said otherwise, 0 the same
+            version 1.0.0 -> 1.0.0 says no change, it is a major one: 2.0.0 would say so
+            "#);
+        }
+    }
+}

@@ -12,7 +12,10 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{json_lines, pinfold, run_with_input, show, told, vectors};
+use crate::{
+    guest::{Answer, Guest},
+    support::{json_lines, pinfold, run_with_input, show, told, vectors},
+};
 
 /// A folder with a log of decisions.
 struct Recorded {
@@ -212,7 +215,7 @@ fn what_differs_is_shown_field_by_field() {
     --- stdout
     {"line":1,"id":1,"target":"http://a.example:8080","layer":null,"differences":[{"field":"target.allow.redirects","recorded":3,"now":null}]}
     {"line":2,"id":2,"target":"http://b.example:80","layer":null,"differences":[{"field":"addresses[0].detail","recorded":"`10.0.0.7` is public and in no network of `networks.allow`","now":"`10.0.0.7` is private and in no network of `networks.allow`"},{"field":"target.allow.redirects","recorded":3,"now":null}]}
-    {"summary":{"records":3,"identical":0,"differing":2,"changed":0,"loosened":0,"other_reason":0,"other_terms":0,"redacted":0,"not_replayed":{"not-asked":1},"missing":0,"malformed":0}}
+    {"summary":{"records":3,"identical":0,"differing":2,"changed":0,"loosened":0,"other_reason":0,"no_effect":0,"redacted":0,"not_replayed":{"not-asked":1},"missing":0,"malformed":0}}
     "#);
 }
 
@@ -232,6 +235,7 @@ fn verdicts_that_would_change_are_listed() {
     line 2: http://b.example:80 loosening
       was  denied at stage `resolve` by `address-not-public`: `10.0.0.7` is private and in no network of `networks.allow`
       now  allowed
+      10.0.0.7: address-not-public -> allow
     3 records: 2 would change, 1 of them loosened; 0 identical
       1 not replayed: refused before a policy was asked
     "#);
@@ -452,4 +456,167 @@ fn what_cannot_be_done_is_said() {
     error: cannot write `/nowhere/log`
       caused by: No such file or directory (os error 2)
     "#);
+}
+
+const CLOSED: Answer = Answer::Deny("port-closed", "the port is closed");
+
+/// Cases for policies that look at the port; two addresses each.
+fn by_port() -> Vec<Value> {
+    let case = |port: u16| {
+        json!({
+            "url": format!("https://a.example:{port}/secret?token=1"),
+            "resolves_to": ["93.184.216.34", "93.184.216.35"],
+        })
+    };
+    [443, 8443].map(case).into()
+}
+
+/// The guest as a file in a folder of its own.
+fn written(guest: &Guest) -> (TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("guest.wasm");
+    guest.write(&file);
+    let file = file.to_str().unwrap().to_owned();
+    (folder, file)
+}
+
+fn bound(redirects: u8) -> Guest {
+    let terms = Answer::Allow {
+        redirects: Some(redirects),
+        https_only: false,
+    };
+    Guest {
+        answers: vec![(443, terms), (8443, CLOSED)],
+        denied: vec![1],
+        ..Guest::default()
+    }
+}
+
+#[test]
+fn a_component_is_found_by_its_digest_and_another_one_put_in_its_place() {
+    let (_old, old) = written(&bound(2));
+    let recorded = Recorded::cases(&by_port(), &["--policy", &old]);
+    assert_eq!(recorded.replay(&[]).status.code(), Some(2));
+    let same = recorded.replay(&["--policy", &old]);
+    assert_eq!(same.status.code(), Some(0), "{}", show(&same));
+
+    let open = Guest {
+        answers: Vec::new(),
+        ..bound(2)
+    };
+    let (_new, new) = written(&open);
+    assert_snapshot!(show(&recorded.replay(&["--with", &new])), @r#"
+    exit: 1
+    --- stdout
+    line 1: https://a.example:443 loosening
+      was  allowed
+      now  allowed
+      redirects 2 -> none (looser)
+    line 2: https://a.example:8443 loosening
+      was  denied at stage `name` by `port-closed`: the port is closed
+      now  target allowed; no addresses are recorded
+    2 records: 2 would change, 2 of them loosened; 0 identical
+    "#);
+    let same = recorded.replay(&["--with", &old]);
+    assert_eq!(same.status.code(), Some(0), "{}", show(&same));
+}
+
+#[test]
+fn an_address_more_and_terms_that_bind_less_are_loosenings() {
+    let (_old, old) = written(&bound(2));
+    let recorded = Recorded::cases(&by_port()[..1], &["--policy", &old]);
+    let every = Guest {
+        denied: Vec::new(),
+        ..bound(2)
+    };
+    let none_of_the_second = Guest {
+        denied: vec![0],
+        ..bound(1)
+    };
+    for (row, new, loosening, kinds) in [
+        ("an address more", every, true, json!(["address"])),
+        ("looser terms", bound(3), true, json!(["terms"])),
+        ("tighter terms", bound(1), false, json!(["terms"])),
+        (
+            "another address, tighter terms",
+            none_of_the_second,
+            true,
+            json!(["address", "terms"]),
+        ),
+    ] {
+        let (_new, new) = written(&new);
+        let output = recorded.replay(&["--with", &new, "--json"]);
+        let [line, summary] = &json_lines(&output)[..] else {
+            panic!("{row}: {}", show(&output))
+        };
+        assert_eq!(
+            (&line["loosening"], &line["kinds"]),
+            (&json!(loosening), &kinds),
+            "{row}"
+        );
+        assert_eq!(
+            summary["summary"]["loosened"],
+            u64::from(loosening),
+            "{row}"
+        );
+        let gate = |most: &str| {
+            let with = ["--with", &new, "--max-loosening", most];
+            recorded.replay(&with).status.code()
+        };
+        let expected = (Some(i32::from(loosening)), Some(0));
+        assert_eq!((gate("0"), gate("1")), expected, "{row}");
+    }
+}
+
+#[test]
+fn a_verdict_without_what_is_withheld_says_so_in_its_line() {
+    let (_old, old) = written(&bound(2));
+    let redact = ["--policy", &old, "--redact", "paths,queries"];
+    let recorded = Recorded::cases(&by_port()[..1], &redact);
+    let (_new, new) = written(&bound(3));
+    assert_snapshot!(show(&recorded.replay(&["--with", &new])), @r#"
+    exit: 1
+    --- stdout
+    line 1: https://a.example:443 loosening
+      was  allowed
+      now  allowed
+      redirects 2 -> 3 (looser)
+      withheld  target.path, target.query: what was asked may be judged otherwise
+    1 record: 1 would change, 1 of them loosened; 0 identical
+      1 judged without what is withheld in them
+    "#);
+    let lines = json_lines(&recorded.replay(&["--with", &new, "--json"]));
+    assert_eq!(lines[0]["without"], json!(["target.path", "target.query"]));
+}
+
+#[test]
+fn what_was_decided_with_inert_wasi_is_replayed_where_that_is_granted() {
+    let recorded = Recorded::cases(&three_cases(), &[]);
+    let text = recorded.text();
+    let granted = text.replace(r#""generation":1"#, r#""generation":1,"inert_wasi":true"#);
+    assert_ne!(text, granted);
+    fs::write(recorded.log(), granted).unwrap();
+    assert_snapshot!(show(&recorded.replay(&[])), @r#"
+    exit: 2
+    --- stdout
+    3 records: 0 identical, 0 differ
+      1 not replayed: refused before a policy was asked
+      2 not replayed: their policy, settings or layer is not there
+    --- stderr
+    error: line 1: the policy `egress` judged with inert WASI
+
+    hint: grant it with `--inert-wasi`
+    "#);
+    let given = recorded.replay(&["--inert-wasi"]);
+    assert_eq!(given.status.code(), Some(0), "{}", show(&given));
+}
+
+#[test]
+fn options_of_a_what_if_need_one() {
+    let recorded = Recorded::cases(&three_cases(), &[]);
+    for option in [["--max-loosening", "0"], ["--layer", "team"]] {
+        let output = recorded.replay(&option);
+        assert_eq!(output.status.code(), Some(2), "{}", show(&output));
+        assert!(told(&output).contains("--with"), "{}", told(&output));
+    }
 }

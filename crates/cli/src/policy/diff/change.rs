@@ -1,4 +1,5 @@
-//! One question, two answers: what is different, and which way.
+//! One question, two answers: what is different, and which way. `pinfold policy diff` compares what two policies
+//! answer, `pinfold replay --with` what two whole chains do.
 //!
 //! A *loosening* is what lets through more than before: a verdict that was a denial, one address more, terms
 //! that bind less, a name that was not looked up before. Whoever reviews a new version reads these; the rest
@@ -6,17 +7,18 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use pinfold::{Denial, Terms};
+use pinfold::{Denial, Terms, policy::Problem};
+use pinfold_addr::Reason;
 use serde::Serialize;
 use serde_json::Value;
 
 /// What a policy answered about one hop.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// Stage one.
-    pub(super) target: Result<Terms, Denial>,
+    pub(crate) target: Result<Terms, Denial>,
     /// Stage two, one entry for each address; none when it was not asked.
-    pub(super) addresses: Option<Result<Vec<Option<Denial>>, Denial>>,
+    pub(crate) addresses: Option<Result<Vec<Option<Denial>>, Denial>>,
 }
 
 impl Answer {
@@ -25,7 +27,7 @@ impl Answer {
         match (&self.target, &self.addresses) {
             (Err(denial), _) | (Ok(_), Some(Err(denial))) => Some(denial),
             (Ok(_), Some(Ok(verdicts))) if verdicts.iter().all(Option::is_some) => {
-                verdicts.iter().flatten().next()
+                reason_of_all(verdicts)
             }
             (Ok(_), _) => None,
         }
@@ -45,10 +47,18 @@ impl Answer {
     }
 }
 
+/// The denial that stands for a whole answer: that good and bad were mixed, otherwise the first.
+fn reason_of_all(verdicts: &[Option<Denial>]) -> Option<&Denial> {
+    let mut denials = verdicts.iter().flatten();
+    let is_mixed = |denial: &&Denial| denial.reason() == Some(Reason::AnswersMixed);
+    let mixed = denials.clone().find(is_mixed);
+    mixed.or_else(|| denials.next())
+}
+
 /// A verdict, as it is shown.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// May be dialled.
     Allow,
     /// May not.
@@ -60,22 +70,31 @@ pub(super) enum Verdict {
         /// What exactly.
         message: String,
     },
+    /// Settings that are taken.
+    Taken,
+    /// Settings that are refused.
+    Refused {
+        /// What is wrong with them.
+        problems: Vec<Problem>,
+    },
 }
 
 impl Verdict {
-    /// In one word: `allow`, or the code of the denial.
-    pub(super) fn word(&self) -> &str {
+    /// In one word: `allow`, or the code of the denial; of settings `taken` or `refused`.
+    pub(crate) fn word(&self) -> &str {
         match self {
             Self::Allow => "allow",
             Self::Deny { code, .. } => code,
+            Self::Taken => "taken",
+            Self::Refused { .. } => "refused",
         }
     }
 
     /// What the policy says about its denial.
-    pub(super) fn message(&self) -> Option<&str> {
+    pub(crate) fn message(&self) -> Option<&str> {
         match self {
-            Self::Allow => None,
             Self::Deny { message, .. } => Some(message),
+            Self::Allow | Self::Taken | Self::Refused { .. } => None,
         }
     }
 }
@@ -93,7 +112,7 @@ impl From<Option<&Denial>> for Verdict {
 /// Which way a change goes.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     /// The same is let through; it is said differently.
     Other,
     /// Less is let through.
@@ -105,7 +124,7 @@ pub(super) enum Direction {
 /// What a change is about.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Whether the hop is allowed.
     Verdict,
     /// Whether one of its addresses may be dialled.
@@ -118,55 +137,57 @@ pub(super) enum Kind {
     Code,
     /// The message of a denial.
     Message,
+    /// Whether settings are taken, or what is wrong with them.
+    Settings,
 }
 
 /// What is different about one hop.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub(super) struct Change {
+pub(crate) struct Change {
     /// The loosest of what changed.
-    pub(super) direction: Direction,
+    pub(crate) direction: Direction,
     /// What changed, each once.
-    pub(super) kinds: Vec<Kind>,
+    pub(crate) kinds: Vec<Kind>,
     /// Before.
-    pub(super) old: Verdict,
+    pub(crate) old: Verdict,
     /// After.
-    pub(super) new: Verdict,
+    pub(crate) new: Verdict,
     /// The addresses whose verdict changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) addresses: Vec<AddressChange>,
+    pub(crate) addresses: Vec<AddressChange>,
     /// The terms that changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) terms: Vec<TermChange>,
+    pub(crate) terms: Vec<TermChange>,
 }
 
 /// One address, judged differently.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub(super) struct AddressChange {
+pub(crate) struct AddressChange {
     /// Which.
-    pub(super) address: IpAddr,
+    pub(crate) address: IpAddr,
     /// Before.
-    pub(super) old: Verdict,
+    pub(crate) old: Verdict,
     /// After.
-    pub(super) new: Verdict,
+    pub(crate) new: Verdict,
     /// Which way.
-    pub(super) direction: Direction,
+    pub(crate) direction: Direction,
 }
 
 /// One of the terms.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub(super) struct TermChange {
+pub(crate) struct TermChange {
     /// Its name, as in records.
-    pub(super) term: &'static str,
+    pub(crate) term: &'static str,
     /// Before: a number or a boolean; null is the host's own limit.
-    pub(super) old: Value,
+    pub(crate) old: Value,
     /// After.
-    pub(super) new: Value,
+    pub(crate) new: Value,
     /// Which way.
-    pub(super) direction: Direction,
+    pub(crate) direction: Direction,
 }
 
 /// Compares two answers about the same addresses; none when they are the same.
-pub(super) fn compare(addresses: &[IpAddr], old: &Answer, new: &Answer) -> Option<Change> {
+pub(crate) fn compare(addresses: &[IpAddr], old: &Answer, new: &Answer) -> Option<Change> {
     let mut found = Found::default();
     found.verdict(old, new);
     let addresses = found.addresses(addresses, old, new);
@@ -183,6 +204,34 @@ pub(super) fn compare(addresses: &[IpAddr], old: &Answer, new: &Answer) -> Optio
         addresses,
         terms,
     })
+}
+
+/// Compares what became of the same settings, where nothing is what is wrong with settings that were taken; none
+/// when it is the same. Who takes what was refused lets its authors write what they could not.
+pub(crate) fn compare_settings(old: &[Problem], new: &[Problem]) -> Option<Change> {
+    let direction = match (old.is_empty(), new.is_empty()) {
+        (false, true) => Direction::Looser,
+        (true, false) => Direction::Tighter,
+        _ if old != new => Direction::Other,
+        _ => return None,
+    };
+    Some(Change {
+        direction,
+        kinds: vec![Kind::Settings],
+        old: of_settings(old),
+        new: of_settings(new),
+        addresses: Vec::new(),
+        terms: Vec::new(),
+    })
+}
+
+fn of_settings(problems: &[Problem]) -> Verdict {
+    match problems {
+        [] => Verdict::Taken,
+        problems => Verdict::Refused {
+            problems: problems.to_vec(),
+        },
+    }
 }
 
 /// What was found so far.

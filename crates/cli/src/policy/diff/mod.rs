@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `pair` | loads both policies under the same settings, and asks them |
+//! | `pack` | a shipped pack as questions |
 //! | `records` | recorded decisions as questions |
 //! | `change` | two answers to one question: what is different, and which way |
 //! | `tally` | all changes, counted and named |
@@ -12,13 +13,14 @@
 //! | `report` | all that is different, as one document |
 //! | `show` | the same for people |
 
-mod change;
+pub(crate) mod change;
+mod pack;
 mod pair;
 mod records;
 mod report;
 mod schema;
 mod semver;
-mod show;
+pub(crate) mod show;
 mod surface;
 mod tally;
 
@@ -32,7 +34,12 @@ use self::{
     surface::Surface,
     tally::Tally,
 };
-use super::{bench::progress::Progress, questions::Questions, subject::Subject};
+use super::{
+    bench::progress::Progress,
+    pack::Name,
+    questions::{self, Questions},
+    subject::Subject,
+};
 use crate::{exit::Exit, fault::Fault, options, output::Output};
 
 /// Show what a new version of a policy decides differently
@@ -40,7 +47,7 @@ use crate::{exit::Exit, fault::Fault, options, output::Output};
 /// Asks both policies the same questions, from vectors or from recorded decisions, and shows each answer
 /// that is not the same. What lets through more than before is a loosening: a denial that became an
 /// allow, one address more, terms that bind less (`https_only` that is gone), a name that is looked up
-/// although it was denied before that. The policies are asked alone, without the floor of a guard, and about
+/// although it was denied before that, settings that are taken although a vector says that they are refused. The policies are asked alone, without the floor of a guard, and about
 /// every hop of a vector; what a vector expects does not matter.
 ///
 /// Also compares what both are: imports, exports, size, the schema of their settings, fuel and memory;
@@ -59,6 +66,15 @@ pub(crate) struct Args {
     /// Default, when there are no `--decisions` either: those of the new project, or else of the old one.
     #[arg(long, value_name = "FILE|DIR")]
     vectors: Vec<PathBuf>,
+
+    /// Ask both the cases of a shipped pack too: `ssrf` holds known bypasses and rebinding
+    #[arg(long, value_name = "NAME")]
+    pack: Option<Name>,
+
+    /// The URL that the pack starts from, which the old policy must allow. Default: that of the first
+    /// vector that it allows, otherwise https://example.com/
+    #[arg(long, value_name = "URL", requires = "pack")]
+    base: Option<String>,
 
     /// Recorded decisions to ask both again: JSON lines with `input`; `-` is standard input
     #[arg(long, value_name = "LOG")]
@@ -104,6 +120,7 @@ Examples:
   pinfold policy diff ../main .                           Two checkouts of one project
   pinfold policy diff old.wasm . --decisions log.jsonl    What would have been decided differently?
   pinfold policy diff old.wasm . --max-loosening 0        For CI: nothing that was refused is let through
+  pinfold policy diff old.wasm . --pack ssrf              Known bypasses too, from a URL that both may allow
   pinfold policy diff shipped . --old-settings egress.toml
   pinfold policy diff old.wasm new.wasm --json | jq .changes
 
@@ -114,7 +131,7 @@ imports anything is), settings that one of both refuses, nothing to ask although
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     let (old, new) = (Subject::of(&args.old)?, Subject::of(&args.new)?);
     let stated = args.stated(&old, &new)?;
-    let questions = Questions::read(&args.vectors(&old, &new)?)?;
+    let mut suites = questions::suites(&args.vectors(&old, &new)?)?;
     let (of_old, of_new) = (args.look(&old)?, args.look(&new)?);
     let mut report = Report::new(Surface::new(&of_old, &of_new), args.max_loosening);
     let loader = Loader {
@@ -124,6 +141,11 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         cache: args.cache.as_deref(),
         inert_wasi: args.inert_wasi,
     };
+    if let (Some(pack), None) = (args.pack, &of_old.fault) {
+        let pack = pack::suite(pack, args.base.as_deref(), &suites, &loader)?;
+        suites.push(pack);
+    }
+    let questions = Questions::of(&suites)?;
     let asked = match (&of_new.fault, &of_old.fault) {
         (Some(fault), _) => Err(loader.refused(Side::New, fault)),
         (None, Some(fault)) => Err(loader.refused(Side::Old, fault)),
@@ -199,6 +221,9 @@ impl Args {
                 pair.ask(question, &mut tally)?;
                 bar.set(tally.asked);
             }
+        }
+        for tried in &questions.tried {
+            loader.settings(tried, &mut tally)?;
         }
         if let Some(log) = &self.decisions {
             self.ask_again(loader, log, &mut tally, report)?;

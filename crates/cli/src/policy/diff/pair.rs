@@ -15,7 +15,11 @@ use super::{
 };
 use crate::{
     options,
-    policy::{questions::Question, subject::Subject},
+    policy::{
+        questions::{Question, Tried},
+        subject::Subject,
+    },
+    vectors::{Setup, Suite},
 };
 
 /// The settings that were stated.
@@ -72,6 +76,35 @@ impl<'a> Loader<'a> {
             old: (self.old, old),
             new: (self.new, new),
         }))
+    }
+
+    /// What both make of settings that are to be refused, whatever was stated for one of them.
+    ///
+    /// # Errors
+    ///
+    /// Anything else that is wrong with one of the policies.
+    pub(super) fn settings(&self, tried: &Tried, tally: &mut Tally) -> anyhow::Result<()> {
+        let settings = tried.settings.as_ref().unwrap_or(&self.stated.default);
+        let problems = |side| match self.meter(side, settings) {
+            Ok(_) => Ok(Vec::new()),
+            Err(LoadError::Settings(problems)) => Ok(problems),
+            Err(error) => Err(self.subject(side).name(error)),
+        };
+        tally.add_settings(&tried.file, &problems(Side::Old)?, &problems(Side::New)?);
+        Ok(())
+    }
+
+    /// How the old policy is loaded to judge a suite, or without one.
+    pub(super) fn old_setup(&self, suite: Option<&Suite>) -> Setup {
+        let of_suite = suite.and_then(|suite| suite.settings.as_ref());
+        let common = of_suite.unwrap_or(&self.stated.default);
+        Setup {
+            settings: self.stated.old.as_ref().unwrap_or(common).clone(),
+            nat64: suite.map_or_else(Vec::new, |suite| suite.nat64.clone()),
+            cache: self.cache.map(Path::to_owned),
+            inert_wasi: self.inert_wasi,
+            ..Setup::of(self.old.source.clone())
+        }
     }
 
     /// Whether the new policy still takes the settings of the old one, where it is given others.

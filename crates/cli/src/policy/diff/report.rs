@@ -106,7 +106,11 @@ impl Report {
     /// What the changes are to those who rely on the policy: they read verdicts, codes and settings.
     fn step(&self) -> Step {
         let schema = self.surface.schema.as_deref();
-        let refused = self.refused.iter().any(|refused| refused.by == Side::New);
+        let refused = self.refused.iter().any(|refused| refused.by == Side::New)
+            || self
+                .decisions
+                .as_ref()
+                .is_some_and(|tally| tally.refuses_settings);
         let decides_otherwise = self
             .decisions
             .as_ref()

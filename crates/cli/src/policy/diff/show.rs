@@ -49,7 +49,10 @@ fn components(report: &Report, out: &mut Output) -> Result<()> {
     table.row(["digest".into(), from, to, is_same.into()]);
     let sizes = [old.size_bytes, new.size_bytes];
     costs(&mut table, "size", sizes, Unit::Bytes);
-    if let Some(tally) = &report.decisions {
+    // Settings that are tried cost nothing that is measured.
+    if let Some(tally) = &report.decisions
+        && tally.fuel.old > 0
+    {
         let (fuel, memory) = (&tally.fuel, tally.memory);
         let dearest = [fuel.old_dearest.fuel, fuel.new_dearest.fuel];
         let bytes = [memory.old_bytes, memory.new_bytes];
@@ -210,21 +213,35 @@ fn one(named: &Named, out: &mut Output) -> Result<()> {
     if !is_only_message {
         out.line(format_args!("    {old} -> {new}"))?;
     }
-    details(change, out)
-}
-
-fn details(change: &Change, out: &mut Output) -> Result<()> {
-    for judged in &change.addresses {
-        let (old, new) = (judged.old.word(), judged.new.word());
-        let (old, new) = (Printable(old), Printable(new));
-        out.line(format_args!("    {}: {old} -> {new}", judged.address))?;
-    }
-    for term in &change.terms {
-        out.line(format_args!("    {}", changed_term(term)))?;
-    }
-    messages(&change.old, &change.new)
+    let lines = parts(change)
+        .chain(messages(&change.old, &change.new))
+        .chain(problems(change));
+    lines
         .into_iter()
         .try_for_each(|line| Ok(out.line(format_args!("    {line}"))?))
+}
+
+/// A line for each address and each of the terms that changed.
+pub(crate) fn parts(change: &Change) -> impl Iterator<Item = String> {
+    let addresses = change.addresses.iter().map(|judged| {
+        let (old, new) = (judged.old.word(), judged.new.word());
+        let (old, new) = (Printable(old), Printable(new));
+        format!("{}: {old} -> {new}", judged.address)
+    });
+    addresses.chain(change.terms.iter().map(changed_term))
+}
+
+/// What is wrong with settings, for each policy that refuses them.
+fn problems(change: &Change) -> Vec<String> {
+    let sides = [("old", &change.old), ("new", &change.new)];
+    let mut lines = Vec::new();
+    for (which, verdict) in sides {
+        if let Verdict::Refused { problems } = verdict {
+            let told = problems.iter().map(ToString::to_string);
+            lines.extend(told.map(|problem| format!("{which}: {}", Printable(&problem))));
+        }
+    }
+    lines
 }
 
 fn changed_term(term: &TermChange) -> String {

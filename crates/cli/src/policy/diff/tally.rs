@@ -2,6 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr};
 
+use pinfold::policy::Problem;
 use serde::Serialize;
 
 use super::change::{self, Answer, Change, Direction, Kind};
@@ -23,6 +24,9 @@ pub(super) struct Tally {
     pub(super) kinds: BTreeMap<Kind, usize>,
     /// Each change; at most [`MAX_CHANGES`] are named, the loosest that were found first among them.
     pub(super) changes: Vec<Named>,
+    /// Whether settings are refused now that were taken.
+    #[serde(skip)]
+    pub(super) refuses_settings: bool,
     /// What the answers cost.
     pub(super) fuel: Fuel,
     /// Linear memory of an instance.
@@ -105,6 +109,23 @@ impl Tally {
         }
     }
 
+    /// Adds what became of settings that are to be refused: what is wrong with them, for each policy.
+    pub(super) fn add_settings(&mut self, from: &str, old: &[Problem], new: &[Problem]) {
+        self.asked += 1;
+        let Some(change) = change::compare_settings(old, new) else {
+            self.same += 1;
+            return;
+        };
+        self.refuses_settings |= change.direction == Direction::Tighter;
+        let asked = Asked {
+            name: SETTINGS,
+            from,
+            target: "settings",
+            addresses: &[],
+        };
+        self.changed(asked, change);
+    }
+
     /// Changes of this direction that are named.
     pub(super) fn of(&self, direction: Direction) -> impl Iterator<Item = &Named> {
         let all = self.changes.iter();
@@ -174,6 +195,9 @@ impl Dearest {
         }
     }
 }
+
+/// What settings that are to be refused are called, as in `policy test`.
+const SETTINGS: &str = "the settings are refused";
 
 /// Changes that are named; all are counted.
 pub(super) const MAX_CHANGES: usize = 10_000;

@@ -19,7 +19,7 @@ mod watch;
 use std::path::PathBuf;
 
 use self::{filter::Filter, judge::Report, plan::Plan};
-use crate::{exit::Exit, output::Output};
+use crate::{exit::Exit, output::Output, policy::pack::Name};
 
 /// Judge vectors and compare with what is expected
 ///
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     ///
     /// The cases are derived from a URL that the policy allows. None of them may lead to a bad address.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["coverage", "policy_only"])]
-    pack: Option<pack::Name>,
+    pack: Option<Name>,
 
     /// The URL that the pack starts from. Default: that of the first vector that is expected to be
     /// allowed, otherwise https://example.com/
@@ -73,6 +73,8 @@ pub(crate) struct Args {
     fail_fast: bool,
 
     /// Run again when the component, the settings, a vector or the project file changes, until Ctrl-C
+    ///
+    /// Ctrl-C ends the process by its signal, as it ends any other: no exit code says how the last run went.
     #[arg(long)]
     watch: bool,
 
