@@ -129,6 +129,7 @@ impl Report<'_> {
             self.denial?,
             self.addresses(),
             self.target.map(Target::port),
+            self.decision.map(|decision| &*decision.policy),
         )
     }
 

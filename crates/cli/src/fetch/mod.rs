@@ -303,7 +303,7 @@ fn refused(error: &Error) -> Exit {
     output::note(format_args!("{BAD}error{BAD:#}: {}", Printable(&text)));
     let hint = error.denial().and_then(|denial| match error.decision() {
         Some(decision) => hint::of_decision(denial, decision),
-        None => hint::of(denial, &[], None),
+        None => hint::of(denial, &[], None, None),
     });
     if let Some(hint) = hint {
         output::hint(hint);

@@ -213,7 +213,11 @@ async fn judge_group(
                 progress.advance();
             }
             (Content::Cases(cases), Ok(bench)) => {
-                judge_cases(bench, cases, args.fail_fast, into, progress).await;
+                let told = Told {
+                    fail_fast: args.fail_fast,
+                    codes: plan.codes(),
+                };
+                judge_cases(bench, cases, told, into, progress).await;
             }
             (Content::Cases(_), Err(error)) => return Err(unloadable(plan, suite, error)),
         }
@@ -221,29 +225,38 @@ async fn judge_group(
     Ok(())
 }
 
+/// What judging needs to know beside the cases.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    fail_fast: bool,
+    /// The codes that the project lists.
+    codes: Option<&'a [String]>,
+}
+
 async fn judge_cases(
     bench: &Bench,
     cases: &[Case],
-    fail_fast: bool,
+    told: Told<'_>,
     into: &mut SuiteReport,
     progress: &Progress,
 ) {
     for case in cases {
         let begun = Instant::now();
         let judged = bench.judge(case).await;
-        into.cases.push(compared(case, judged, begun.elapsed()));
+        into.cases
+            .push(compared(case, judged, begun.elapsed(), told.codes));
         progress.advance();
-        if fail_fast && into.failed() > 0 {
+        if told.fail_fast && into.failed() > 0 {
             return;
         }
     }
 }
 
-fn compared(case: &Case, judged: Judged, time: Duration) -> CaseReport {
+fn compared(case: &Case, judged: Judged, time: Duration, codes: Option<&[String]>) -> CaseReport {
     let expect = case.expect().cloned().unwrap_or_default();
     let differences = expect.differences(&judged);
     CaseReport {
-        hint: hint::of(case, &expect, &judged, &differences),
+        hint: hint::of(case, &expect, &judged, &differences, codes),
         name: case.name().into_owned(),
         line: case.line,
         asked: case.asked().to_owned(),
