@@ -28,6 +28,7 @@ use crate::{
 /// | [`record_inputs`](Self::record_inputs) | no: records hold neither path nor query |
 /// | [`code_cache`](Self::code_cache) | none: compiled code is kept nowhere |
 /// | [`inert_wasi`](Self::inert_wasi) | no: a policy that imports anything is refused |
+/// | [`configure_each`](Self::configure_each) | no: instances begin where one that took the settings ended |
 #[derive(Default)]
 pub struct GuardBuilder {
     policy: Option<Source>,
@@ -42,6 +43,7 @@ pub struct GuardBuilder {
     inputs: Inputs,
     code_cache: Option<PathBuf>,
     inert_wasi: bool,
+    configure_each: bool,
 }
 
 impl GuardBuilder {
@@ -134,8 +136,9 @@ impl GuardBuilder {
     ///
     /// Loading a policy that was loaded before with the same settings then takes some milliseconds instead
     /// of some hundred: it is not configured and compiled again. The directory is made when it is not there
-    /// (its parent must be), with mode 0700; it takes at most 512 MiB, the oldest entries are dropped.
-    /// Guards and processes of one user can share it.
+    /// (its parent must be), with mode 0700; it takes at most 512 MiB, what was not used for longest is dropped.
+    /// Guards and processes of one user can share it. For other settings of the same component half of the
+    /// work is known, and settings that are refused compile nothing.
     ///
     /// An entry is machine code. It is believed only when it carries a MAC made with the key in that
     /// directory; the directory must belong to the user of this process, and nobody else may write in it.
@@ -166,6 +169,18 @@ impl GuardBuilder {
         self
     }
 
+    /// Gives each instance the settings, instead of letting it begin where one that took them ended. Default:
+    /// no, the policy is configured once, and what comes of it is compiled.
+    ///
+    /// For interpreted policies whose settings change often: an interpreter takes the compiler many seconds, once
+    /// for all settings with this, and once for each without. A verdict is the same; a decision takes the time of
+    /// `configure` more (within 500 ms; ahead of time while there are spares).
+    #[must_use]
+    pub fn configure_each(mut self, each: bool) -> Self {
+        self.configure_each = each;
+        self
+    }
+
     /// Loads the policy and makes the guard. Compiles on the calling thread.
     ///
     /// # Errors
@@ -179,6 +194,7 @@ impl GuardBuilder {
         let chosen = Loading {
             cache: self.code_cache.as_deref().map(Cache::open).transpose()?,
             inert_wasi: self.inert_wasi,
+            configure_each: self.configure_each,
         };
         let policies = Policies::chain(&self.limits, chosen, layers)?;
         let resolver = self.resolver.unwrap_or_else(system_resolver);
@@ -227,6 +243,7 @@ impl fmt::Debug for GuardBuilder {
             .field("limits", &self.limits)
             .field("code_cache", &self.code_cache)
             .field("inert_wasi", &self.inert_wasi)
+            .field("configure_each", &self.configure_each)
             .finish_non_exhaustive()
     }
 }

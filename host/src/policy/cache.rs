@@ -1,4 +1,5 @@
-//! Compiled code, kept on disk: a policy that was loaded before need not be configured and compiled again.
+//! Compiled code, kept on disk: a policy that was loaded before need not be configured and compiled again, and one
+//! that was loaded with other settings need not be compiled to be configured.
 //!
 //! Whoever can write machine code into this process owns it, so that nothing read from the disk is believed:
 //!
@@ -32,7 +33,7 @@ pub(crate) use elsewhere::Cache;
 pub(super) struct Key(String);
 
 impl Key {
-    /// The key of a component under settings, for an engine: its version, its settings, this processor.
+    /// The key of a component under settings, or in a form without settings, for an engine: its version, its settings, this processor.
     pub(super) fn new(component: &str, settings: &str, engine: &Engine) -> Self {
         let mut hash = Hashed(Sha256::new());
         (FORMAT, env!("CARGO_PKG_VERSION"), component, settings).hash(&mut hash);
@@ -41,14 +42,14 @@ impl Key {
     }
 }
 
-/// A configured, compiled policy whose bytes were authenticated.
+/// A compiled policy whose bytes were authenticated.
 pub(super) struct Entry {
     bytes: Vec<u8>,
     name: usize,
 }
 
 impl Entry {
-    /// The name that the policy gave itself.
+    /// The name that the policy gave itself; empty where it is asked again.
     pub(super) fn name(&self) -> Option<&str> {
         let name = self.bytes.get(HEAD..HEAD + self.name)?;
         str::from_utf8(name).ok()
@@ -140,7 +141,10 @@ mod unix {
     };
 
     use rustix::{
-        fs::{self, AtFlags, FileType, Mode, OFlags, Stat},
+        fs::{
+            self, AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW,
+            UTIME_OMIT,
+        },
         io::{Errno, Result},
         process::geteuid,
     };
@@ -179,10 +183,13 @@ mod unix {
         /// What is kept under this key, authenticated.
         pub(in crate::policy) fn find(&self, key: &Key) -> Option<Entry> {
             let bytes = read(&self.dir, &key.0, ENTRY_BYTES).ok()?;
-            Entry::authentic(bytes, key, &self.secret)
+            let entry = Entry::authentic(bytes, key, &self.secret)?;
+            // Where it cannot be told that it is in use, it is dropped earlier, and made again.
+            let _ = fs::utimensat(&self.dir, &key.0, &NOW, AtFlags::SYMLINK_NOFOLLOW);
+            Some(entry)
         }
 
-        /// Keeps compiled code, and drops the oldest when there is too much. A failure costs the time of
+        /// Keeps compiled code, and drops what was not used for longest when there is too much. A failure costs the time of
         /// the next compilation, and nothing else.
         pub(in crate::policy) fn keep(&self, key: &Key, name: &str, code: &[u8]) {
             if let Some(content) = Entry::write(key, &self.secret, name, code)
@@ -270,7 +277,7 @@ mod unix {
         named
     }
 
-    /// Removes the oldest files until the rest fits. What else lies in the directory is not touched.
+    /// Removes the files that were not used for longest until the rest fits. What else lies in the directory is not touched.
     pub(super) fn prune(dir: &OwnedFd, limit: u64) -> Result<()> {
         let mut files = Vec::new();
         for file in fs::Dir::read_from(dir)? {
@@ -301,6 +308,19 @@ mod unix {
 
     fn errno(error: std::io::Error) -> Errno {
         Errno::from_io_error(&error).unwrap_or(Errno::IO)
+    }
+
+    /// Changes the time of a file to that of its last use.
+    const NOW: Timestamps = Timestamps {
+        last_access: moment(UTIME_OMIT),
+        last_modification: moment(UTIME_NOW),
+    };
+
+    const fn moment(special: fs::Nsecs) -> Timespec {
+        Timespec {
+            tv_sec: 0,
+            tv_nsec: special,
+        }
     }
 
     /// The file with the key.
@@ -352,93 +372,4 @@ const BLOCK_BYTES: usize = 64;
 const HEAD: usize = MAGIC.len() + MAC_BYTES + 1;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// RFC 4231, test case 1 with its key filled up, which HMAC does as well, and a key of 32 octets.
-    #[test]
-    fn the_mac_is_hmac_sha256() {
-        let mut first = [0; SECRET_BYTES];
-        first[..20].fill(0x0b);
-        let mut second = [0; SECRET_BYTES];
-        second[..4].copy_from_slice(b"Jefe");
-        for (key, parts, expected) in [
-            (
-                first,
-                [&b"Hi "[..], b"There"],
-                "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
-            ),
-            (
-                second,
-                [b"what do ya want ", b"for nothing?"],
-                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
-            ),
-        ] {
-            let mac = Secret(key).mac(&parts);
-            let hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(hex, expected);
-        }
-    }
-
-    #[test]
-    fn an_entry_is_good_under_its_own_key_only_and_unchanged_only() {
-        let (key, other) = (Key("a.code".into()), Key("b.code".into()));
-        let (secret, foreign) = (Secret([1; SECRET_BYTES]), Secret([2; SECRET_BYTES]));
-        let good = Entry::write(&key, &secret, "name", b"code").unwrap();
-        let entry = Entry::authentic(good.clone(), &key, &secret).unwrap();
-        assert_eq!(entry.name(), Some("name"));
-        assert!(
-            Entry::authentic(good.clone(), &other, &secret).is_none(),
-            "renamed"
-        );
-        assert!(
-            Entry::authentic(good.clone(), &key, &foreign).is_none(),
-            "foreign"
-        );
-        for at in 0..good.len() {
-            let mut changed = good.clone();
-            changed[at] ^= 1;
-            assert!(
-                Entry::authentic(changed, &key, &secret).is_none(),
-                "octet {at}"
-            );
-            let cut = good[..at].to_vec();
-            assert!(
-                Entry::authentic(cut, &key, &secret).is_none(),
-                "cut at {at}"
-            );
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn the_oldest_go_first_and_foreign_files_stay() {
-        let dir = tempfile::tempdir().unwrap();
-        let write = |name: &str, age: u64| {
-            let path = dir.path().join(name);
-            std::fs::write(&path, [0; 100]).unwrap();
-            let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
-            let file = std::fs::File::options().write(true).open(path).unwrap();
-            file.set_modified(time).unwrap();
-        };
-        for (name, age) in [
-            ("key", 50),
-            ("old.code", 40),
-            ("left.tmp", 30),
-            ("new.code", 20),
-        ] {
-            write(name, age);
-        }
-        let left = |limit| {
-            unix::prune(&std::fs::File::open(dir.path()).unwrap().into(), limit).unwrap();
-            let files = std::fs::read_dir(dir.path()).unwrap();
-            let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
-            names.sort_unstable();
-            names
-        };
-        assert_eq!(left(300), ["key", "left.tmp", "new.code", "old.code"]);
-        assert_eq!(left(299), ["key", "left.tmp", "new.code"]);
-        assert_eq!(left(100), ["key", "new.code"]);
-        assert_eq!(left(0), ["key"]);
-    }
-}
+mod tests;

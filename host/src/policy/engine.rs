@@ -16,11 +16,11 @@ use wasmtime::{Config, Enabled, Engine, EngineWeak, OptLevel, PoolingAllocationC
 
 use super::{
     LoadError,
+    compiled::Prepared,
     limits::{
         Budget, CORE_INSTANCES, INSTANCE_BYTES, KEEP_RESIDENT, MEMORIES, PAGE, PREPARED,
         STACK_BYTES, TABLE_ELEMENTS, TABLES, TICK, USUAL_TABLES,
     },
-    load::Prepared,
     pool::Keeper,
 };
 use crate::Limits;
@@ -57,11 +57,16 @@ pub(super) struct Engines {
     pub(super) deciding: Engine,
     /// Whether decisions are metered.
     meters: bool,
-    prepared: Arc<Mutex<Recent>>,
+    /// What is known to the engine that configures.
+    pub(super) readable: Arc<Recent>,
+    /// What is known to the engine that decides.
+    pub(super) plain: Recent,
 }
 
-/// The components that were loaded last, most recent first, by digest.
-type Recent = Vec<(String, Arc<Prepared>)>;
+/// What is known of the components that were loaded last, most recent first, by digest: when only settings
+/// change, which is what changes most, nothing but the result is compiled again.
+#[derive(Debug, Default)]
+pub(super) struct Recent(Mutex<Vec<(String, Arc<Prepared>)>>);
 
 impl Runtime {
     /// The runtime for these bounds, made when there is none.
@@ -87,7 +92,8 @@ impl Runtime {
             configuring,
             deciding,
             meters: false,
-            prepared: Arc::default(),
+            readable: Arc::default(),
+            plain: Recent::default(),
         };
         Ok(Self {
             engines,
@@ -106,7 +112,9 @@ impl Engines {
             configuring: self.configuring.clone(),
             deciding,
             meters: true,
-            prepared: Arc::clone(&self.prepared),
+            readable: Arc::clone(&self.readable),
+            // Code belongs to its engine.
+            plain: Recent::default(),
         })
     }
 
@@ -117,10 +125,11 @@ impl Engines {
             false => Budget::of_decision(limits),
         }
     }
+}
 
-    /// What is known of a component that was loaded before: when only settings change, which is what
-    /// changes most, nothing but the result is compiled again.
-    pub(super) fn prepared(
+impl Recent {
+    /// What is known of a component; found out when nothing is.
+    pub(super) fn of(
         &self,
         digest: &str,
         prepare: impl FnOnce() -> Result<Prepared, LoadError>,
@@ -129,14 +138,14 @@ impl Engines {
             return Ok(known);
         }
         let prepared = Arc::new(prepare()?);
-        let mut recent = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         recent.truncate(PREPARED - 1);
         recent.insert(0, (digest.into(), Arc::clone(&prepared)));
         Ok(prepared)
     }
 
     fn recall(&self, digest: &str) -> Option<Arc<Prepared>> {
-        let mut recent = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = recent.iter().position(|(known, _)| known == digest)?;
         recent[..=place].rotate_right(1);
         recent.first().map(|(_, prepared)| Arc::clone(prepared))

@@ -52,6 +52,7 @@ pub struct Evaluator {
 pub struct LoadOptions {
     code_cache: Option<PathBuf>,
     inert_wasi: bool,
+    configure_each: bool,
 }
 
 /// One instance of a policy.
@@ -189,10 +190,19 @@ impl LoadOptions {
         self
     }
 
+    /// Gives each instance the settings, as [`GuardBuilder::configure_each`](crate::GuardBuilder::configure_each)
+    /// does. Default: no.
+    #[must_use]
+    pub fn configure_each(mut self, each: bool) -> Self {
+        self.configure_each = each;
+        self
+    }
+
     pub(super) fn open(&self) -> Result<Loading, LoadError> {
         Ok(Loading {
             cache: self.code_cache.as_deref().map(Cache::open).transpose()?,
             inert_wasi: self.inert_wasi,
+            configure_each: self.configure_each,
         })
     }
 }

@@ -1,11 +1,8 @@
 //! Looking at a component without trusting it.
 
-use wasmtime::component::Component;
-
 use super::{
-    LoadError, Source, engine,
-    gate::Surface,
-    load::{self, describe, hex_digest},
+    LoadError, LoadOptions, Loading, Source, compiled::Compiler, engine, gate::Surface,
+    load::hex_digest, snapshot::Readable,
 };
 use crate::Limits;
 
@@ -69,14 +66,31 @@ pub struct Description {
 /// # }
 /// ```
 pub fn inspect(source: &Source) -> Result<Inspection, LoadError> {
+    inspect_with(source, &LoadOptions::default())
+}
+
+/// As [`inspect`], with options.
+///
+/// With a [`LoadOptions::code_cache`] a component is compiled once to hear what it says: what
+/// inspects it again, or loads it, begins with that. Under [`LoadOptions::inert_wasi`] a component that needs
+/// the grant is heard too. The other options change nothing.
+///
+/// # Errors
+///
+/// As [`inspect`], and when the directory for compiled code is not to be trusted.
+pub fn inspect_with(source: &Source, options: &LoadOptions) -> Result<Inspection, LoadError> {
+    let chosen = options.open()?;
     let bytes = source.read(Limits::default().component_bytes)?;
+    let digest = hex_digest(&bytes);
     let surface = Surface::read(&bytes)?;
-    let (description, fault) = match surface.admit().and_then(|()| hear(&bytes)) {
+    let heard = chosen.admit(&surface);
+    let heard = heard.and_then(|inert_wasi| hear(&bytes, &digest, &chosen, inert_wasi));
+    let (description, fault) = match heard {
         Ok(description) => (Some(description), None),
         Err(fault) => (None, Some(fault.to_string())),
     };
     Ok(Inspection {
-        digest: hex_digest(&bytes),
+        digest,
         size: bytes.len(),
         world: surface.world().map(Into::into),
         inert_wasi: surface.wasi(),
@@ -87,8 +101,22 @@ pub fn inspect(source: &Source) -> Result<Inspection, LoadError> {
     })
 }
 
-fn hear(bytes: &[u8]) -> Result<Description, LoadError> {
+fn hear(
+    bytes: &[u8],
+    digest: &str,
+    chosen: &Loading,
+    inert_wasi: bool,
+) -> Result<Description, LoadError> {
     let engine = engine::inspecting()?;
-    let component = Component::new(&engine, bytes).map_err(load::compile_failed)?;
-    describe(&load::link(&component)?, &Limits::default())
+    let compiler = Compiler {
+        cache: chosen.cache.as_ref(),
+        digest,
+        limits: &Limits::default(),
+    };
+    let heard = match inert_wasi {
+        true => compiler.plain(bytes, &engine, inert_wasi)?,
+        // Code that a load can go on with.
+        false => compiler.readable(&Readable::new(bytes), &engine)?,
+    };
+    Ok(heard.description)
 }

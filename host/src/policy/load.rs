@@ -1,7 +1,5 @@
 //! The way from bytes to a policy that is ready to judge.
 
-use std::fmt;
-
 use pinfold_addr::Reason;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -14,6 +12,7 @@ use super::{
     Description, LoadError, Problem, Source,
     bindings::{Policy, PolicyPre, RawDescription, RawProblem},
     cache::{Cache, Key},
+    compiled::{Compiler, Prepared, compile},
     engine::Engines,
     fault::{Fault, tidy},
     gate::{self, Surface},
@@ -25,7 +24,7 @@ use super::{
     maker::Maker,
     schema::Schema,
     settings::{Canonical, united},
-    snapshot::Instrumented,
+    snapshot::Readable,
 };
 use crate::{Limits, PolicyRef};
 
@@ -60,6 +59,18 @@ pub(crate) struct Loading {
     pub(crate) cache: Option<Cache>,
     /// Whether WASI that does nothing is granted.
     pub(crate) inert_wasi: bool,
+    /// Whether each instance takes the settings, instead of beginning where one that took them ended.
+    pub(crate) configure_each: bool,
+}
+
+impl Loading {
+    /// Refuses what may not be loaded; says whether the component is to be given WASI that does nothing.
+    pub(super) fn admit(&self, surface: &Surface) -> Result<bool, LoadError> {
+        match self.inert_wasi {
+            true => surface.admit_with_wasi(),
+            false => surface.admit().map(|()| false),
+        }
+    }
 }
 
 /// What a policy is loaded with.
@@ -69,36 +80,19 @@ pub(super) struct Loader<'a> {
     pub(super) chosen: &'a Loading,
 }
 
-/// A policy that has described itself and waits for settings.
-pub(super) struct Prepared {
-    pre: PolicyPre<Data>,
-    description: Description,
-}
-
-impl fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prepared")
-            .field("name", &self.description.name)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Loader<'_> {
     /// Loads a policy. Each step refuses with an error of its own, and nothing of the policy runs before
     /// it is known to import nothing.
     pub(super) fn load(&self, source: &Source, settings: Value) -> Result<Loaded, LoadError> {
         let bytes = source.read(self.limits.component_bytes)?;
         let digest = hex_digest(&bytes);
-        let surface = Surface::read(&bytes)?;
-        let inert_wasi = match self.chosen.inert_wasi {
-            true => surface.admit_with_wasi()?,
-            false => surface.admit().map(|()| false)?,
-        };
+        let inert_wasi = self.chosen.admit(&Surface::read(&bytes)?)?;
         let settings = Canonical::new(settings, self.limits.settings_bytes)?;
         let settings_digest = hex_digest(settings.text.as_bytes());
-        let (name, maker) = match inert_wasi {
-            true => self.inert(&bytes, &digest, settings)?,
-            false => self.frozen(&bytes, &digest, &settings, &settings_digest)?,
+        let compiler = self.compiler(&digest);
+        let (name, maker) = match inert_wasi || self.chosen.configure_each {
+            true => self.each(compiler, &bytes, settings, inert_wasi)?,
+            false => self.frozen(compiler, &bytes, &settings, &settings_digest)?,
         };
         Ok(Loaded {
             name,
@@ -109,103 +103,85 @@ impl Loader<'_> {
         })
     }
 
+    fn compiler<'a>(&'a self, digest: &'a str) -> Compiler<'a> {
+        Compiler {
+            cache: self.chosen.cache.as_ref(),
+            digest,
+            limits: self.limits,
+        }
+    }
+
     /// A policy whose instances begin where `configure` ended.
     fn frozen(
         &self,
+        compiler: Compiler<'_>,
         bytes: &[u8],
-        digest: &str,
         settings: &Canonical,
         settings_digest: &str,
     ) -> Result<(String, Maker), LoadError> {
-        let key = Key::new(digest, settings_digest, &self.engines.deciding);
-        match self.recall(&key) {
+        let key = Key::new(compiler.digest, settings_digest, &self.engines.deciding);
+        match self.recall(compiler, &key) {
             Some(known) => Ok(known),
-            None => self.make(bytes, digest, settings, &key),
+            None => self.make(compiler, bytes, settings, &key),
         }
     }
 
-    /// A policy with WASI that does nothing. It cannot be frozen: the handles that it holds would lead nowhere
-    /// in another instance. Each one takes the settings, ahead of time where there is time.
-    fn inert(
+    /// A policy whose instances take the settings one by one, ahead of time where there is time. One that was
+    /// given WASI cannot be frozen: the handles that it holds would lead nowhere in another instance.
+    fn each(
         &self,
+        compiler: Compiler<'_>,
         bytes: &[u8],
-        digest: &str,
         settings: Canonical,
+        inert_wasi: bool,
     ) -> Result<(String, Maker), LoadError> {
-        let pre = link_inert(&self.compiled(bytes, digest)?)?;
-        let description = describe(&pre, self.limits)?;
+        let prepare = || compiler.plain(bytes, &self.engines.deciding, inert_wasi);
+        let prepared = self.engines.plain.of(compiler.digest, prepare)?;
+        let Prepared { pre, description } = &*prepared;
         let wrong = settings.problems(&description.settings_schema)?;
         let budget = Budget::of_setup(self.limits, CONFIGURE_TIME);
-        agreed(wrong, configured(&pre, budget, &settings.text).map(drop))?;
+        agreed(wrong, configured(pre, budget, &settings.text).map(drop))?;
         let each = Budget::of_setup(self.limits, RECONFIGURE_TIME);
-        let maker = Maker::new(pre, self.engines.budget(self.limits));
+        let maker = Maker::new(pre.clone(), self.engines.budget(self.limits));
         let maker = proven(maker.configuring_each(settings.text, each))?;
-        Ok((description.name, maker))
-    }
-
-    /// The component as it is, compiled now or earlier.
-    fn compiled(&self, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {
-        let key = Key::new(digest, UNCONFIGURED, &self.engines.deciding);
-        let cache = self.chosen.cache.as_ref();
-        let entry = cache.and_then(|cache| cache.find(&key));
-        let known = entry.and_then(|entry| entry.revive(&self.engines.deciding));
-        if let Some(component) = known {
-            return Ok(component);
-        }
-        let component = Component::new(&self.engines.deciding, bytes).map_err(compile_failed)?;
-        self.keep(&key, "", &component);
-        Ok(component)
-    }
-
-    fn keep(&self, key: &Key, name: &str, component: &Component) {
-        if let Some(cache) = &self.chosen.cache
-            && let Ok(code) = component.serialize()
-        {
-            cache.keep(key, name, &code);
-        }
+        Ok((description.name.clone(), maker))
     }
 
     /// What an earlier load made of the same bytes and the same settings: the policy had accepted them.
-    fn recall(&self, key: &Key) -> Option<(String, Maker)> {
-        let entry = self.chosen.cache.as_ref()?.find(key)?;
-        let component = entry.revive(&self.engines.deciding)?;
-        let maker = self.prove(&component).ok()?;
-        Some((entry.name()?.to_owned(), maker))
+    fn recall(&self, compiler: Compiler<'_>, key: &Key) -> Option<(String, Maker)> {
+        let (component, name) = compiler.find(key, &self.engines.deciding)?;
+        Some((name, self.prove(&component).ok()?))
     }
 
     /// The whole way.
     fn make(
         &self,
+        compiler: Compiler<'_>,
         bytes: &[u8],
-        digest: &str,
         settings: &Canonical,
         key: &Key,
     ) -> Result<(String, Maker), LoadError> {
-        let instrumented = Instrumented::new(bytes)?;
-        let prepare = || self.prepare(&instrumented);
-        let prepared = self.engines.prepared(digest, prepare)?;
+        let readable = Readable::new(bytes);
+        let prepare = || compiler.readable(&readable, &self.engines.configuring);
+        let prepared = self.engines.readable.of(compiler.digest, prepare)?;
         let Prepared { pre, description } = &*prepared;
         let wrong = settings.problems(&description.settings_schema)?;
-        let configured = configure(pre, self.limits, &instrumented, &settings.text);
-        let frozen = agreed(wrong, configured)?;
-        let component = Component::new(&self.engines.deciding, &frozen).map_err(compile_failed)?;
+        let budget = Budget::of_setup(self.limits, CONFIGURE_TIME);
+        // `describe` ran in another instance, so that nothing of it is in the snapshot.
+        let configured = configured(pre, budget, &settings.text);
+        let (mut store, instance) = agreed(wrong, configured)?;
+        let frozen = readable.instrumented()?.freeze(&mut store, instance)?;
+        let component = compile(&self.engines.deciding, &frozen)?;
         let maker = self.prove(&component)?;
-        self.keep(key, &description.name, &component);
+        compiler.keep(key, &description.name, &component);
         Ok((description.name.clone(), maker))
-    }
-
-    fn prepare(&self, instrumented: &Instrumented<'_>) -> Result<Prepared, LoadError> {
-        let component = Component::new(&self.engines.configuring, &instrumented.bytes);
-        let pre = link(&component.map_err(compile_failed)?)?;
-        let description = describe(&pre, self.limits)?;
-        Ok(Prepared { pre, description })
     }
 
     /// Proves that the compiled policy starts.
     fn prove(&self, component: &Component) -> Result<Maker, LoadError> {
         component
             .initialize_copy_on_write_image()
-            .map_err(compile_failed)?;
+            .map_err(|error| compile_failed(&error))?;
         proven(Maker::new(
             link(component)?,
             self.engines.budget(self.limits),
@@ -251,7 +227,7 @@ pub(super) fn link(component: &Component) -> Result<PolicyPre<Data>, LoadError> 
 }
 
 /// Links a component to WASI that does nothing.
-fn link_inert(component: &Component) -> Result<PolicyPre<Data>, LoadError> {
+pub(super) fn link_inert(component: &Component) -> Result<PolicyPre<Data>, LoadError> {
     let mut linker = Linker::new(component.engine());
     inert::link(&mut linker, component).map_err(|e| gate::wrong_world(tidy_error(&e)))?;
     linked(&linker, component)
@@ -265,8 +241,8 @@ fn linked(linker: &Linker<Data>, component: &Component) -> Result<PolicyPre<Data
 }
 
 /// The component is valid, but there is no code for it.
-pub(super) fn compile_failed(error: wasmtime::Error) -> LoadError {
-    let problem = tidy_error(&error);
+pub(super) fn compile_failed(error: &wasmtime::Error) -> LoadError {
+    let problem = tidy_error(error);
     LoadError::of_machine(&problem).unwrap_or(LoadError::Compile(problem))
 }
 
@@ -316,19 +292,6 @@ fn description(raw: RawDescription) -> Result<Description, LoadError> {
 fn is_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     !name.is_empty() && name.bytes().all(plain)
-}
-
-/// Gives a fresh instance its settings and freezes it. `describe` ran in another one, so that
-/// nothing of it is in the snapshot.
-fn configure(
-    pre: &PolicyPre<Data>,
-    limits: &Limits,
-    instrumented: &Instrumented<'_>,
-    json: &str,
-) -> Result<Vec<u8>, LoadError> {
-    let budget = Budget::of_setup(limits, CONFIGURE_TIME);
-    let (mut store, instance) = configured(pre, budget, json)?;
-    instrumented.freeze(&mut store, instance)
 }
 
 /// A fresh instance that took its settings.
@@ -406,6 +369,3 @@ fn start(pre: &PolicyPre<Data>, budget: Budget) -> Result<(Store<Data>, Policy),
 fn tidy_error(error: &wasmtime::Error) -> String {
     tidy(&format!("{error:#}"), MESSAGE_BYTES)
 }
-
-/// In the key of compiled code, in the place of settings: there are none in it.
-const UNCONFIGURED: &str = "unconfigured";

@@ -42,6 +42,7 @@
 mod bindings;
 mod cache;
 mod code;
+mod compiled;
 mod digest;
 mod engine;
 mod error;
@@ -77,7 +78,7 @@ pub use digest::{component_digest, settings_digest};
 pub use engine::Fallback;
 pub use error::{LoadError, Problem};
 pub use evaluate::{Evaluation, Evaluator, LoadOptions};
-pub use inspect::{Description, Inspection, inspect};
+pub use inspect::{Description, Inspection, inspect, inspect_with};
 pub(crate) use judge::{Answered, Judge};
 pub use layer::Layer;
 pub(crate) use limits::LAYERS;

@@ -5,6 +5,7 @@
 //! result begins where `configure` ended, and parses nothing.
 
 use std::{
+    cell::OnceCell,
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -22,6 +23,32 @@ use super::{
     limits::{Data, MESSAGE_BYTES, make_room_to_read, restart_clock},
 };
 
+/// A component that is made readable when it is first wanted so: code for it may be known already, and
+/// settings that are refused are never frozen.
+pub(super) struct Readable<'a> {
+    component: &'a [u8],
+    instrumented: OnceCell<Instrumented<'a>>,
+}
+
+impl<'a> Readable<'a> {
+    /// It must have been validated before: the tool expects nothing that a policy may not have.
+    pub(super) fn new(component: &'a [u8]) -> Self {
+        Self {
+            component,
+            instrumented: OnceCell::new(),
+        }
+    }
+
+    /// The component, made readable.
+    pub(super) fn instrumented(&self) -> Result<&Instrumented<'a>, LoadError> {
+        if let Some(known) = self.instrumented.get() {
+            return Ok(known);
+        }
+        let made = Instrumented::new(self.component)?;
+        Ok(self.instrumented.get_or_init(|| made))
+    }
+}
+
 /// A component made readable.
 pub(super) struct Instrumented<'a> {
     cx: ComponentContext<'a>,
@@ -30,9 +57,7 @@ pub(super) struct Instrumented<'a> {
 }
 
 impl<'a> Instrumented<'a> {
-    /// Makes a component readable. It must have been validated before: the tool expects nothing
-    /// that a policy may not have.
-    pub(super) fn new(component: &'a [u8]) -> Result<Self, LoadError> {
+    fn new(component: &'a [u8]) -> Result<Self, LoadError> {
         let (cx, bytes) = shielded(|| wizer().instrument_component(component))?;
         Ok(Self { cx, bytes })
     }
