@@ -64,7 +64,10 @@
 //!
 //! Loading configures and compiles, which takes some hundred milliseconds for a compiled policy and seconds
 //! for an interpreted one. [`GuardBuilder::code_cache`](crate::GuardBuilder::code_cache) keeps the result in a
-//! directory that belongs to the service alone. [`Guard::fallbacks`](crate::Guard::fallbacks) says whether this
+//! directory that belongs to the service alone; new settings of a known component then take the second half of
+//! that, because what comes of them is compiled. Where an interpreted policy gets new settings often,
+//! [`GuardBuilder::configure_each`](crate::GuardBuilder::configure_each) compiles it once for all settings, and each
+//! decision costs more. [`Guard::fallbacks`](crate::Guard::fallbacks) says whether this
 //! machine makes policies slower than they could be: log it at the start.
 //!
 //! ## Several policies: organisation, team, service
