@@ -7,6 +7,7 @@ use pinfold::policy::{self, Inspection, LoadError, Source};
 use crate::{
     exit::Exit,
     fault::Fault,
+    options,
     output::{BAD, GOOD, LABEL, Output},
     text::Printable,
 };
@@ -28,6 +29,10 @@ pub(crate) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+
+    /// Keep compiled policies in this directory, so that the next run is fast. Default: nowhere
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -40,7 +45,8 @@ Examples:
 /// Runs the verb.
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     let source = args.file.clone().map_or(Source::Shipped, Source::Path);
-    let inspection = policy::inspect(&source).map_err(|error| name_the_file(args, error))?;
+    let inspection = policy::inspect_with(&source, &options::loading(args.cache.as_deref()));
+    let inspection = inspection.map_err(|error| name_the_file(args, error))?;
     if args.schema {
         schema(&inspection, out)?;
     } else if args.json {
@@ -54,7 +60,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
 /// Says which file an error is about, unless it does so itself.
 fn name_the_file(args: &Args, error: LoadError) -> anyhow::Error {
     match (&args.file, &error) {
-        (None, _) | (_, LoadError::Io { .. }) => error.into(),
+        (None, _) | (_, LoadError::Io { .. } | LoadError::CodeCache { .. }) => error.into(),
         (Some(file), _) => {
             let context = format!("cannot inspect `{}`", file.display());
             anyhow::Error::from(error).context(context)

@@ -15,7 +15,7 @@ use anyhow::Context;
 use ipnet::Ipv6Net;
 use pinfold::{
     Grant, Guard, GuardBuilder, Limits, Request,
-    policy::{Layer, LoadError, Problem, Source, settings_from_json},
+    policy::{Layer, LoadError, LoadOptions, Problem, Source, settings_from_json},
     resolve::{Answers, Dns, Fixed, Resolve, ResolveError, Resolving},
 };
 use pinfold_addr::{Class, Classifier, Domain, Target};
@@ -274,6 +274,14 @@ pub(crate) fn limits() -> Limits {
     limits.policy_instances = INSTANCES;
     limits.policy_spares = 1;
     limits
+}
+
+/// How a policy is loaded outside of a guard whose compiled code is kept in this directory.
+pub(crate) fn loading(cache: Option<&Path>) -> LoadOptions {
+    match cache {
+        Some(dir) => LoadOptions::new().code_cache(dir),
+        None => LoadOptions::new(),
+    }
 }
 
 /// A fixed answer: `NAME=IP[,IP...]`.

@@ -2,7 +2,7 @@
 
 use pinfold::{
     Denial, JudgedAddress, Terms,
-    policy::{Evaluator, LoadError, LoadOptions},
+    policy::{Evaluator, LoadError},
     resolve::{Answers, ResolveError},
 };
 use pinfold_addr::Reason;
@@ -30,11 +30,9 @@ impl Alone {
     /// As a guard says it.
     pub(crate) fn load(setup: &Setup) -> Result<Self, LoadError> {
         let (source, settings) = (setup.source.clone(), setup.settings.clone());
-        let load = LoadOptions::new().inert_wasi(setup.inert_wasi);
-        let load = match &setup.cache {
-            Some(dir) => load.code_cache(dir),
-            None => load,
-        };
+        let load = options::loading(setup.cache.as_deref())
+            .inert_wasi(setup.inert_wasi)
+            .configure_each(setup.configure_each);
         Ok(Self {
             policy: Evaluator::load_with(source, settings, &options::limits(), &load)?,
             classes: Classes::new(&setup.grants, &setup.nat64).unwrap_or_default(),

@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     pub(crate) cache: Option<PathBuf>,
     /// The operator grants inert WASI.
     pub(crate) inert_wasi: bool,
+    /// Each instance takes the settings: nothing is compiled for these settings alone.
+    pub(crate) configure_each: bool,
 }
 
 impl Setup {
@@ -44,6 +46,7 @@ impl Setup {
             nat64: Vec::new(),
             cache: None,
             inert_wasi: false,
+            configure_each: false,
         }
     }
 }
@@ -72,6 +75,7 @@ impl Runner {
                 .grants(setup.grants.iter().copied())
                 .nat64(setup.nat64.iter().copied())
                 .inert_wasi(setup.inert_wasi)
+                .configure_each(setup.configure_each)
                 .limits(options::limits());
             match &setup.cache {
                 Some(dir) => guard.code_cache(dir).build(),

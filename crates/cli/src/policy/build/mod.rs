@@ -25,6 +25,7 @@ use pinfold::policy::{self, Inspection, LoadError, Source};
 
 use crate::{
     exit::Exit,
+    options,
     output::Output,
     policy::project::{Language, Project},
 };
@@ -44,6 +45,10 @@ pub(crate) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+
+    /// Keep what is compiled to check it in this directory, for `policy test` with the same. Default: nowhere
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -64,7 +69,8 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         Ok(bytes) => strip::strip(&bytes)?,
         Err(error) => return refused_early(error, &project),
     };
-    let inspection = policy::inspect(&Source::Bytes(component.clone().into()))?;
+    let source = Source::Bytes(component.clone().into());
+    let inspection = policy::inspect_with(&source, &options::loading(args.cache.as_deref()))?;
     if !inspection.imports.is_empty() {
         report::imports(&inspection.imports, &project);
         return Ok(Exit::Refused);

@@ -1,6 +1,6 @@
 //! Which settings the vectors depend on: each entry is taken out in turn, and everything is judged again.
 
-use pinfold::policy::LoadError;
+use pinfold::policy::{LoadError, Source};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,6 +17,10 @@ use crate::{
 
 /// The most entries that are taken out in one run: each time the policy is loaded anew.
 const MAX_MUTATIONS: usize = 500;
+
+/// A component of more bytes has an interpreter in it: the smallest known one has 12 million, and no policy of a
+/// compiler is near.
+const INTERPRETER: u64 = 4 << 20;
 
 /// How the vectors cover some settings.
 #[derive(Debug, Serialize)]
@@ -119,8 +123,11 @@ impl Subject<'_> {
         if tried == 0 {
             return Ok(rules);
         }
-        let before = self.verdicts(&self.settings, args).await;
-        let before = before.map_err(|error| plan.subject.name(error))?;
+        // Held to the end: what is known of the component is known as long as somebody uses it.
+        let benches = self
+            .benches(args)
+            .map_err(|error| plan.subject.name(error))?;
+        let before = self.verdicts(&benches).await;
         for entry in entries.iter().take(tried) {
             let mut without = self.settings.clone();
             remove(&mut without, entry);
@@ -135,15 +142,22 @@ impl Subject<'_> {
         Ok(rules)
     }
 
-    async fn verdicts(&self, settings: &Value, args: &Args) -> Result<Vec<String>, LoadError> {
+    /// The policy with the settings as they are.
+    fn benches(&self, args: &Args) -> Result<Vec<Bench>, LoadError> {
+        let setups = self.judged.iter();
+        setups
+            .map(|(setup, _)| load(setup, &self.settings, args))
+            .collect()
+    }
+
+    async fn verdicts(&self, benches: &[Bench]) -> Vec<String> {
         let mut verdicts = Vec::new();
-        for (setup, cases) in &self.judged {
-            let bench = load(setup, settings, args)?;
+        for (bench, (_, cases)) in benches.iter().zip(&self.judged) {
             for case in cases {
-                verdicts.push(verdict(&bench, case).await);
+                verdicts.push(verdict(bench, case).await);
             }
         }
-        Ok(verdicts)
+        verdicts
     }
 
     /// Whether a verdict is another one than before; the first that is ends the search.
@@ -167,13 +181,25 @@ impl Subject<'_> {
 }
 
 fn load(setup: &Setup, settings: &Value, args: &Args) -> Result<Bench, LoadError> {
+    let configure_each = is_interpreted(&setup.source);
     let setup = Setup {
         settings: settings.clone(),
         // Settings with a hole in them are not loaded a second time: they have no place in a cache.
-        cache: None,
+        cache: setup.cache.clone().filter(|_| configure_each),
+        configure_each,
         ..setup.clone()
     };
     Bench::load(&setup, args.policy_only)
+}
+
+/// Whether compiling it takes seconds, and configuring it milliseconds. With what came from a compiler it is the
+/// other way round.
+fn is_interpreted(source: &Source) -> bool {
+    match source {
+        Source::Path(file) => std::fs::metadata(file).is_ok_and(|file| file.len() > INTERPRETER),
+        Source::Bytes(bytes) => bytes.len() as u64 > INTERPRETER,
+        _ => false,
+    }
 }
 
 /// All of a verdict that a vector can see.
