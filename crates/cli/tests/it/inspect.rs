@@ -89,3 +89,39 @@ fn what_would_not_be_loaded_is_shown_with_the_reason() {
     assert_eq!(schema.status.code(), Some(2));
     assert!(told(&schema).contains("so it has no settings schema"));
 }
+
+/// What one verb compiled, the other goes on with.
+#[cfg(unix)]
+#[test]
+fn what_was_compiled_to_inspect_is_kept_for_other_verbs() {
+    let parent = tempfile::tempdir().unwrap();
+    let cache = parent.path().join("cache");
+    let entries = || {
+        let files = std::fs::read_dir(&cache).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".code")).count()
+    };
+    for (name, verb, expected) in [
+        ("inspected", &["inspect"][..], 1),
+        ("again", &["inspect"], 1),
+        (
+            "loaded",
+            &[
+                "check",
+                "https://example.com/",
+                "--resolve",
+                "example.com=93.184.216.34",
+            ],
+            2,
+        ),
+    ] {
+        let args = verb.iter().map(AsRef::as_ref);
+        let output = run(args.chain(["--cache".as_ref(), cache.as_os_str()]));
+        assert_eq!(output.status.code(), Some(0), "{name}: {output:?}");
+        assert_eq!(entries(), expected, "{name}");
+    }
+    std::fs::remove_dir_all(&cache).unwrap();
+    std::fs::write(&cache, "").unwrap();
+    let output = run(["inspect".as_ref(), "--cache".as_ref(), cache.as_os_str()]);
+    assert_eq!(output.status.code(), Some(2), "no directory");
+}

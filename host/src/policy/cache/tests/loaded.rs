@@ -324,3 +324,22 @@ fn a_directory_that_others_reach_is_refused() {
     fs::write(place("good/key"), "short").unwrap();
     assert!(refused(&place("good")).starts_with("`key` in it"));
 }
+
+#[test]
+fn who_configures_changes_no_verdict() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("cache");
+    let load = |each| {
+        let options = options(&dir).configure_each(each);
+        let settings = settings("a.example.com");
+        Evaluator::load_with(Source::Shipped, settings, &limits(), &options).unwrap()
+    };
+    let (frozen, each) = (load(false), load(true));
+    assert_eq!(frozen.policy(), each.policy());
+    for (host, is_denied) in [("a.example.com", true), ("b.example.com", false)] {
+        let request = request(&format!("https://{host}/"));
+        let ask = |policy: &Evaluator| policy.start().unwrap().check_target(&request);
+        assert_eq!(ask(&frozen).is_err(), is_denied, "{host}");
+        assert_eq!(ask(&frozen), ask(&each), "{host}");
+    }
+}
