@@ -9,6 +9,7 @@ use crate::{
     fault::Fault,
     options,
     output::{BAD, GOOD, LABEL, Output},
+    policy::subject::{self, Use},
     text::Printable,
 };
 
@@ -19,7 +20,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The component. Without it, the policy that is shipped inside this binary
+    /// The component, or the folder of its project. Without it, the policy that is shipped inside this binary
     file: Option<PathBuf>,
 
     /// Print only the JSON Schema of the settings
@@ -39,12 +40,15 @@ const EXAMPLES: &str = "\
 Examples:
   pinfold inspect
   pinfold inspect policy.wasm
+  pinfold inspect partners
   pinfold inspect --schema > settings.schema.json
   pinfold inspect --json policy.wasm | jq .imports";
 
 /// Runs the verb.
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
-    let source = args.file.clone().map_or(Source::Shipped, Source::Path);
+    let file = args.file.as_deref();
+    let source = file.map(|file| subject::component(file, Use::Look));
+    let source = source.transpose()?.unwrap_or(Source::Shipped);
     let inspection = policy::inspect_with(&source, &options::loading(args.cache.as_deref()));
     let inspection = inspection.map_err(|error| name_the_file(args, error))?;
     if args.schema {

@@ -18,12 +18,10 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = if self.path.is_empty() {
-            "/"
-        } else {
-            &self.path
-        };
-        write!(f, "`{path}`: {}", self.message)
+        match self.path.as_str() {
+            "" => write!(f, "the whole document: {}", self.message),
+            path => write!(f, "`{path}`: {}", self.message),
+        }
     }
 }
 

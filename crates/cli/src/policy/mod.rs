@@ -7,7 +7,7 @@ mod new;
 mod pack;
 pub(crate) mod project;
 mod questions;
-mod subject;
+pub(crate) mod subject;
 pub(crate) mod suggest;
 mod test;
 

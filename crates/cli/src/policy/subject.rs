@@ -132,17 +132,20 @@ impl Subject {
     /// Says which policy an error is about, and for a project that was not built, what to do.
     pub(crate) fn name(&self, error: LoadError) -> anyhow::Error {
         match (&error, &self.project) {
-            (LoadError::Io { path, .. }, Some(_)) if !path.exists() => Fault::new(
-                format!("there is no {}", self.shown),
-                format!("build it with `{}`", self.build),
-            )
-            .into(),
+            (LoadError::Io { path, .. }, Some(_)) if !path.exists() => self.not_built().into(),
             (LoadError::CodeCache { .. } | LoadError::Io { .. }, _) => error.into(),
             _ => {
                 let context = format!("cannot use {}", self.in_a_sentence());
                 anyhow::Error::from(error).context(context)
             }
         }
+    }
+
+    fn not_built(&self) -> Fault {
+        Fault::new(
+            format!("there is no {}", self.shown),
+            format!("build it with `{}`", self.build),
+        )
     }
 
     /// What it is called in the middle of a sentence.
@@ -152,6 +155,26 @@ impl Subject {
             _ => format!("the policy {}", self.shown),
         }
     }
+}
+
+/// The component that a person means where any file will do, `shipped` and the folder of a project too.
+///
+/// # Errors
+///
+/// A folder that is no project, a project that was not built, and for a gate one that was not built since.
+pub(crate) fn component(path: &Path, for_what: Use) -> anyhow::Result<Source> {
+    let is_manifest = path.file_name().is_some_and(|name| name == Project::FILE);
+    if path.as_os_str() != SHIPPED && !path.is_dir() && !is_manifest {
+        return Ok(Source::Path(path.to_owned()));
+    }
+    let subject = Subject::of(path)?;
+    if let Some(project) = &subject.project
+        && !project.component.exists()
+    {
+        return Err(subject.not_built().into());
+    }
+    subject.check_built(for_what)?;
+    Ok(subject.source)
 }
 
 /// Refuses what no project can be in.

@@ -46,8 +46,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "As it was recorded")]
     settings: Vec<PathBuf>,
 
-    /// What if this component had judged, under the settings that were recorded? `shipped` is the one
-    /// inside this binary
+    /// What if this component had judged, or that of this project's folder, under the settings that were
+    /// recorded? `shipped` is the one inside this binary
     #[arg(long, value_name = "FILE", help_heading = "What if")]
     with: Option<PathBuf>,
 

@@ -1,7 +1,5 @@
 //! Another policy, or other settings: which verdicts would change?
 
-use std::path::Path;
-
 use pinfold::{
     Denial, PolicyRef, Terms,
     policy::Source,
@@ -14,11 +12,11 @@ use super::{
 };
 use crate::{
     options,
-    policy::diff::change::{self, Answer, Direction},
+    policy::{
+        diff::change::{self, Answer, Direction},
+        subject::{self, Use},
+    },
 };
-
-/// The word for the policy inside this binary.
-const SHIPPED: &str = "shipped";
 
 /// What is put in the place of what was recorded.
 pub(super) struct WhatIf {
@@ -58,7 +56,13 @@ impl Change {
 impl WhatIf {
     /// What the options ask for; none when they ask for a replay.
     pub(super) fn of(args: &Args) -> anyhow::Result<Option<Self>> {
-        let component = args.with.as_deref().map(source);
+        let for_what = match args.max_loosening {
+            Some(_) => Use::Gate,
+            None => Use::Look,
+        };
+        let component = args.with.as_deref();
+        let component = component.map(|file| subject::component(file, for_what));
+        let component = component.transpose()?;
         let settings = args.with_settings.as_deref();
         let settings = settings.map(options::read_settings).transpose()?;
         let asked = component.is_some() || settings.is_some();
@@ -149,13 +153,6 @@ impl WhatIf {
             .clone()
             .map(|settings| shelf.settings(settings));
         Ok(self.digests.insert((component, settings)).clone())
-    }
-}
-
-fn source(file: &Path) -> Source {
-    match file.as_os_str() == SHIPPED {
-        true => Source::Shipped,
-        false => Source::Path(file.to_owned()),
     }
 }
 

@@ -38,7 +38,7 @@ use super::{
     bench::progress::Progress,
     pack::Name,
     questions::{self, Questions},
-    subject::Subject,
+    subject::{Subject, Use},
 };
 use crate::{exit::Exit, fault::Fault, options, output::Output};
 
@@ -130,6 +130,12 @@ imports anything is), settings that one of both refuses, nothing to ask although
 /// Runs the verb.
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     let (old, new) = (Subject::of(&args.old)?, Subject::of(&args.new)?);
+    for subject in [&old, &new] {
+        subject.check_built(match args.max_loosening {
+            Some(_) => Use::Gate,
+            None => Use::Look,
+        })?;
+    }
     let stated = args.stated(&old, &new)?;
     let mut suites = questions::suites(&args.vectors(&old, &new)?)?;
     let (of_old, of_new) = (args.look(&old)?, args.look(&new)?);

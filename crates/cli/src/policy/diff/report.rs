@@ -27,8 +27,11 @@ pub(super) struct Report {
     pub(super) decisions: Option<Tally>,
     /// Cases that no policy is asked about, and records that hold no input.
     pub(super) skipped: usize,
-    /// What the version says of it; none when one of both does not say which it is, and when both are the
-    /// same component.
+    /// What became of recorded decisions; none when there were none to ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) records: Option<Counts>,
+    /// What the version says of it; none when one of both does not say which it is, when both are the
+    /// same component, and when nothing was asked.
     pub(super) version: Option<Advice>,
     /// How many loosenings are allowed.
     pub(super) max_loosening: Option<usize>,
@@ -94,7 +97,10 @@ impl Report {
         if let (Some(old), Some(new)) = (old, new)
             && !self.surface.is_same()
         {
-            self.version = Some(Advice::new(self.step(), old, new));
+            let step = self.step();
+            // Without a question a version can be too small for certain, and never be large enough.
+            let is_known = self.decisions.is_some() || step == Step::Major;
+            self.version = is_known.then(|| Advice::new(step, old, new));
         }
     }
 

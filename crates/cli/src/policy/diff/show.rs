@@ -138,10 +138,9 @@ fn outermost(surface: &Surface) -> impl Iterator<Item = &SchemaChange> {
 }
 
 fn setting(change: &SchemaChange) -> String {
-    let path = if change.path.is_empty() {
-        "/"
-    } else {
-        &change.path
+    let path = match change.path.as_str() {
+        "" => "the whole document",
+        path => path,
     };
     let path = Printable(path);
     match &change.what {

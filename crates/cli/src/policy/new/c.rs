@@ -25,5 +25,6 @@ pub(super) const FILES: &[Template] = &[
     file!("c", "settings.schema.json", "policy `partners`"),
     file!("c", "tests/addresses.toml"),
     file!("c", "tests/decisions.toml"),
+    file!("c", "tests/hours.toml"),
     file!("c", "tests/settings.toml"),
 ];

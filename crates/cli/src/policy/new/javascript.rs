@@ -30,5 +30,6 @@ pub(super) const FILES: &[Template] = &[
     file!("javascript", "settings.schema.json", "policy `partners`"),
     file!("javascript", "tests/addresses.toml"),
     file!("javascript", "tests/decisions.toml"),
+    file!("javascript", "tests/hours.toml"),
     file!("javascript", "tests/settings.toml"),
 ];

@@ -209,11 +209,12 @@ mod tests {
     /// What is the same for all languages is the same text.
     #[test]
     fn the_examples_share_settings_and_vectors() {
-        const SHARED: [&str; 5] = [
+        const SHARED: [&str; 6] = [
             "settings.example.toml",
             "settings.schema.json",
             "tests/addresses.toml",
             "tests/decisions.toml",
+            "tests/hours.toml",
             "tests/settings.toml",
         ];
         for path in SHARED {

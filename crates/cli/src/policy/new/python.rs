@@ -29,5 +29,6 @@ pub(super) const FILES: &[Template] = &[
     file!("python", "settings.schema.json", "policy `partners`"),
     file!("python", "tests/addresses.toml"),
     file!("python", "tests/decisions.toml"),
+    file!("python", "tests/hours.toml"),
     file!("python", "tests/settings.toml"),
 ];

@@ -28,6 +28,7 @@ pub(super) const FILES: &[Template] = &[
     file!("rust", "src/lib.rs"),
     file!("rust", "tests/addresses.toml"),
     file!("rust", "tests/decisions.toml"),
+    file!("rust", "tests/hours.toml"),
     file!("rust", "tests/settings.toml"),
 ];
 
