@@ -20,7 +20,7 @@ use pinfold::{
 };
 use pinfold_addr::{Class, Classifier, Domain, Target};
 
-use crate::fault::Fault;
+use crate::{fault::Fault, files, nesting};
 
 /// Time for one decision of a policy, far above what a service grants: a verdict on the command
 /// line must not depend on how busy the machine is, and nobody else waits for it.
@@ -34,6 +34,9 @@ const FIXED_TTL: Duration = Duration::from_secs(3600);
 
 /// The largest settings file that is read, in bytes; the guard has a bound of its own below it.
 const MAX_SETTINGS: u64 = 64 << 20;
+
+/// The longest settings in TOML, whose text grows more in memory, in bytes.
+const MAX_TOML: usize = 1 << 20;
 
 /// What every verb that judges is told.
 #[derive(Debug, clap::Args)]
@@ -428,17 +431,22 @@ fn label(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Reads settings. What has no name that tells is JSON when it begins with a brace.
+/// Reads settings that a person named: a file, a pipe, `-` for standard input. What has no name that tells is
+/// JSON when it begins with a brace.
 pub(crate) fn read_settings(file: &Path) -> anyhow::Result<serde_json::Value> {
-    let text = if is_stdin(file) {
-        bounded(io::stdin(), file)?
-    } else {
-        let opened = File::open(file);
-        bounded(
-            opened.with_context(|| format!("cannot read `{}`", file.display()))?,
-            file,
-        )?
-    };
+    if is_stdin(file) {
+        return settings_in(&bounded(io::stdin(), file)?, file);
+    }
+    let opened = File::open(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    settings_in(&bounded(opened, file)?, file)
+}
+
+/// Reads settings that a project names: nothing but a regular file.
+pub(crate) fn read_project_settings(file: &Path) -> anyhow::Result<serde_json::Value> {
+    settings_in(&bounded(files::regular(file)?, file)?, file)
+}
+
+fn settings_in(text: &str, file: &Path) -> anyhow::Result<serde_json::Value> {
     let shown = file.display();
     let is_json = match file.extension().and_then(|extension| extension.to_str()) {
         Some("json") => true,
@@ -446,10 +454,24 @@ pub(crate) fn read_settings(file: &Path) -> anyhow::Result<serde_json::Value> {
         _ => text.trim_start().starts_with('{'),
     };
     if is_json {
-        settings_from_json(&text).map_err(|problem| not_settings(problem, file))
+        settings_from_json(text).map_err(|problem| not_settings(problem, file))
     } else {
-        toml::from_str(&text).with_context(|| format!("`{shown}` is not valid TOML"))
+        within_bounds(text, file)?;
+        toml::from_str(text).with_context(|| format!("`{shown}` is not valid TOML"))
     }
+}
+
+/// Refuses TOML that would take far more memory than its text.
+fn within_bounds(text: &str, file: &Path) -> Result<(), Fault> {
+    let shown = file.display();
+    if text.len() > MAX_TOML {
+        let message = format!("`{shown}` is longer than {} MiB", MAX_TOML >> 20);
+        return Err(Fault::new(message, "write settings of this size as JSON"));
+    }
+    nesting::check(text).map_err(|what| {
+        let message = format!("`{shown}` cannot be used: {what}");
+        Fault::new(message, "nest less, or write the settings as JSON")
+    })
 }
 
 /// JSON that cannot be read at all, or that says the same thing twice.
@@ -589,6 +611,49 @@ mod tests {
         assert_eq!(label("empty="), Ok(("empty".into(), String::new())));
         assert!(label("=value").is_err());
         assert!(label("alone").is_err());
+    }
+
+    #[test]
+    fn settings_are_no_larger_in_memory_than_they_are_worth() {
+        let dir = tempfile::tempdir().unwrap();
+        for (row, name, text, said) in [
+            (
+                "long",
+                "a.toml",
+                "# ".repeat(MAX_TOML),
+                "is longer than 1 MiB",
+            ),
+            (
+                "deep",
+                "b.toml",
+                format!("{}b = 1", "a.".repeat(99)),
+                "more than 32 parts",
+            ),
+            (
+                "without a name",
+                "c",
+                format!("{}b = 1", "a.".repeat(99)),
+                "more than 32 parts",
+            ),
+        ] {
+            let file = dir.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            let error = read_settings(&file).unwrap_err().to_string();
+            assert!(error.contains(said), "{row}: {error}");
+        }
+        let json = dir.path().join("a.json");
+        std::fs::write(&json, format!("{{{}}}", " ".repeat(MAX_TOML))).unwrap();
+        assert!(read_settings(&json).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_project_names_no_pipe() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("settings.toml");
+        files::testing::pipe(&file);
+        let error = read_project_settings(&file).unwrap_err().to_string();
+        assert!(error.ends_with("is not a regular file"), "{error}");
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub(crate) fn report(error: &anyhow::Error) {
     }
     // A fault that wraps what a policy was refused for knows more of what the person wanted.
     if let Some(fault) = error.downcast_ref::<Fault>() {
-        hint(fault.hint());
+        hint(Printable(fault.hint()));
     } else if let Some(load) = error.downcast_ref::<LoadError>() {
         hint(load.hint());
     }

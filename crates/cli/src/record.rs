@@ -13,7 +13,7 @@ use pinfold::{
     record::{Inputs, Log, Redaction},
 };
 
-use crate::{fault::Fault, options, text::count};
+use crate::{fault::Fault, files, options, text::count};
 
 /// Where decisions are recorded.
 #[derive(Debug, clap::Args)]
@@ -58,6 +58,7 @@ impl RecordOptions {
             let hint = "give a file; standard output holds the answers";
             return Err(Fault::new("`--record -` is no file", hint).into());
         }
+        requires_no_reader(file)?;
         let opened = open(file).with_context(|| format!("cannot write `{}`", file.display()))?;
         let log = Log::builder().redact(self.redaction()).write_to(opened)?;
         Ok(Recorder(Some((Arc::new(log), file.clone()))))
@@ -68,6 +69,16 @@ impl RecordOptions {
         redaction.paths = self.redact.contains(&Withheld::Paths);
         redaction.queries = self.redact.contains(&Withheld::Queries);
         redaction
+    }
+}
+
+/// To open a pipe by its name is to wait for somebody who reads it, perhaps without end. One that the shell
+/// made, as in `--record >(gzip > log.gz)`, has a reader.
+fn requires_no_reader(file: &Path) -> Result<(), Fault> {
+    let is_open = ["/dev/", "/proc/self/"].map(|begin| file.starts_with(begin));
+    match std::fs::metadata(file) {
+        Ok(found) if !is_open.contains(&true) => files::require_regular(file, &found),
+        _ => Ok(()),
     }
 }
 
@@ -129,6 +140,23 @@ impl Observer for Recorder {
     fn observe(&self, decision: &Arc<Decision>) {
         if let Some((log, _)) = &self.0 {
             log.observe(decision);
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pipe, new) = (dir.path().join("pipe"), dir.path().join("new"));
+        files::testing::pipe(&pipe);
+        let error = requires_no_reader(&pipe).unwrap_err().to_string();
+        assert!(error.ends_with("is not a regular file"), "{error}");
+        for file in [new.as_path(), Path::new("/dev/null")] {
+            assert!(requires_no_reader(file).is_ok(), "{}", file.display());
         }
     }
 }

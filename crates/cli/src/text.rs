@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     fmt::{self, Write},
+    path::Path,
 };
 
 /// Shows a string with control characters escaped: a URL or a policy's message must not move the
@@ -20,6 +21,30 @@ impl fmt::Display for Printable<'_> {
             }
         })
     }
+}
+
+/// Shows a path as [`Printable`]: the names of files are others' text, too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown<'a>(pub(crate) &'a Path);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Printable(&self.0.to_string_lossy()).fmt(f)
+    }
+}
+
+/// A path as a word for a shell, in quotes when it needs them.
+pub(crate) fn shell_word(path: &Path) -> String {
+    let text = Shown(path).to_string();
+    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"/._-+,:@%".contains(&octet);
+    let text = match text.starts_with('-') {
+        true => format!("./{text}"),
+        false => text,
+    };
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Controls, and the marks that turn the direction of the text around them.
@@ -71,6 +96,21 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(redacted(url), shown, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_word_for_a_shell_is_one_word() {
+        for (path, word) in [
+            ("policies/partners-eu", "policies/partners-eu"),
+            ("my policies", "'my policies'"),
+            ("it's; ls $(x)", r"'it'\''s; ls $(x)'"),
+            ("-x", "./-x"),
+            ("~", "'~'"),
+            ("\u{1b}]0;x\u{7}", r"'\u{1b}]0;x\u{7}'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(Path::new(path)), word);
         }
     }
 

@@ -1,20 +1,18 @@
 //! Where a body goes: standard output, or a file that appears when it is complete.
 
 use std::{
-    ffi::OsString,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
-use tempfile::TempPath;
 use tokio::{
-    fs::{self, File},
+    fs::File,
     io::{AsyncWriteExt, Stdout},
 };
 
 use super::plain::Plain;
-use crate::{fault::Fault, text::Printable};
+use crate::{fault::Fault, files::Place, text::Printable};
 
 /// Takes a body.
 pub(super) enum Sink {
@@ -38,14 +36,6 @@ pub(super) enum More {
     Unwanted,
 }
 
-/// The file under way and its final name.
-pub(super) enum Place {
-    /// A new file beside the final one, renamed when it is complete and removed when it is dropped.
-    Part { part: TempPath, file: PathBuf },
-    /// Not a regular file (a device, a pipe): written to directly.
-    Direct(PathBuf),
-}
-
 impl Sink {
     /// Opens the file, or takes standard output.
     pub(super) async fn open(file: Option<&Path>) -> anyhow::Result<Self> {
@@ -55,7 +45,7 @@ impl Sink {
                 terminal: io::stdout().is_terminal().then(Plain::default),
             });
         };
-        let opened = Place::open(file).await;
+        let opened = place(file).await;
         let (file, place) = opened.with_context(|| format!("cannot write `{}`", file.display()))?;
         Ok(Self::File {
             file,
@@ -119,7 +109,7 @@ impl Sink {
                 file.flush()
                     .await
                     .with_context(|| format!("cannot write `{shown}`"))?;
-                place.complete()
+                complete(place)
             }
         }
     }
@@ -147,77 +137,20 @@ impl Sink {
     }
 }
 
-impl Place {
-    /// A device must not be replaced by a file, nor a link by what it should lead to.
-    async fn open(file: &Path) -> io::Result<(File, Self)> {
-        let file = behind_links(file).await?;
-        let old = fs::metadata(&file).await.ok();
-        if old.as_ref().is_some_and(|old| !old.is_file()) {
-            let opened = fs::OpenOptions::new().write(true).open(&file).await?;
-            return Ok((opened, Self::Direct(file)));
-        }
-        let (opened, part) = create_beside(&file)?;
-        #[cfg(unix)]
-        if let Some(old) = old {
-            keep_mode(&opened, &old)?;
-        }
-        Ok((File::from_std(opened), Self::Part { part, file }))
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Part { part, .. } => part,
-            Self::Direct(file) => file,
-        }
-    }
-
-    fn complete(self) -> anyhow::Result<()> {
-        let Self::Part { part, file } = self else {
-            return Ok(());
-        };
-        let to = file.display();
-        part.persist(&file)
-            .with_context(|| format!("cannot move the complete body to `{to}`"))
-    }
+fn complete(place: Place) -> anyhow::Result<()> {
+    let to = match &place {
+        Place::Part { file, .. } | Place::Direct(file) => file.clone(),
+    };
+    let completed = place.complete();
+    completed.with_context(|| format!("cannot move the complete body to `{}`", to.display()))
 }
 
-/// The file that a chain of links leads to, whether it exists or not.
-async fn behind_links(file: &Path) -> io::Result<PathBuf> {
-    let mut file = file.to_owned();
-    for _ in 0..MAX_LINKS {
-        match fs::read_link(&file).await {
-            Ok(target) => file = folder(&file).join(target),
-            Err(_) => return Ok(file),
-        }
-    }
-    Err(io::Error::other("too many links"))
-}
-
-/// A new file, `FILE.RANDOM.part`. Nobody can have put a file or a link in its place.
-fn create_beside(file: &Path) -> io::Result<(std::fs::File, TempPath)> {
-    let mut prefix = OsString::from(file.file_name().unwrap_or_default());
-    prefix.push(".");
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(".part");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(NEW_FILE));
-    Ok(builder.tempfile_in(folder(file))?.into_parts())
-}
-
-/// What others may not read stays so. Marks that make a program run as its owner do not stay.
-#[cfg(unix)]
-fn keep_mode(new: &std::fs::File, old: &std::fs::Metadata) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-
-    let mode = old.permissions().mode() & 0o777;
-    new.set_permissions(PermissionsExt::from_mode(mode))
-}
-
-fn folder(file: &Path) -> &Path {
-    match file.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    }
+/// Opening a pipe may take long: not on a thread that others wait for.
+async fn place(file: &Path) -> io::Result<(File, Place)> {
+    let file = file.to_owned();
+    let opened = tokio::task::spawn_blocking(move || Place::open(&file)).await;
+    let (file, place) = opened.map_err(io::Error::other)??;
+    Ok((File::from_std(file), place))
 }
 
 fn more(written: io::Result<()>) -> anyhow::Result<More> {
@@ -243,13 +176,6 @@ fn printable(head: &[u8]) -> String {
         .map(|line| format!("{}\r\n", Printable(line)))
         .collect()
 }
-
-/// Links that are followed to the file, as many as Linux follows.
-const MAX_LINKS: usize = 40;
-
-/// The mode of a new file, before the user's mask.
-#[cfg(unix)]
-const NEW_FILE: u32 = 0o666;
 
 #[cfg(test)]
 mod tests {
@@ -305,7 +231,7 @@ mod tests {
     #[cfg(unix)]
     #[tokio::test]
     async fn a_device_is_written_to_not_replaced() {
-        let (_, place) = Place::open(Path::new("/dev/null")).await.unwrap();
+        let (_, place) = place(Path::new("/dev/null")).await.unwrap();
         assert!(matches!(place, Place::Direct(_)));
     }
 

@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 
 use super::suggest;
-use crate::fault::Fault;
+use crate::{fault::Fault, files};
 
 /// A project, read and checked. Paths are joined to its folder.
 #[derive(Debug)]
@@ -119,6 +119,7 @@ impl Project {
     pub(crate) fn vector_files(&self) -> anyhow::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         for path in &self.vectors {
+            self.check_leads_inside(path)?;
             if path.is_dir() {
                 files.extend(vectors_in(path)?);
             } else {
@@ -126,6 +127,9 @@ impl Project {
                 files.push(path.clone());
             }
         }
+        files
+            .iter()
+            .try_for_each(|file| self.check_leads_inside(file))?;
         if files.len() > MAX_VECTOR_FILES {
             let message = format!("more than {MAX_VECTOR_FILES} files with vectors");
             return Err(Fault::new(message, "put several cases in one file").into());
@@ -137,7 +141,9 @@ impl Project {
         let Manifest { policy, budget } = manifest;
         check_name(&policy.name)?;
         check_component(&policy.component)?;
-        Ok(Self {
+        let named = policy.settings.iter().chain(&policy.vectors);
+        named.into_iter().try_for_each(|path| check_inside(path))?;
+        let project = Self {
             component: root.join(&policy.component),
             settings: policy.settings.map(|path| root.join(path)),
             vectors: policy.vectors.iter().map(|path| root.join(path)).collect(),
@@ -146,7 +152,41 @@ impl Project {
             codes: policy.codes,
             budget,
             root,
-        })
+        };
+        project.check_where_paths_lead()?;
+        Ok(project)
+    }
+
+    /// A link may lead out of the project where the text of a path does not.
+    ///
+    /// # Errors
+    ///
+    /// A component whose folder, and settings that lie elsewhere; a component that is no regular file.
+    pub(crate) fn check_where_paths_lead(&self) -> Result<(), Fault> {
+        if let Some(folder) = self.component.parent() {
+            self.check_leads_inside(folder)?;
+        }
+        if let Ok(found) = fs::metadata(&self.component) {
+            files::require_regular(&self.component, &found)?;
+        }
+        match &self.settings {
+            Some(settings) => self.check_leads_inside(settings),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a path that leads out of the real folder of the project: the project is another's, and what is
+    /// read or written elsewhere is not.
+    pub(crate) fn check_leads_inside(&self, path: &Path) -> Result<(), Fault> {
+        let is_there = |path: &&Path| fs::symlink_metadata(or_here(path)).is_ok();
+        let Some(there) = path.ancestors().find(is_there) else {
+            return Ok(());
+        };
+        let real = |path: &Path| fs::canonicalize(or_here(path)).ok();
+        match (real(&self.root), real(there)) {
+            (Some(root), Some(real)) if real.starts_with(&root) => Ok(()),
+            _ => Err(outside(path)),
+        }
     }
 }
 
@@ -189,12 +229,37 @@ pub(crate) fn check_name(name: &str) -> Result<(), Fault> {
     ))
 }
 
+/// The folder that is meant where a path says nothing.
+fn or_here(path: &Path) -> &Path {
+    match path.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => path,
+    }
+}
+
+/// The text of the path stays inside the project.
+fn is_inside(path: &Path) -> bool {
+    let stays = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    path.components().all(stays)
+}
+
+fn check_inside(path: &Path) -> Result<(), Fault> {
+    match is_inside(path) {
+        true => Ok(()),
+        false => Err(outside(path)),
+    }
+}
+
+fn outside(path: &Path) -> Fault {
+    Fault::new(
+        format!("`{}` is not inside the project", path.display()),
+        "put what the project file names into the project, or name it on the command line",
+    )
+}
+
 /// `build` replaces this file: it stays inside the project.
 fn check_component(path: &Path) -> Result<(), Fault> {
-    let inside = path
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if inside && path.extension().is_some_and(|end| end == "wasm") {
+    if is_inside(path) && path.extension().is_some_and(|end| end == "wasm") {
         return Ok(());
     }
     Err(Fault::new(
@@ -204,7 +269,7 @@ fn check_component(path: &Path) -> Result<(), Fault> {
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {
-    let opened = fs::File::open(file).map_err(|error| no_project(file, error))?;
+    let opened = files::regular(file).map_err(|error| no_project(file, error))?;
     let mut text = String::new();
     let read = opened.take(MAX_FILE + 1).read_to_string(&mut text);
     if read.with_context(|| cannot_read(file))? as u64 > MAX_FILE {
@@ -214,9 +279,10 @@ fn read(file: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn no_project(file: &Path, error: io::Error) -> anyhow::Error {
-    if error.kind() != io::ErrorKind::NotFound {
-        return anyhow::Error::from(error).context(cannot_read(file));
+fn no_project(file: &Path, error: anyhow::Error) -> anyhow::Error {
+    let cause = error.downcast_ref().map(io::Error::kind);
+    if cause != Some(io::ErrorKind::NotFound) {
+        return error;
     }
     Fault::new(
         format!("there is no `{}`", file.display()),
@@ -255,6 +321,20 @@ const MAX_NAME: usize = 64;
 
 /// What the names of files with vectors end in.
 const VECTOR_ENDS: [&str; 3] = ["json", "jsonl", "toml"];
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! A project to test with.
+
+    use super::*;
+
+    /// One in C, in this folder.
+    pub(crate) fn project(folder: &Path) -> Project {
+        let text = "[policy]\nname = \"a\"\nlanguage = \"c\"\ncomponent = \"a.wasm\"\n";
+        fs::write(folder.join(Project::FILE), text).unwrap();
+        Project::find(folder).unwrap()
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -360,6 +440,18 @@ mod tests {
                 "\"lib.rs\"",
                 "inside the project",
             ),
+            (
+                "settings upwards",
+                "\"settings.example.toml\"",
+                "\"../x.toml\"",
+                "`../x.toml` is not inside the project",
+            ),
+            (
+                "absolute vectors",
+                "\"tests\"",
+                "\"/etc\"",
+                "`/etc` is not inside the project",
+            ),
             ("a negative budget", "30000", "-1", "fuel = -1"),
         ] {
             let (_dir, found) = project(&GOOD.replacen(from, to, 1));
@@ -367,6 +459,63 @@ mod tests {
             let hint = error.downcast_ref::<Fault>().map_or("", Fault::hint);
             let text = format!("{error:#}\n{hint}");
             assert!(text.contains(said), "{row}: {text}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_link_leads_out_of_the_project() {
+        use std::os::unix::fs::symlink;
+
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join("secret.toml"), "x").unwrap();
+        let component = GOOD.replacen("\"partners.wasm\"", "\"out/deep/p.wasm\"", 1);
+        for (row, text, link, to) in [
+            ("the component's folder", component.as_str(), "out", ""),
+            ("settings", GOOD, "settings.example.toml", "secret.toml"),
+            ("a folder of vectors", GOOD, "tests", ""),
+            ("a file of vectors", GOOD, "more.jsonl", "secret.toml"),
+            ("a file in a folder", GOOD, "tests/a.toml", "secret.toml"),
+        ] {
+            let (dir, found) = project(text);
+            assert!(found.is_ok(), "{row}");
+            if link != "tests" {
+                fs::create_dir(dir.path().join("tests")).unwrap();
+            }
+            if link != "more.jsonl" {
+                fs::write(dir.path().join("more.jsonl"), "").unwrap();
+            }
+            symlink(elsewhere.path().join(to), dir.path().join(link)).unwrap();
+            let found = Project::find(dir.path()).and_then(|found| found.vector_files());
+            let error = format!("{:#}", found.unwrap_err());
+            assert!(
+                error.contains("is not inside the project"),
+                "{row}: {error}"
+            );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_within_the_project_is_followed_and_a_pipe_is_not_waited_for() {
+        use std::os::unix::fs::symlink;
+
+        let (dir, found) = project(GOOD);
+        fs::create_dir(dir.path().join("real")).unwrap();
+        fs::write(dir.path().join("real/a.toml"), "").unwrap();
+        symlink("real", dir.path().join("tests")).unwrap();
+        symlink("real/a.toml", dir.path().join("more.jsonl")).unwrap();
+        assert_eq!(found.unwrap().vector_files().unwrap().len(), 2);
+
+        let pipes = tempfile::tempdir().unwrap();
+        for (name, text) in [(Project::FILE, None), ("partners.wasm", Some(GOOD))] {
+            files::testing::pipe(&pipes.path().join(name));
+            if let Some(text) = text {
+                fs::remove_file(pipes.path().join(Project::FILE)).unwrap();
+                fs::write(pipes.path().join(Project::FILE), text).unwrap();
+            }
+            let error = format!("{:#}", Project::find(pipes.path()).unwrap_err());
+            assert!(error.ends_with("is not a regular file"), "{name}: {error}");
         }
     }
 

@@ -38,9 +38,19 @@ impl Lines {
         if options::is_stdin(file) {
             return Ok(Self::new(Box::new(io::stdin()), None));
         }
-        let opened = File::open(file).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (size, opened) = opened.with_context(|| format!("cannot read `{}`", file.display()))?;
-        Ok(Self::new(Box::new(opened), Some(size)))
+        let opened = File::open(file);
+        Self::of(
+            file,
+            opened.with_context(|| format!("cannot read `{}`", file.display()))?,
+        )
+    }
+
+    /// The lines of an open file. A pipe has no size.
+    pub(super) fn of(file: &Path, opened: File) -> anyhow::Result<Self> {
+        let found = opened.metadata();
+        let found = found.with_context(|| format!("cannot read `{}`", file.display()))?;
+        let size = found.is_file().then_some(found.len());
+        Ok(Self::new(Box::new(opened), size))
     }
 
     fn new(reader: Box<dyn Read>, size: Option<u64>) -> Self {

@@ -1,6 +1,6 @@
 //! Files of vectors: what authors write (TOML, JSON) is strict, what programs write (JSON lines) is not.
 
-use std::{collections::BTreeSet, fmt::Display, fs::File, io::Read, path::Path};
+use std::{collections::BTreeSet, fmt::Display, io::Read, path::Path};
 
 use anyhow::Context;
 use pinfold::policy::settings_from_json;
@@ -9,10 +9,13 @@ use serde_json::Value;
 use toml::Spanned;
 
 use super::{Case, Content, ExpectedProblem, Line, Lines, Suite, case::LINE_FIELDS, lenient};
-use crate::{fault::Fault, policy::suggest};
+use crate::{fault::Fault, files, nesting, policy::suggest};
 
-/// The longest document that is read, in bytes.
-const MAX_DOCUMENT: u64 = 16 << 20;
+/// The longest document of JSON that is read, in bytes.
+const MAX_JSON: u64 = 16 << 20;
+
+/// The longest document of TOML, whose text grows more in memory, in bytes.
+const MAX_TOML: u64 = 1 << 20;
 
 /// The most cases of one file.
 const MAX_CASES: usize = 100_000;
@@ -51,7 +54,8 @@ struct Document<C> {
 }
 
 fn toml(file: &Path) -> anyhow::Result<Suite> {
-    let text = document(file)?;
+    let text = document(file, MAX_TOML)?;
+    nesting::check(&text).map_err(|what| unusable(file, what, "nest less, or write JSON"))?;
     let read = toml::from_str::<Document<Spanned<Case>>>(&text);
     let line = |at: usize| 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
     let read = read.map_err(|error| suggest::not_valid(file, error))?;
@@ -64,7 +68,7 @@ fn toml(file: &Path) -> anyhow::Result<Suite> {
 }
 
 fn json(file: &Path) -> anyhow::Result<Suite> {
-    let text = document(file)?;
+    let text = document(file, MAX_JSON)?;
     let read = serde_json::from_str::<Document<Case>>(&text).map_err(|error| {
         let message = error.to_string();
         let hint = suggest::suggestion(&message).unwrap_or_default();
@@ -154,7 +158,7 @@ fn parsed<T: std::str::FromStr<Err: Display>>(
 /// One suite for each run of lines with equal settings.
 fn lines(file: &Path) -> anyhow::Result<Vec<Suite>> {
     let mut suites = Vec::<(Option<Value>, Vec<Case>)>::new();
-    let mut lines = Lines::open(file)?;
+    let mut lines = Lines::of(file, files::regular(file)?)?;
     let mut count = 0;
     while let Some(line) = lines.next().with_context(|| cannot_read(file))? {
         let (settings, case) = case_in(&line)
@@ -210,12 +214,12 @@ fn each_name_once(file: &Path, suites: &[Suite]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn document(file: &Path) -> anyhow::Result<String> {
-    let opened = File::open(file).with_context(|| cannot_read(file))?;
+fn document(file: &Path, limit: u64) -> anyhow::Result<String> {
+    let opened = files::regular(file)?;
     let mut text = String::new();
-    let read = opened.take(MAX_DOCUMENT + 1).read_to_string(&mut text);
-    if read.with_context(|| cannot_read(file))? as u64 > MAX_DOCUMENT {
-        let what = format!("it is longer than {} MiB", MAX_DOCUMENT >> 20);
+    let read = opened.take(limit + 1).read_to_string(&mut text);
+    if read.with_context(|| cannot_read(file))? as u64 > limit {
+        let what = format!("it is longer than {} MiB", limit >> 20);
         return Err(unusable(file, what, "put the cases in several files"));
     }
     Ok(text)
@@ -245,4 +249,50 @@ fn unusable(file: &Path, what: impl Display, hint: &str) -> anyhow::Error {
 
 fn cannot_read(file: &Path) -> String {
     format!("cannot read `{}`", file.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(name: &str, text: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join(name);
+        std::fs::write(&at, text).unwrap();
+        super::file(&at).map_or_else(|error| format!("{error:#}"), |_| "read".into())
+    }
+
+    #[test]
+    fn toml_is_no_larger_in_memory_than_it_is_worth() {
+        let case = "[[case]]\nurl = \"https://a.example/\"\nexpect = \"allow\"\n";
+        let json = r#"{"case": [{"url": "https://a.example/", "expect": "allow"}]}"#;
+        let long = " ".repeat(MAX_TOML as usize);
+        let deep = format!("settings.{}b = 1\n{case}", "a.".repeat(99));
+        for (row, name, text, expected) in [
+            ("a case", "a.toml", case.to_owned(), "read"),
+            (
+                "long",
+                "a.toml",
+                format!("{case}{long}"),
+                "is longer than 1 MiB",
+            ),
+            ("long in JSON", "a.json", format!("{json}{long}"), "read"),
+            ("deep", "a.toml", deep, "a key has more than 32 parts"),
+        ] {
+            let said = said(name, &text);
+            assert!(said.contains(expected), "{row}: {said}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_pipe_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.toml", "a.json", "a.jsonl"] {
+            let pipe = dir.path().join(name);
+            files::testing::pipe(&pipe);
+            let error = super::file(&pipe).unwrap_err().to_string();
+            assert!(error.ends_with("is not a regular file"), "{name}: {error}");
+        }
+    }
 }

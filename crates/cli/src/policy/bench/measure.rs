@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     ffi::OsString,
+    fmt,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -10,7 +11,7 @@ use std::{
 use anyhow::Context;
 use pinfold::{
     Denial, Guard, Limits,
-    policy::{Evaluator, Fallback, Inspection, LoadOptions, Meter},
+    policy::{Evaluator, Fallback, Inspection, LoadOptions, Measurement, Meter, inspect_with},
     resolve::Fixed,
 };
 use serde_json::Value;
@@ -82,10 +83,9 @@ impl Plan<'_> {
     ///
     /// A policy that cannot be loaded with one of the settings, or that does not start.
     pub(super) fn measure(&self) -> anyhow::Result<Measured> {
-        let inspection = pinfold::policy::inspect(&self.subject.source);
-        let inspection = inspection.map_err(|error| self.subject.name(error))?;
         let own = tempfile::tempdir().context("cannot make a folder for compiled code")?;
         let loading = Loading::new(self, self.cache.unwrap_or(own.path()));
+        let inspection = loading.inspect()?;
         let timed = match self.effort.samples {
             0 => Timed::default(),
             _ => self.time(&loading)?,
@@ -149,7 +149,7 @@ impl Plan<'_> {
             for question in &set.questions {
                 let cost = cost(&meter, question);
                 let cost = cost.map_err(|denial| self.does_not_start(&denial))?;
-                metered.costs.push(cost);
+                metered.costs.push(cost?);
                 bar.set(metered.costs.len());
             }
         }
@@ -209,9 +209,47 @@ struct Metered {
     start_bytes: u64,
 }
 
-fn cost(meter: &Meter, question: &Question) -> Result<Cost, Denial> {
+/// A question that the policy did not answer: it trapped, or did not end.
+#[derive(Debug)]
+pub(super) struct Faulted {
+    vector: String,
+    denial: Denial,
+}
+
+impl fmt::Display for Faulted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (vector, denial) = (&self.vector, &self.denial);
+        let (code, detail) = (denial.code(), denial.detail());
+        write!(f, "the policy does not answer `{vector}`: {code}: {detail}")
+    }
+}
+
+impl std::error::Error for Faulted {}
+
+/// The denial that stands for an answer that was none.
+fn fault(measured: &Measurement) -> Option<&Denial> {
+    let target = measured.target.as_ref().err();
+    let addresses = measured
+        .addresses
+        .as_ref()
+        .and_then(|all| all.as_ref().err());
+    let mut denials = target.into_iter().chain(addresses);
+    denials.find(|denial| denial.code().starts_with(FAULT))
+}
+
+/// What the codes of denials begin with that say of the policy that it failed.
+const FAULT: &str = "policy-";
+
+/// What one question costs. The outer error is that of a policy that does not start.
+fn cost(meter: &Meter, question: &Question) -> Result<Result<Cost, Faulted>, Denial> {
     let measured = question.measure(meter)?;
-    Ok(Cost {
+    if let Some(denial) = fault(&measured) {
+        return Ok(Err(Faulted {
+            vector: question.name.clone(),
+            denial: denial.clone(),
+        }));
+    }
+    Ok(Ok(Cost {
         vector: question.name.clone(),
         file: question.file.clone(),
         fuel: measured.fuel(),
@@ -221,7 +259,7 @@ fn cost(meter: &Meter, question: &Question) -> Result<Cost, Denial> {
             .is_some()
             .then_some(measured.fuel_addresses),
         memory_bytes: measured.memory_bytes as u64,
-    })
+    }))
 }
 
 /// What depends on the machine.
@@ -272,6 +310,7 @@ impl Timed {
 struct Loading<'a> {
     subject: &'a Subject,
     cache: PathBuf,
+    inspects_from_cache: bool,
     options: LoadOptions,
     inert_wasi: bool,
     limits: Limits,
@@ -285,12 +324,23 @@ impl<'a> Loading<'a> {
         Self {
             subject: plan.subject,
             cache: cache.to_owned(),
+            inspects_from_cache: plan.effort.samples == 0,
             options: LoadOptions::new()
                 .code_cache(cache)
                 .inert_wasi(plan.inert_wasi),
             inert_wasi: plan.inert_wasi,
             limits,
         }
+    }
+
+    /// What the component says of itself. Where the first load is timed, nothing of it is compiled here.
+    fn inspect(&self) -> anyhow::Result<Inspection> {
+        let options = match self.inspects_from_cache {
+            true => &self.options,
+            false => &LoadOptions::new().inert_wasi(self.inert_wasi),
+        };
+        let inspection = inspect_with(&self.subject.source, options);
+        inspection.map_err(|error| self.subject.name(error))
     }
 
     fn evaluator(&self, settings: &Value) -> anyhow::Result<Evaluator> {

@@ -23,13 +23,8 @@ mod show;
 mod stats;
 pub(in crate::policy) mod text;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::Context;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -37,7 +32,7 @@ use self::{
     baseline::Compared,
     budget::Held,
     clock::Effort,
-    measure::{Measured, Plan},
+    measure::{Faulted, Measured, Plan},
     report::Report,
 };
 use super::{
@@ -45,7 +40,13 @@ use super::{
     questions::Questions,
     subject::{Subject, Use},
 };
-use crate::{exit::Exit, fault::Fault, options, output::Output};
+use crate::{
+    exit::Exit,
+    fault::Fault,
+    files, options,
+    output::{BAD, Output, hint, note},
+    text::Printable,
+};
 
 /// Measure a policy: time, instantiation, memory, fuel
 ///
@@ -123,7 +124,7 @@ The project file states what a decision may cost, each figure if you like:
   memory_kib = 128    # linear memory after the dearest vector
   size_kib = 200      # of the component
 
-Exit codes: 0 measured, and within the budget; 1 a budget is exceeded; 2 error, such as `--budget` without one.";
+Exit codes: 0 measured, and within the budget; 1 a budget is exceeded, or the policy does not answer; 2 error, such as `--budget` without one.";
 
 /// The most decisions that are timed.
 const MAX_SAMPLES: u64 = 1_000_000;
@@ -147,7 +148,10 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         inert_wasi: args.inert_wasi,
         effort: args.effort(),
     };
-    let measured = plan.measure()?;
+    let measured = match plan.measure() {
+        Ok(measured) => measured,
+        Err(error) => return faulted(error),
+    };
     let report = &measured.report;
     let compared = earlier.map(|earlier| baseline::compare(&earlier, report));
     args.write(&measured)?;
@@ -158,6 +162,17 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         true => Exit::Ok,
         false => Exit::Refused,
     })
+}
+
+/// A policy that does not answer has no cost that could be held to anything.
+fn faulted(error: anyhow::Error) -> anyhow::Result<Exit> {
+    let faulted: Faulted = error.downcast()?;
+    note(format_args!(
+        "{BAD}refused{BAD:#}: {}",
+        Printable(&faulted.to_string())
+    ));
+    hint("a guard denies such a request: mend the policy, then measure again");
+    Ok(Exit::Refused)
 }
 
 impl Args {
@@ -214,10 +229,10 @@ impl Args {
     fn write(&self, measured: &Measured) -> anyhow::Result<()> {
         if let Some(file) = &self.save {
             let text = serde_json::to_string_pretty(&measured.report)?;
-            write(file, &format!("{text}\n"))?;
+            files::replace(file, format!("{text}\n").as_bytes())?;
         }
         if let Some(file) = &self.plot {
-            write(file, &measured.picture())?;
+            files::replace(file, measured.picture().as_bytes())?;
         }
         Ok(())
     }
@@ -228,10 +243,6 @@ impl Args {
             .map(|project| budget::hold(project.budget, report))
             .transpose()
     }
-}
-
-fn write(file: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(file, text).with_context(|| format!("cannot write `{}`", file.display()))
 }
 
 fn show(

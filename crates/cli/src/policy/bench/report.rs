@@ -1,13 +1,13 @@
 //! What `bench` measured: the same document for `--json`, `--save` and `--baseline`.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{io::Read, path::Path};
 
 use anyhow::Context;
 use pinfold::policy::Fallback;
 use serde::{Deserialize, Serialize};
 
 use super::stats::{Spread, ranked};
-use crate::fault::Fault;
+use crate::{fault::Fault, files};
 
 /// The whole report. Fuel, memory and size are the same on every machine; times and loading are not.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -208,7 +208,7 @@ impl Report {
     /// A file that cannot be read, is too large, or is no report.
     pub(super) fn read(file: &Path) -> anyhow::Result<Self> {
         let shown = file.display();
-        let opened = File::open(file).with_context(|| format!("cannot read `{shown}`"))?;
+        let opened = files::regular(file)?;
         let mut text = String::new();
         let read = opened.take(MAX_REPORT + 1).read_to_string(&mut text);
         if read.with_context(|| format!("cannot read `{shown}`"))? as u64 > MAX_REPORT {

@@ -73,7 +73,7 @@ pub(super) fn build(project: &Project) -> anyhow::Result<Vec<u8>> {
         scratch.path().join("module.wasm"),
     );
     fs::write(&about, about_the_policy(project)?).context("cannot write a temporary file")?;
-    let sources = sources(&root)?;
+    let sources = sources(project, &root)?;
     CLANG.run(|clang| {
         clang
             .current_dir(&root)
@@ -111,8 +111,8 @@ fn literal(text: &str) -> String {
 }
 
 /// Relative to the project and in the order of their names: neither the folder nor the file system
-/// decides what the component looks like.
-fn sources(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// decides what the component looks like. Each begins with `./`, so that none is taken for an option.
+fn sources(project: &Project, root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for folder in FOLDERS {
         let shown = root.join(folder);
@@ -121,7 +121,8 @@ fn sources(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
         for entry in fs::read_dir(&shown).with_context(cannot_read)? {
             let name = PathBuf::from(entry.with_context(cannot_read)?.file_name());
             if name.extension().is_some_and(|end| end == "c") {
-                found.push(Path::new(folder).join(name));
+                check_source(project, &shown.join(&name), &name)?;
+                found.push(Path::new(".").join(folder).join(name));
             }
         }
         found.sort();
@@ -134,9 +135,23 @@ fn sources(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(all)
 }
 
+/// A project's names of files must not tell the compiler what to do, nor let it read what is elsewhere.
+fn check_source(project: &Project, file: &Path, name: &Path) -> anyhow::Result<()> {
+    let begins = name.to_string_lossy();
+    if begins.starts_with(['-', '@']) {
+        let message = format!("`{begins}` is no name for a file of C");
+        return Err(
+            Fault::new(message, "begin it with a letter: `-` and `@` begin options").into(),
+        );
+    }
+    project.check_leads_inside(file)?;
+    files::source(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::project::testing;
 
     #[test]
     fn any_text_is_a_literal() {
@@ -165,8 +180,54 @@ mod tests {
         ] {
             fs::write(dir.path().join(name), "").unwrap();
         }
-        let expected =
-            ["a.c", "z.c", "pinfold/b.c", "pinfold/bindings/policy.c"].map(PathBuf::from);
-        assert_eq!(sources(dir.path()).unwrap(), expected);
+        let expected = ["a.c", "z.c", "pinfold/b.c", "pinfold/bindings/policy.c"];
+        let expected = expected.map(|name| Path::new(".").join(name));
+        let project = testing::project(dir.path());
+        let found = sources(&project, dir.path()).unwrap();
+        assert_eq!(found, expected);
+        assert!(found.iter().all(|file| file.starts_with(".")), "{found:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_name_is_an_option_and_no_source_lies_elsewhere() {
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join("x.c"), "").unwrap();
+        let link = |from: &Path| std::os::unix::fs::symlink(elsewhere.path().join("x.c"), from);
+        let make: [(&str, fn(&Path) -> std::io::Result<()>, &str); 3] = [
+            (
+                "@args.c",
+                |file| fs::write(file, ""),
+                "no name for a file of C",
+            ),
+            (
+                "-fplugin=x.c",
+                |file| fs::write(file, ""),
+                "no name for a file of C",
+            ),
+            (
+                "folder.c",
+                |file| fs::create_dir(file),
+                "is not a regular file",
+            ),
+        ];
+        let folder = || {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir_all(dir.path().join("pinfold/bindings")).unwrap();
+            dir
+        };
+        for (name, make, said) in make {
+            let dir = folder();
+            make(&dir.path().join(name)).unwrap();
+            let error = sources(&testing::project(dir.path()), dir.path()).unwrap_err();
+            assert!(error.to_string().contains(said), "{name}: {error}");
+        }
+        let dir = folder();
+        link(&dir.path().join("link.c")).unwrap();
+        let error = sources(&testing::project(dir.path()), dir.path()).unwrap_err();
+        assert!(
+            error.to_string().contains("not inside the project"),
+            "{error}"
+        );
     }
 }

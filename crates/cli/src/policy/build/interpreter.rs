@@ -14,9 +14,6 @@ use tempfile::TempDir;
 use super::encode;
 use crate::{fault::Fault, output::note, policy::project::Project, text::Printable};
 
-/// The schema's file, which becomes a string of the component.
-pub(super) const SCHEMA: &str = "settings.schema.json";
-
 /// The most of what a compiler says that is read, in bytes.
 const MAX_SAID: u64 = 64 << 10;
 
@@ -85,17 +82,11 @@ pub(super) const COMPONENT: &str = "policy.wasm";
 /// What it says.
 const SAID: &str = "said";
 
-/// The schema of the settings.
-pub(super) fn schema(project: &Project) -> anyhow::Result<String> {
-    let file = project.root.join(SCHEMA);
-    fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))
-}
-
 /// The error for a compiler that the project itself holds.
 pub(super) fn not_installed(compiler: &str, install: &str, project: &Project) -> anyhow::Error {
     let hint = match project.root.to_string_lossy() {
         here if here.is_empty() || here == "." => format!("install it with `{install}`"),
-        folder => format!("install it with `{install}` in `{folder}`"),
+        folder => format!("install it with `{install}` in `{}`", Printable(&folder)),
     };
     Fault::new(format!("`{compiler}` is missing"), hint).into()
 }

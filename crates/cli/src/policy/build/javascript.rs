@@ -9,7 +9,8 @@ use super::{
 };
 use crate::policy::project::Project;
 
-/// The compiler, looked for as node does: in the `node_modules` of the project and of the folders above it.
+/// The compiler, in the project's own `node_modules`: what lies in a folder above it, where node would look
+/// next, is not what the author installed for it.
 const COMPILER: &str = "@bytecodealliance/componentize-js";
 
 /// How an author gets it.
@@ -42,8 +43,7 @@ pub(super) fn build(project: &Project) -> anyhow::Result<Vec<u8>> {
 }
 
 fn is_installed(root: &Path) -> bool {
-    let mut folders = root.ancestors();
-    folders.any(|folder| folder.join("node_modules").join(COMPILER).is_dir())
+    root.join("node_modules").join(COMPILER).is_dir()
 }
 
 /// Node 20 or newer.
@@ -53,3 +53,20 @@ const INSTALL_NODE: Install = Install::Packages {
     apk: "nodejs npm",
     brew: "node",
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_projects_own_compiler_is_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = dir.path().join("project");
+        let install =
+            |root: &Path| std::fs::create_dir_all(root.join("node_modules").join(COMPILER));
+        install(dir.path()).unwrap();
+        assert!(!is_installed(&project));
+        install(&project).unwrap();
+        assert!(is_installed(&project));
+    }
+}

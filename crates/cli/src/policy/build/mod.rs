@@ -35,6 +35,10 @@ use crate::{
 /// The project's language decides which compiler is run: one that is missing is named, with the command
 /// that installs it. The component is stripped and inspected before it takes the place of the last one: one
 /// that imports anything is refused, and the last one stays.
+///
+/// A build executes what the project brings: build scripts and `.cargo/config.toml` of Rust, the compiler in
+/// `.venv` or `node_modules`. Build only projects that you trust, as with cargo or npm. The other verbs execute
+/// nothing but the component, in its sandbox.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -79,6 +83,8 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         report::fault(fault, &project);
         return Ok(Exit::Refused);
     }
+    // What was built may have moved the folders of the project meanwhile.
+    project.check_where_paths_lead()?;
     write(&project.component, &component)?;
     report::other_name(&inspection, &project);
     show(&project, &inspection, args.json, out)?;

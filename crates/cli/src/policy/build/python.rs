@@ -5,7 +5,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::interpreter::{self, Scratch};
+use super::{
+    files,
+    interpreter::{self, Scratch},
+};
 use crate::policy::project::Project;
 
 /// The compiler, looked for in the project's `.venv` and then in `PATH`.
@@ -33,7 +36,7 @@ pub(super) fn build(project: &Project) -> anyhow::Result<Vec<u8>> {
 
 /// What the entry says of the policy that `policy.py` does not.
 fn about(project: &Project) -> anyhow::Result<String> {
-    let schema = interpreter::schema(project)?;
+    let schema = files::schema(project)?;
     let about = serde_json::json!({ "name": project.name, "settings_schema": schema });
     Ok(about.to_string())
 }

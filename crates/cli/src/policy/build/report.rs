@@ -7,7 +7,7 @@ use pinfold::policy::Inspection;
 use crate::{
     output::{BAD, GOOD, LABEL, Output, hint, note},
     policy::project::{Language, Project},
-    text::{Printable, count},
+    text::{Printable, Shown, count},
 };
 
 /// What was built.
@@ -46,7 +46,7 @@ impl<'a> Built<'a> {
         let mut row = |label: &str, value: &dyn std::fmt::Display| {
             out.line(format_args!("{LABEL}{label:9}{LABEL:#}  {value}"))
         };
-        row("component", &self.component.display())?;
+        row("component", &Shown(self.component))?;
         row(
             "policy",
             &format_args!("{} {}", Printable(name), Printable(version)),
@@ -60,7 +60,7 @@ impl<'a> Built<'a> {
             &format_args!("{GOOD}none{GOOD:#}: it can reach nothing"),
         )?;
         row("digest", &format_args!("sha256:{}", self.digest))?;
-        row("world", &self.world.unwrap_or(""))?;
+        row("world", &Printable(self.world.unwrap_or("")))?;
         Ok(())
     }
 }
@@ -122,6 +122,21 @@ fn refused(message: std::fmt::Arguments<'_>) {
 fn stays(project: &Project) {
     if project.component.exists() {
         let component = shown(&project.component);
-        note(format_args!("`{}` stays as it was", component.display()));
+        note(stayed(component));
+    }
+}
+
+fn stayed(component: &Path) -> String {
+    format!("`{}` stays as it was", Shown(component))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_component_cannot_drive_the_terminal() {
+        let said = stayed(Path::new("a\u{1b}]0;x\u{7}.wasm"));
+        assert_eq!(said, "`a\\u{1b}]0;x\\u{7}.wasm` stays as it was");
     }
 }

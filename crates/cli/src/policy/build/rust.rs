@@ -53,7 +53,7 @@ const UNSET: [&str; 6] = [
 pub(super) fn build(project: &Project) -> anyhow::Result<Vec<u8>> {
     let root = std::path::absolute(&project.root)?;
     require_target(&root)?;
-    let flags = flags(&packages(&root)?);
+    let flags = flags(&packages(&root)?)?;
     let messages = CARGO.output_or(AFTER_A_CHANGE, |cargo| {
         in_project(cargo, &root)
             .args(["build", "--locked", "--release", "--target", TARGET])
@@ -121,12 +121,20 @@ fn package(package: &Value) -> Option<Package> {
 
 /// The compiler's flags, as cargo wants them. Paths of this machine do not get into the component: they
 /// are no business of who receives it, and the same sources have the same digest anywhere.
-fn flags(packages: &[Package]) -> OsString {
+///
+/// # Errors
+///
+/// A folder whose name would end its flag and begin another.
+fn flags(packages: &[Package]) -> Result<OsString, Fault> {
     let mut flags = format!("-Clink-arg=-zstack-size={STACK}\x1f-Clink-arg=--stack-first");
     for Package { name, folder } in packages {
+        if folder.contains(char::is_control) {
+            let message = format!("the folder `{}` cannot be built", folder.escape_debug());
+            return Err(Fault::new(message, "name it without control characters"));
+        }
         flags.push_str(&format!("\x1f--remap-path-prefix={folder}=/{name}"));
     }
-    flags.into()
+    Ok(flags.into())
 }
 
 /// The module that cargo says it made.
@@ -194,12 +202,22 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_a_folder_is_no_flag() {
+        let package = |folder: &str| Package {
+            name: "a-1".into(),
+            folder: folder.into(),
+        };
+        assert!(flags(&[package("/p/vendor")]).is_ok());
+        assert!(flags(&[package("/p/x\x1f-Clinker=evil")]).is_err());
+    }
+
+    #[test]
     fn a_crate_below_another_keeps_its_own_name() {
         let package = |name: &str, folder: &str| Package {
             name: name.into(),
             folder: folder.into(),
         };
-        let flags = flags(&[package("a-1", "/p"), package("b-2", "/p/vendor/b")]);
+        let flags = flags(&[package("a-1", "/p"), package("b-2", "/p/vendor/b")]).unwrap();
         let flags = flags.into_string().unwrap();
         assert!(
             flags.ends_with(

@@ -1,15 +1,14 @@
 //! The report for CI: JUnit XML.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
-use anyhow::Context;
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
 use super::{
     judge::{CaseReport, Report, SuiteReport},
     table,
 };
-use crate::vectors::Difference;
+use crate::{files, vectors::Difference};
 
 /// Writes the report to a file, which is there completely or not at all.
 ///
@@ -18,17 +17,7 @@ use crate::vectors::Difference;
 /// A file that cannot be written.
 pub(super) fn write(report: &Report, file: &Path) -> anyhow::Result<()> {
     let text = of(report).to_string()?;
-    replace(file, text.as_bytes()).with_context(|| format!("cannot write `{}`", file.display()))
-}
-
-fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let mut new = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    new.write_all(bytes)?;
-    new.persist(file)?;
-    Ok(())
+    files::replace(file, text.as_bytes())
 }
 
 fn of(report: &Report) -> Junit {

@@ -113,14 +113,19 @@ pub(super) fn depends_on(args: &Args) -> Vec<PathBuf> {
 }
 
 fn settings(args: &Args, subject: &Subject) -> anyhow::Result<(Value, Option<String>)> {
-    let of_project = || subject.project.as_ref()?.settings.clone();
-    match args.settings.clone().or_else(of_project) {
-        Some(file) => Ok((
-            options::read_settings(&file)?,
-            Some(file.display().to_string()),
-        )),
-        None => Ok((Value::Object(serde_json::Map::new()), None)),
+    if let Some(file) = &args.settings {
+        let settings = options::read_settings(file)?;
+        return Ok((settings, Some(file.display().to_string())));
     }
+    let from = subject
+        .project
+        .as_ref()
+        .and_then(|project| project.settings.as_deref());
+    let settings = subject.settings()?;
+    Ok((
+        settings.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+        from.map(|file| file.display().to_string()),
+    ))
 }
 
 /// The files that are named, otherwise those of the project.

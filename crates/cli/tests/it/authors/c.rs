@@ -128,3 +128,64 @@ fn what_does_not_compile_is_said_by_the_compiler_and_leaves_the_last_component()
     assert!(told.contains("error: `clang` failed"), "{told}");
     assert_eq!(fs::read(&component).unwrap(), before);
 }
+
+#[test]
+fn a_policy_that_does_not_answer_has_no_cost() {
+    let author = Author::new();
+    let project = author.begin("zebra-c", &["--language", "c"]);
+    let source = project.join("policy.c");
+    let good = fs::read_to_string(&source).unwrap();
+    let begin = "policy_check_target(const pf_request *request) {";
+    assert!(good.contains(begin));
+    let traps = format!("{begin}\n  if (!is_partner(request)) __builtin_trap();");
+    fs::write(&source, good.replacen(begin, &traps, 1)).unwrap();
+    author.build(&project);
+    let report = project.join("report.json");
+    let words = ["policy", "bench", "--samples", "0", "--save", "report.json"];
+    let output = author.run_in(&project, &words);
+    assert_eq!(output.status.code(), Some(1), "{}", show(&output));
+    let said = told(&output);
+    assert!(
+        said.contains("refused: the policy does not answer `"),
+        "{said}"
+    );
+    assert!(said.contains("policy-trapped: "), "{said}");
+    assert!(!report.exists() && output.stdout.is_empty());
+}
+
+/// What a hostile project tries: names that are options of the compiler, and a component elsewhere.
+#[test]
+fn a_project_in_c_runs_nothing_and_writes_nowhere_else() {
+    let author = Author::new();
+    let project = author.begin("zebra-c", &["--language", "c"]);
+    for name in ["@response.c", "-fplugin=evil.c"] {
+        let file = project.join(name);
+        fs::write(&file, "-fplugin=./evil.so").unwrap();
+        let output = author.run_in(&project, &["policy", "build"]);
+        assert_eq!(output.status.code(), Some(2), "{}", show(&output));
+        assert!(
+            told(&output).contains("is no name for a file of C"),
+            "{}",
+            show(&output)
+        );
+        fs::remove_file(file).unwrap();
+    }
+    let elsewhere = author.dir.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, project.join("out")).unwrap();
+    let manifest = project.join("pinfold.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(
+        &manifest,
+        text.replace("\"zebra-c.wasm\"", "\"out/zebra-c.wasm\""),
+    )
+    .unwrap();
+    let output = author.run_in(&project, &["policy", "build"]);
+    assert_eq!(output.status.code(), Some(2), "{}", show(&output));
+    assert!(
+        told(&output).contains("is not inside the project"),
+        "{}",
+        show(&output)
+    );
+    assert_eq!(fs::read_dir(elsewhere).unwrap().count(), 0);
+}

@@ -70,7 +70,17 @@ impl Author {
 
     /// `pinfold policy build --json`, which must succeed.
     fn build(&self, project: &Path) -> Value {
-        let output = self.run_in(project, &["policy", "build", "--json"]);
+        self.build_with(project, &[])
+    }
+
+    /// The same, with what is compiled to check the component kept in this directory.
+    fn build_cached(&self, project: &Path, cache: &Path) -> Value {
+        self.build_with(project, &["--cache", cache.to_str().unwrap()])
+    }
+
+    fn build_with(&self, project: &Path, args: &[&str]) -> Value {
+        let words = [&["policy", "build", "--json"], args].concat();
+        let output = self.run_in(project, &words);
         succeeds(&output);
         serde_json::from_slice(&output.stdout).unwrap()
     }
