@@ -41,7 +41,7 @@
 //! | what a policy may import | nothing; [`inert_wasi`](crate::GuardBuilder::inert_wasi) lets it import WASI that does nothing | what it cannot name it cannot reach; components that were built elsewhere may not be able to do without |
 //! | parts of a policy | 64 core instances, 8 tables, 1 memory | an interpreter that is linked from its libraries has 38; all are counted before anything is compiled |
 //! | where a policy is asked | on the task of the request; on a blocking thread when its answers take over 200 us on average | a change of threads costs as much as a compiled policy; an interpreted one would stop the other tasks |
-//! | compiled code on disk | none; [`code_cache`](crate::GuardBuilder::code_cache) names a directory, of 512 MiB at most and 128 MiB for each entry (an interpreter takes up to 60 MiB, three times a component) | machine code is worth stealing and forging: nothing is written without being asked for |
+//! | compiled code on disk | none; [`code_cache`](crate::GuardBuilder::code_cache) names a directory, of 512 MiB at most and 128 MiB for each entry (of an interpreter about 35 MiB: twice for the component, once for each of its settings) | machine code is worth stealing and forging: nothing is written without being asked for |
 //!
 //! The defaults hold for interpreters too. In one run on a busy machine of two cores (medians), a policy in
 //! JavaScript took 0.2 ms for a decision of both stages in a fresh instance with 9.1 MiB of memory, one in Python

@@ -203,10 +203,10 @@ fn nothing_on_the_disk_is_believed() {
         inspect_with(&Source::Shipped, &options(&dir)).unwrap();
     });
     let frozen = made_by(&dir, || {
-        drop(begin(&dir, settings("a.example.com")).unwrap())
+        drop(begin(&dir, settings("a.example.com")).unwrap());
     });
     let other = made_by(&dir, || {
-        drop(begin(&dir, settings("b.example.com")).unwrap())
+        drop(begin(&dir, settings("b.example.com")).unwrap());
     });
     let load_frozen = || {
         let policies = load(&dir, settings("a.example.com"));
