@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use pinfold_addr::{Class, Domain, Embedded, Reason, Stage};
+use pinfold_addr::{Class, Domain, Embedded, Reason, Stage, Target};
 use serde::Serializer;
 use tokio::time::Instant;
 
@@ -23,7 +23,8 @@ use crate::{
 /// The record of one hop, for the operator.
 ///
 /// It may name internal addresses, in details and in the list of addresses: never show it to a client.
-/// Path, query and credentials of the URL are not in it.
+/// Path, query and credentials of the URL are not in it, unless a policy quotes path or query in the detail of a
+/// denial ([`Redaction`](crate::record::Redaction) withholds that).
 ///
 /// As JSON, stable (fields may be added, none is renamed or removed):
 ///
@@ -145,7 +146,11 @@ pub struct JudgedAddress {
 pub struct PolicyRef {
     /// The layer of the chain that it is. None where there is only the policy of
     /// [`GuardBuilder::policy`](crate::GuardBuilder::policy).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::record::layer_name",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub layer: Option<String>,
     /// Its name, as it says.
     pub name: String,
@@ -177,6 +182,12 @@ pub struct Timings {
     /// Connection attempts.
     #[serde(rename = "connect_us", serialize_with = "micros")]
     pub connect: Duration,
+}
+
+/// `scheme://host:port`.
+pub(crate) fn origin(target: &Target) -> String {
+    let (scheme, host, port) = (target.scheme().as_str(), target.host(), target.port());
+    format!("{scheme}://{host}:{port}")
 }
 
 fn is_empty(layers: &[Arc<PolicyRef>]) -> bool {
@@ -237,17 +248,11 @@ impl Record {
         policy: Arc<PolicyRef>,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        let target = &request.target;
         let decision = Arc::new(Decision {
             id: next_id(),
             subject: request.subject.clone(),
             method: request.method.clone(),
-            target: format!(
-                "{}://{}:{}",
-                target.scheme().as_str(),
-                target.host(),
-                target.port()
-            ),
+            target: origin(&request.target),
             hop: request.hop,
             // Stands for none yet: `dropped` says what becomes of it.
             outcome: PINNED,
@@ -445,7 +450,7 @@ pub(crate) mod testing {
         }
 
         pub(crate) fn open(&self, url: &str) -> Record {
-            let request = Request::new(pinfold_addr::Target::parse(url).unwrap());
+            let request = Request::new(Target::parse(url).unwrap());
             Record::open(&request, policy(), Arc::new(self.clone()))
         }
     }
@@ -563,7 +568,7 @@ mod tests {
                 panic!("observer");
             }
         }
-        let request = Request::new(pinfold_addr::Target::parse("http://example.com/").unwrap());
+        let request = Request::new(Target::parse("http://example.com/").unwrap());
         let record = Record::open(&request, testing::policy(), Arc::new(Panics));
         let decision = record.allow(None, false);
         assert_eq!(

@@ -139,6 +139,9 @@
 //! changed. `--with` and `--with-settings` ask another question, before a roll-out: which verdicts of last week
 //! would change, and which of them let something through that was refused?
 //!
+//! A record is not signed: who can write the log can forge it. Replaying proves that what was asked leads to what was
+//! answered, not that it was ever asked: see [`record`](crate::record).
+//!
 //! What is recorded may hold secrets, in paths and queries. [`Redaction`](crate::record::Redaction) withholds
 //! them; the policies that decided are then asked about what is left, and a record of which the answers depend on
 //! what is withheld is marked. A policy that never reads the path replays in full. Four kinds of records are not

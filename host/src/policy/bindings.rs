@@ -29,6 +29,11 @@ mod generated {
 /// The labels of a request in the shape of the contract.
 pub(super) type Labels<'a> = Vec<(&'a str, &'a str)>;
 
+/// Why a policy is not asked about this request, when the embedder added more than one takes.
+pub(crate) fn oversized(request: &Request) -> Option<Denial> {
+    labels(request).err()
+}
+
 /// The labels, when all that the embedder added is within its bounds.
 pub(super) fn labels(request: &Request) -> Result<Labels<'_>, Denial> {
     let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -171,10 +176,25 @@ fn embedding(form: Embedding) -> wit::Embedding {
 }
 
 /// Stage one's answer: the terms, or a refusal. The outer error is a malformed answer.
-pub(super) fn decision(decision: wit::Decision) -> Result<Result<Terms, Denial>, Denial> {
+pub(super) fn decision(
+    decision: wit::Decision,
+    host: &Host,
+) -> Result<Result<Terms, Denial>, Denial> {
     match decision {
         wit::Decision::Allow(raw) => Ok(Ok(terms(raw))),
-        wit::Decision::Deny(raw) => denial(raw, Stage::Name).map(Err),
+        wit::Decision::Deny(raw) => {
+            let denial = denial(raw, Stage::Name)?;
+            match denial
+                .reason()
+                .is_some_and(|reason| is_of_answers(reason, host))
+            {
+                true => malformed(format!(
+                    "the code `{}` is about addresses that were looked up, and none were",
+                    denial.code()
+                )),
+                false => Ok(Err(denial)),
+            }
+        }
     }
 }
 
@@ -199,7 +219,6 @@ fn terms(raw: wit::Terms) -> Terms {
 }
 
 fn denial(raw: wit::Denial, stage: Stage) -> Result<Denial, Denial> {
-    let malformed = |what: String| Err(Denial::new(Reason::PolicyOutput, what));
     if !is_code(&raw.code) {
         return malformed(format!("`{}` is no code", tidy(&raw.code, CODE_BYTES)));
     }
@@ -216,6 +235,10 @@ fn denial(raw: wit::Denial, stage: Stage) -> Result<Denial, Denial> {
     Ok(Denial::from_policy(stage, raw.code, message))
 }
 
+fn malformed<T>(what: String) -> Result<T, Denial> {
+    Err(Denial::new(Reason::PolicyOutput, what))
+}
+
 fn is_code(code: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=CODE_BYTES).contains(&code.len()) && code.bytes().all(plain)
@@ -223,7 +246,7 @@ fn is_code(code: &str) -> bool {
 
 /// What only the host can know. A policy that answered one of these would write in the host's name:
 /// that it trapped, that DNS failed, or that a peer was not the one that was pinned.
-fn is_ours(reason: Reason) -> bool {
+pub(crate) fn is_ours(reason: Reason) -> bool {
     match reason {
         Reason::LiteralNotCanonical
         | Reason::PolicyMissing
@@ -239,6 +262,16 @@ fn is_ours(reason: Reason) -> bool {
                 | Stage::Redirect
                 | Stage::Resolve
         ),
+    }
+}
+
+/// What can only be said of the answers to a lookup. In stage one it would tell of one that never was; the address
+/// of a literal is known.
+fn is_of_answers(reason: Reason, host: &Host) -> bool {
+    match reason.stage() {
+        Stage::Resolve => true,
+        Stage::Address => host.ip().is_none(),
+        _ => false,
     }
 }
 
@@ -280,6 +313,33 @@ mod tests {
             assert_eq!(denial.is_ok(), ok, "{name}");
             if let Err(denial) = denial {
                 assert_eq!(denial.reason(), Some(Reason::PolicyOutput), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn stage_one_says_nothing_of_answers() {
+        let name = Host::Domain(Domain::parse("a.example").unwrap());
+        let literal = Host::Ip("10.0.0.1".parse().unwrap());
+        for (row, code, host, ok) in [
+            ("mixed answers of a name", "answers-mixed", &name, false),
+            (
+                "mixed answers of a literal",
+                "answers-mixed",
+                &literal,
+                false,
+            ),
+            ("an alias", "chain-name-denied", &name, false),
+            ("an address of a name", "address-not-public", &name, false),
+            ("a literal", "address-not-public", &literal, true),
+            ("the name", "host-denied", &name, true),
+            ("its own words", "not-in-business-hours", &name, true),
+        ] {
+            let denied = wit::Decision::Deny(raw(code, "m"));
+            let answer = decision(denied, host);
+            assert_eq!(answer.is_ok(), ok, "{row}");
+            if let Err(denial) = answer {
+                assert_eq!(denial.reason(), Some(Reason::PolicyOutput), "{row}");
             }
         }
     }

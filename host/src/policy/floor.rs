@@ -256,7 +256,8 @@ impl Floor {
     }
 }
 
-fn check_name(name: &Domain) -> Result<(), Denial> {
+/// What the floor says of a name.
+pub(crate) fn check_name(name: &Domain) -> Result<(), Denial> {
     match names::is_metadata(name.as_str()) {
         true => Err(Denial::new(
             Reason::NameMetadata,

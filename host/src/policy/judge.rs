@@ -305,13 +305,13 @@ impl fmt::Debug for Judge {
 impl Instance {
     pub(super) fn check_target(&mut self, request: &Request) -> Result<Terms, Denial> {
         let labels = bindings::labels(request)?;
-        let request = bindings::request(request, &labels);
+        let shown = bindings::request(request, &labels);
         let answer = self.ask(|Self { store, policy }| {
             policy
                 .pinfold_policy_decide()
-                .call_check_target(store, request)
+                .call_check_target(store, shown)
         })?;
-        bindings::decision(answer)?
+        bindings::decision(answer, request.target().host())?
     }
 
     pub(super) fn check_addresses(

@@ -84,8 +84,8 @@ pub(super) fn admit(layers: &[Layer]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Kebab-case.
-fn is_name(name: &str) -> bool {
+/// Whether a layer may be called so: kebab-case.
+pub(crate) fn is_name(name: &str) -> bool {
     let is_word = |word: &str| {
         !word.is_empty()
             && word

@@ -73,6 +73,7 @@ pub(crate) mod tests;
 mod text;
 mod watch;
 
+pub(crate) use bindings::{is_ours, oversized};
 pub(crate) use cache::Cache;
 pub use digest::{component_digest, settings_digest};
 pub use engine::Fallback;
@@ -81,6 +82,7 @@ pub use evaluate::{Evaluation, Evaluator, LoadOptions};
 pub use inspect::{Description, Inspection, inspect, inspect_with};
 pub(crate) use judge::{Answered, Judge};
 pub use layer::Layer;
+pub(crate) use layer::is_name;
 pub(crate) use limits::LAYERS;
 pub(crate) use load::Loading;
 pub use meter::{Measurement, Meter};

@@ -3,8 +3,8 @@
 use pinfold_addr::Stage;
 use serde::{Deserialize, Serialize};
 
-use super::{Input, redact::Redacted};
-use crate::{Decision, PolicyRef};
+use super::{Input, redact::Redacted, wire};
+use crate::{Decision, JudgedAddress, PolicyRef};
 
 /// What a line of a log says of a decision, as far as replaying needs it. Other fields are ignored.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -12,10 +12,28 @@ use crate::{Decision, PolicyRef};
 pub struct Entry {
     /// The number of the decision, unique within the process that made it.
     pub id: u64,
+    /// Who asked.
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// HTTP method.
+    #[serde(default)]
+    pub method: Option<String>,
     /// `scheme://host:port`.
     pub target: String,
-    /// All policies of the chain in order, where there are several; otherwise empty.
+    /// 0 for the first request.
     #[serde(default)]
+    pub hop: u8,
+    /// Aliases the answer came through.
+    #[serde(default)]
+    pub chain: Vec<String>,
+    /// Every address of the answer, and what became of it.
+    #[serde(default)]
+    pub addresses: Vec<JudgedAddress>,
+    /// Which policy decided.
+    #[serde(default)]
+    pub policy: Option<PolicyRef>,
+    /// All policies of the chain in order, where there are several; otherwise empty.
+    #[serde(default, deserialize_with = "wire::layers")]
     pub layers: Vec<PolicyRef>,
     /// `allow`, `deny` or `failed`: how the hop ended.
     pub verdict: String,
@@ -25,6 +43,9 @@ pub struct Entry {
     /// Why.
     #[serde(default)]
     pub code: Option<String>,
+    /// What exactly.
+    #[serde(default)]
+    pub detail: Option<String>,
     /// What the policies were asked and what they answered; none when that was not recorded.
     #[serde(default)]
     pub input: Option<Input>,

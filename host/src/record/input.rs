@@ -12,7 +12,8 @@ use crate::{Denial, JudgedAddress, PolicyRef, Request, Terms, policy::Active};
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Inputs {
-    /// They are left out: the record of a decision holds neither path nor query. The default.
+    /// They are left out: the record of a decision holds neither path nor query, unless a policy quotes them in
+    /// the detail of a denial. [`Redaction`](crate::record::Redaction) withholds such details. The default.
     #[default]
     Omit,
     /// They are kept, paths and queries included: the decision can be replayed.

@@ -26,9 +26,10 @@
 //!
 //! // Later, from the text alone:
 //! let entry: Entry = serde_json::from_str(&line)?;
+//! assert!(entry.contradictions().is_empty());
 //! let input = entry.input.ok_or("recorded without its input")?;
 //! let policy = Evaluator::load(Source::Shipped, serde_json::json!({}), &Limits::default())?;
-//! let replayed = replay(&policy, &input).ok_or("another policy judged")?;
+//! let replayed = replay(&policy, &input, 0).ok_or("another policy judged")?;
 //! assert!(replayed.differences.is_empty());
 //! # Ok(())
 //! # }
@@ -41,16 +42,29 @@
 //! those records whose answers depend on what is withheld: what is not marked replays bit for bit. Labels and
 //! subjects are never withheld: do not put secrets in them.
 //!
+//! # What a record proves
+//!
+//! That what was asked leads to the answers that are written beside it, and these to the verdict: `replay` shows that the
+//! very component, under the very settings, answers so. It does not prove that a guard was ever asked: a record is
+//! not signed, and who can write the log can write one of a decision that was never made, or leave one out. What no guard
+//! could have recorded is refused when it is read, and [`Entry::contradictions`] tells where the line and its input
+//! differ; both show mistakes, and forgeries that were made without care. Where a log is evidence, keep it where the service
+//! can only append, and sign or chain it there.
+//!
 //! | file | what it does |
 //! |---|---|
 //! | `input` | what policies were asked, and what they answered |
-//! | `wire` | both as JSON, checked when read |
+//! | `wire` | both as JSON |
+//! | `check` | refuses what no guard can have recorded |
+//! | `claims` | whether what a line says of the decision follows from its input |
 //! | `replay` | asks again, and compares |
 //! | `verdict` | what follows from the answers of all policies and the floor |
 //! | `redact` | what is withheld, and whether the answers depend on it |
 //! | `entry` | a line of a log |
 //! | `log` | writes the lines, on a thread of its own |
 
+mod check;
+mod claims;
 mod entry;
 mod input;
 mod log;
@@ -68,3 +82,4 @@ pub use log::{Log, LogBuilder};
 pub use redact::Redaction;
 pub use replay::{Difference, Replayed, ask, replay};
 pub use verdict::Ruling;
+pub(crate) use wire::layer_name;

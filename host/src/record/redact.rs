@@ -2,17 +2,18 @@
 
 use std::{thread::sleep, time::Duration};
 
-use pinfold_addr::Target;
+use pinfold_addr::{Stage, Target};
 
 use super::{Answered, Input, Judges, Mark};
-use crate::{Decision, Denial};
+use crate::{Decision, Denial, policy::is_ours};
 
 /// What is withheld when a record is written. Default: nothing.
 ///
 /// What is withheld is replaced and named in `redacted`. The policies that decided are then asked once more,
 /// about what is left: when they answer the same, so will whoever replays the record. Otherwise the record is
 /// marked ([`Mark::DependsOnRedacted`]), and the details of its denials, which may quote what is
-/// withheld, are withheld too.
+/// withheld, are withheld too. Where inputs are not recorded there is nothing to ask about: every detail that a
+/// policy may have written is then withheld.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Redaction {
@@ -94,10 +95,28 @@ impl Redacted {
             redacted: Vec::new(),
             mark: None,
         };
-        if let Some(input) = &decision.input {
-            written.withhold(input, redaction);
+        match &decision.input {
+            Some(input) => written.withhold(input, redaction),
+            None if redaction == Redaction::NONE => {}
+            None => written.withhold_quotes(),
         }
         written
+    }
+
+    /// Details that may quote a path or a query that nobody recorded.
+    fn withhold_quotes(&mut self) {
+        let outcome = self.decision.outcome.denial_mut();
+        let addresses = self.decision.addresses.iter_mut();
+        let denials = addresses.filter_map(|judged| judged.denial.as_mut());
+        let quoting = denials.chain(outcome).filter(|denial| may_quote(denial));
+        let mut some = false;
+        for denial in quoting {
+            some = true;
+            withhold_detail(denial);
+        }
+        if some {
+            self.redacted.push("detail");
+        }
     }
 
     fn withhold(&mut self, input: &Input, redaction: Redaction) {
@@ -128,6 +147,15 @@ impl Redacted {
         addresses
             .filter_map(|judged| judged.denial.as_mut())
             .for_each(withhold_detail);
+    }
+}
+
+/// Whether a policy may have written the detail, or the host may quote a policy there (how it failed, what was
+/// wrong with its answer). What only the host can know it says in its own words, which are of names and addresses.
+fn may_quote(denial: &Denial) -> bool {
+    match denial.reason() {
+        Some(reason) => reason.stage() == Stage::Policy || !is_ours(reason),
+        None => true,
     }
 }
 

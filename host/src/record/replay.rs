@@ -37,14 +37,14 @@ impl Replayed {
     }
 }
 
-/// Asks `policy` again what the policy with its digests was asked, and compares the answers of both stages:
-/// terms, codes and details, for each address.
+/// Asks `policy` again what the policy at this place of the chain was asked (0 where there is only one), and
+/// compares the answers of both stages: terms, codes and details, for each address.
 ///
-/// None when no policy that was recorded has the component and the settings of this one; [`ask`] then tells
-/// what it would have answered.
-pub fn replay(policy: &Evaluator, input: &Input) -> Option<Replayed> {
+/// None when no policy at this place was asked, or its component or settings are others; [`ask`] then tells what this one
+/// would have answered.
+pub fn replay(policy: &Evaluator, input: &Input, place: usize) -> Option<Replayed> {
     let itself = policy.policy();
-    let recorded = input.answered.iter().find(|answered| {
+    let recorded = input.answered.get(place).filter(|answered| {
         let then = &answered.policy;
         (&then.digest, &then.settings_digest) == (&itself.digest, &itself.settings_digest)
     })?;

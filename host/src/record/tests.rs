@@ -1,5 +1,7 @@
 //! Inputs as text: what is written comes back, and what no guard writes does not.
 
+mod lines;
+
 use serde_json::{Value, json};
 
 use super::{Answered, Input, Ruling};
@@ -12,6 +14,7 @@ fn whole() -> Value {
                "spelling": {"userinfo": true, "non_canonical_literal": false}})
     };
     let denial = json!({"stage": "resolve", "code": "address-not-public", "detail": "no"});
+    let floor = json!({"stage": "resolve", "code": "address-floor", "detail": "64:ff9b::7f00:1 carries a loopback address"});
     let failed = json!({"stage": "policy", "code": "policy-trapped", "detail": "unreachable"});
     json!({
         "request": {
@@ -22,10 +25,10 @@ fn whole() -> Value {
         "chain": ["alias.example"],
         "answers": [
             {"address": "93.184.216.34", "class": "public", "embedded": [], "granted": true},
-            {"address": "64:ff9b::a00:7", "class": "translated", "granted": false,
-             "embedded": [{"form": "nat64", "address": "10.0.0.7", "class": "private"}]},
+            {"address": "64:ff9b::7f00:1", "class": "translated", "granted": false,
+             "embedded": [{"form": "nat64", "address": "127.0.0.1", "class": "loopback"}]},
         ],
-        "floor": [null, denial],
+        "floor": [null, floor],
         "answered": [
             {"policy": policy("organisation"),
              "target": {"allow": {"total_timeout_ms": 1500, "response_bytes": 1024, "https_only": false}},
@@ -142,6 +145,238 @@ fn what_no_guard_records_is_refused() {
     }
 }
 
+/// A place, and what is put there.
+type Forged<'a> = (&'a str, Value);
+
+/// Sets each place to another value.
+fn forged(mut value: Value, places: &[Forged<'_>]) -> Value {
+    for (place, forged) in places {
+        *value.pointer_mut(place).unwrap() = forged.clone();
+    }
+    value
+}
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    let plain = |address: &str, class: &str, granted: bool| json!({"address": address, "class": class, "embedded": [], "granted": granted});
+    let nothing = || {
+        vec![
+            ("/answers", json!([])),
+            ("/floor", json!([])),
+            ("/chain", json!([])),
+        ]
+    };
+    let unjudged = || {
+        vec![
+            ("/answered/0/addresses", Value::Null),
+            ("/answered/1/addresses", Value::Null),
+        ]
+    };
+    let denied = || json!({"deny": {"stage": "name", "code": "own", "detail": ""}});
+    let long = |size: usize| json!("a".repeat(size));
+    let table: Vec<(&str, Vec<Forged<'_>>, &str)> = vec![
+        (
+            "loopback as public",
+            vec![("/answers/0", plain("127.0.0.1", "public", false))],
+            "`127.0.0.1` is not what",
+        ),
+        (
+            "private as public",
+            vec![("/answers/0", plain("10.0.0.1", "public", false))],
+            "`10.0.0.1` is not what",
+        ),
+        (
+            "loopback that the floor let through",
+            vec![("/answers/0", plain("127.0.0.1", "loopback", false))],
+            "`floor`",
+        ),
+        (
+            "metadata that was granted",
+            vec![("/answers/0", plain("169.254.169.254", "metadata", true))],
+            "`floor`",
+        ),
+        (
+            "a carrier that was granted",
+            vec![
+                ("/answers/1/granted", json!(true)),
+                ("/floor/1", Value::Null),
+            ],
+            "`floor`",
+        ),
+        (
+            "a carrier of nothing",
+            vec![("/answers/1/embedded", json!([]))],
+            "is not what",
+        ),
+        (
+            "IPv6 as translated",
+            vec![
+                ("/answers/1", plain("2606:4700::1", "translated", false)),
+                ("/floor/1", Value::Null),
+            ],
+            "is not what",
+        ),
+        (
+            "a floor that refuses what it does not",
+            vec![("/floor/0", whole()["floor"][1].clone())],
+            "`floor`",
+        ),
+        (
+            "another answer of a literal",
+            vec![("/request/target/host", json!("10.0.0.1"))],
+            "the only answer of a literal is `10.0.0.1`",
+        ),
+        (
+            "an alias of nothing",
+            [
+                nothing(),
+                unjudged(),
+                vec![("/chain", json!(["alias.example"]))],
+            ]
+            .concat(),
+            "through no alias",
+        ),
+        (
+            "addresses of a refused target",
+            vec![("/answered/1/target", denied())],
+            "is not looked up",
+        ),
+        (
+            "verdicts of no addresses",
+            [nothing(), vec![("/answered/0/addresses", json!([]))]].concat(),
+            "there are none",
+        ),
+        (
+            "a policy after a refusal",
+            [
+                nothing(),
+                unjudged(),
+                vec![("/answered/0/target", denied())],
+            ]
+            .concat(),
+            "asked after another had refused",
+        ),
+        (
+            "a policy twice",
+            vec![(
+                "/answered/1/policy",
+                whole()["answered"][0]["policy"].clone(),
+            )],
+            "answered twice",
+        ),
+        (
+            "addresses after a failure",
+            vec![(
+                "/answered/0/addresses",
+                whole()["answered"][1]["addresses"].clone(),
+            )],
+            "had failed",
+        ),
+        (
+            "addresses left out by one",
+            vec![("/answered/1/addresses", Value::Null)],
+            "not judged by all",
+        ),
+        (
+            "addresses left out by the first",
+            vec![("/answered/0/addresses", Value::Null)],
+            "or had not been asked",
+        ),
+        (
+            "http where it was forbidden",
+            vec![("/request/target/scheme", json!("http"))],
+            "is not looked up",
+        ),
+        (
+            "a metadata name",
+            [
+                nothing(),
+                unjudged(),
+                vec![("/request/target/host", json!("metadata.google.internal"))],
+            ]
+            .concat(),
+            "the host refused",
+        ),
+        (
+            "many labels",
+            vec![("/request/labels", json!(vec![["k", "v"]; 20_000]))],
+            "number of labels: 20000",
+        ),
+        (
+            "long labels",
+            vec![("/request/labels", json!([["k", "v".repeat(4 << 10)]]))],
+            "labels: 4097",
+        ),
+        (
+            "a long method",
+            vec![("/request/method", long(65))],
+            "method: 65",
+        ),
+        (
+            "a long subject",
+            vec![("/request/subject", long(1_025))],
+            "subject: 1025",
+        ),
+        (
+            "a layer that is no name",
+            vec![("/answered/0/policy/layer", json!("\u{1b}[2J"))],
+            "no name of a layer",
+        ),
+    ];
+    for (row, places, problem) in table {
+        let error = read(forged(whole(), &places)).expect_err(row);
+        assert!(error.contains(problem), "{row}: {error}");
+    }
+}
+
+#[test]
+fn what_is_rare_is_not_refused() {
+    let nat64 = json!({"address": "2001:db8:64::7f00:1", "class": "translated", "granted": false,
+        "embedded": [{"form": "nat64", "address": "127.0.0.1", "class": "loopback"}]});
+    let carried = json!({"stage": "resolve", "code": "address-floor", "detail": "2001:db8:64::7f00:1 carries a loopback address"});
+    let loopback = |granted: bool| json!({"address": "127.0.0.1", "class": "loopback", "embedded": [], "granted": granted});
+    let own = json!({"stage": "resolve", "code": "address-own", "detail": "127.0.0.1 port 8443 is a listener of this guard"});
+    let oversized = json!({"deny": {"stage": "policy", "code": "request-oversized", "detail": "number of labels: 33, at most 32"}});
+    let one = json!([whole()["answered"][0]]);
+    let table: Vec<(&str, Vec<Forged<'_>>)> = vec![
+        (
+            "a NAT64 prefix of the operator",
+            vec![("/answers/1", nat64), ("/floor/1", carried)],
+        ),
+        (
+            "a grant lifts the floor",
+            vec![("/answers/0", loopback(true))],
+        ),
+        (
+            "a listener of the guard",
+            vec![("/answers/0", loopback(false)), ("/floor/0", own)],
+        ),
+        (
+            "the caller gave up",
+            vec![
+                ("/answered/0/addresses", Value::Null),
+                ("/answered/1/addresses", Value::Null),
+            ],
+        ),
+        (
+            "too many labels, and told so",
+            vec![
+                ("/request/labels", json!(vec![["k", "v"]; 33])),
+                ("/answered", one),
+                ("/answered/0/addresses", Value::Null),
+                ("/answered/0/target", oversized),
+                ("/answers", json!([])),
+                ("/floor", json!([])),
+                ("/chain", json!([])),
+            ],
+        ),
+    ];
+    for (row, places) in table {
+        let read = read(forged(whole(), &places));
+        assert!(read.is_ok(), "{row}: {read:?}");
+    }
+}
+
 /// Answers of two layers about two addresses, and what follows.
 #[test]
 fn the_ruling_is_the_strictest_of_all() {
@@ -205,6 +440,9 @@ fn the_ruling_is_the_strictest_of_all() {
 fn terms_of_earlier_hops_bind_whatever_is_answered() {
     let mut value = whole();
     value["request"]["target"]["scheme"] = "http".into();
+    for list in ["chain", "answers", "floor", "answered"] {
+        value[list] = json!([]);
+    }
     let input = read(value).unwrap();
     let Ruling::Deny(denial) = input.ruling(&input.answered) else {
         panic!("allowed");

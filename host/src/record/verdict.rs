@@ -1,9 +1,9 @@
 //! What follows from the answers of all policies, the floor and earlier terms: the verdict of the hop.
 
-use pinfold_addr::Reason;
+use pinfold_addr::{Host, Reason};
 
 use super::{Answered, Input};
-use crate::{Denial, Terms, guard::obeys};
+use crate::{Denial, PolicyRef, Terms, guard::obeys, policy::floor::check_name};
 
 /// What becomes of a hop when its policies answer so.
 #[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
@@ -12,8 +12,8 @@ use crate::{Denial, Terms, guard::obeys};
 pub enum Ruling {
     /// At least one address may be dialled.
     Allow,
-    /// The target is allowed, and no address is known that could be judged: none was looked up, or the
-    /// lookup failed. Whether a socket would have been opened cannot be said.
+    /// The target is allowed, and no address is known that was judged: none was looked up, the lookup failed,
+    /// or the caller gave up. Whether a socket would have been opened cannot be said.
     Admit,
     /// Refused.
     Deny(Denial),
@@ -36,22 +36,38 @@ impl Ruling {
 
 impl Input {
     /// The verdict that follows when these are the answers of all policies, in the order of the chain: any
-    /// denial denies, terms only tighten, and the floor refuses what it refuses. It says nothing of what came
-    /// later: the socket, the exchange.
+    /// denial denies, terms only tighten, and the floor refuses what it refuses. Where no policy answers,
+    /// nothing is allowed. It says nothing of what came later: the socket, the exchange.
     pub fn ruling(&self, answered: &[Answered]) -> Ruling {
         match self.admitted(answered) {
             Err(denial) => Ruling::Deny(denial),
-            Ok(()) if self.answers.is_empty() => Ruling::Admit,
+            Ok(()) if !self.is_judged(answered) => Ruling::Admit,
             Ok(()) => match self.refusal(answered) {
-                Some(denial) => Ruling::Deny(denial),
+                Some((_, denial)) => Ruling::Deny(denial),
                 None => Ruling::Allow,
             },
         }
     }
 
-    /// Stage one.
-    fn admitted(&self, answered: &[Answered]) -> Result<(), Denial> {
+    /// What the host refuses by itself, before it asks any policy.
+    pub(super) fn before_policies(&self) -> Result<(), Denial> {
         obeys(&self.request, self.earlier)?;
+        match self.request.target.host() {
+            Host::Domain(name) => check_name(name),
+            Host::Ip(_) => match self.floor.first() {
+                Some(Some(denial)) => Err(denial.clone()),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Stage one.
+    pub(super) fn admitted(&self, answered: &[Answered]) -> Result<(), Denial> {
+        self.before_policies()?;
+        if answered.is_empty() {
+            let detail = "there is no policy to ask";
+            return Err(Denial::new(Reason::PolicyTrapped, detail));
+        }
         let tighten = |terms: Terms, answered: &Answered| {
             answered.target.clone().map(|own| terms.tightened(own))
         };
@@ -59,34 +75,72 @@ impl Input {
         obeys(&self.request, terms)
     }
 
-    /// Stage two: why no address is left, when none is.
-    fn refusal(&self, answered: &[Answered]) -> Option<Denial> {
-        let failed = answered
-            .iter()
-            .find_map(|answered| answered.addresses.as_ref()?.as_ref().err());
-        if let Some(failed) = failed {
-            return Some(failed.clone());
+    /// Whether there are addresses and stage two was come to. Policies are asked about them all together, until
+    /// one fails.
+    pub(super) fn is_judged(&self, answered: &[Answered]) -> bool {
+        let all = || answered.iter().all(|answered| answered.addresses.is_some());
+        !self.answers.is_empty() && (failed(answered).is_some() || all())
+    }
+
+    /// What became of each address, in stage two.
+    pub(super) fn judged(&self, answered: &[Answered]) -> Vec<Option<Denial>> {
+        let judge = |at| match failed(answered) {
+            Some((_, denial)) => Some(denial.clone()),
+            None => self.judged_at(at, answered),
+        };
+        (0..self.answers.len()).map(judge).collect()
+    }
+
+    /// The policy that refused or failed, with these answers; none when none did.
+    pub(super) fn decider<'a>(&self, answered: &'a [Answered]) -> Option<&'a PolicyRef> {
+        let refused = answered.iter().find(|answered| answered.is_refusal());
+        if let Some(answered) = refused {
+            return Some(&answered.policy);
         }
-        let judged: Vec<_> = (0..self.answers.len())
-            .map(|at| self.judged(at, answered))
-            .collect();
+        if !self.is_judged(answered) {
+            return None;
+        }
+        if let Some((answered, _)) = failed(answered) {
+            return Some(&answered.policy);
+        }
+        let (at, _) = self.refusal(answered)?;
+        let refuser = answered
+            .iter()
+            .find(|answered| own(answered, at).is_some())?;
+        Some(&refuser.policy)
+    }
+
+    /// Stage two: why no address is left, when none is, and the place of the one that stands for all.
+    fn refusal(&self, answered: &[Answered]) -> Option<(usize, Denial)> {
+        let judged = self.judged(answered);
         if judged.contains(&None) {
             return None;
         }
-        let mut denials = judged.iter().flatten();
+        let mut denials = judged.into_iter().flatten().enumerate();
         let mixed = denials
             .clone()
-            .find(|denial| denial.reason() == Some(Reason::AnswersMixed));
-        mixed.or_else(|| denials.next()).cloned()
+            .find(|(_, denial)| denial.reason() == Some(Reason::AnswersMixed));
+        mixed.or_else(|| denials.next())
     }
 
     /// Who refuses one address: the first policy of the chain that does, otherwise the floor.
-    fn judged(&self, at: usize, answered: &[Answered]) -> Option<Denial> {
-        let verdict = |answered: &Answered| {
-            let each = answered.addresses.as_ref()?.as_ref().ok()?;
-            each.get(at)?.clone()
-        };
+    fn judged_at(&self, at: usize, answered: &[Answered]) -> Option<Denial> {
         let floor = || self.floor.get(at)?.clone();
-        answered.iter().find_map(verdict).or_else(floor)
+        let own = answered.iter().find_map(|answered| own(answered, at));
+        own.cloned().or_else(floor)
     }
+}
+
+/// What one policy says of one address.
+fn own(answered: &Answered, at: usize) -> Option<&Denial> {
+    let each = answered.addresses.as_ref()?.as_ref().ok()?;
+    each.get(at)?.as_ref()
+}
+
+/// The policy that failed in stage two, and how: that denies all addresses.
+fn failed(answered: &[Answered]) -> Option<(&Answered, &Denial)> {
+    answered.iter().find_map(|answered| {
+        let denial = answered.addresses.as_ref()?.as_ref().err()?;
+        Some((answered, denial))
+    })
 }

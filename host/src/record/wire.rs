@@ -5,10 +5,10 @@ use std::{net::IpAddr, time::Duration};
 use pinfold_addr::{Class, Domain, Embedded, Reason, Stage, Target, TargetParts};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{Answered, Input};
+use super::{Answered, Input, check};
 use crate::{
     Denial, JudgedAddress, PolicyRef, Request, Terms,
-    policy::LAYERS,
+    policy::{LAYERS, is_name},
     resolve::{MAX_ANSWERS, MAX_CHAIN},
 };
 
@@ -95,14 +95,16 @@ impl TryFrom<RawInput> for Input {
     fn try_from(raw: RawInput) -> Result<Self, String> {
         check_counts(&raw)?;
         let answers = raw.answers.into_iter().map(JudgedAddress::try_from);
-        Ok(Self {
+        let input = Self {
             request: raw.request.try_into()?,
             earlier: raw.earlier,
             chain: raw.chain,
             answers: answers.collect::<Result<_, _>>()?,
             floor: raw.floor,
             answered: raw.answered,
-        })
+        };
+        check::admit(&input)?;
+        Ok(input)
     }
 }
 
@@ -194,6 +196,59 @@ impl TryFrom<RawAnswer> for JudgedAddress {
             granted: raw.granted,
             denial: None,
         })
+    }
+}
+
+impl<'de> Deserialize<'de> for JudgedAddress {
+    /// As it stands in the list of addresses of a decision.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Raw {
+            #[serde(flatten)]
+            answer: RawAnswer,
+            #[serde(default)]
+            denial: Option<Denial>,
+        }
+        let raw = Raw::deserialize(deserializer)?;
+        let judged = Self::try_from(raw.answer).map_err(de::Error::custom)?;
+        Ok(Self {
+            denial: raw.denial,
+            ..judged
+        })
+    }
+}
+
+/// The name of a layer: it ends in reports and on terminals.
+pub(crate) fn layer_name<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    match name {
+        Some(name) if !is_name(&name) => Err(de::Error::custom("`layer` is no name of a layer")),
+        name => Ok(name),
+    }
+}
+
+/// The policies of a chain, as many as there can be, each with its own name.
+pub(super) fn layers<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<PolicyRef>, D::Error> {
+    let layers = Vec::<PolicyRef>::deserialize(deserializer)?;
+    let twice = |(at, layer): (usize, &PolicyRef)| {
+        layers
+            .iter()
+            .take(at)
+            .any(|other| other.layer == layer.layer)
+    };
+    match () {
+        () if layers.len() > LAYERS => Err(de::Error::custom(format!(
+            "`layers` has {} entries, at most {LAYERS}",
+            layers.len()
+        ))),
+        () if layers.iter().enumerate().any(twice) => {
+            Err(de::Error::custom("`layers` has a name twice"))
+        }
+        () => Ok(layers),
     }
 }
 

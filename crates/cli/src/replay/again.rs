@@ -2,7 +2,11 @@
 
 use pinfold::record::{Difference, Input, replay};
 
-use super::{Left, Outcome, shelf::Shelf, what_if::Shade};
+use super::{
+    Left, Outcome,
+    shelf::{Shelf, component_missing},
+    what_if::Shade,
+};
 
 /// A record that is judged by the policies that judged it.
 pub(super) struct Again<'a> {
@@ -20,20 +24,23 @@ pub(super) struct Layered {
 impl Again<'_> {
     pub(super) fn judge(&self, shelf: &mut Shelf) -> Outcome {
         let mut layers = Vec::new();
-        for answered in &self.input.answered {
+        for (place, answered) in self.input.answered.iter().enumerate() {
             let policy = match shelf.policy(&answered.policy) {
                 Ok(policy) => policy,
                 Err(missing) => return Outcome::Fails(missing),
             };
-            match replay(policy, self.input) {
-                Some(replayed) if replayed.depends_on_machine() => {
-                    return Outcome::Left(Left::DependsOnMachine);
-                }
-                Some(replayed) if !replayed.differences.is_empty() => layers.push(Layered {
+            // What was loaded is another component than was found: its file changed meanwhile.
+            let Some(replayed) = replay(policy, self.input, place) else {
+                return Outcome::Fails(component_missing(&answered.policy));
+            };
+            if replayed.depends_on_machine() {
+                return Outcome::Left(Left::DependsOnMachine);
+            }
+            if !replayed.differences.is_empty() {
+                layers.push(Layered {
                     layer: answered.policy.layer.clone(),
                     differences: replayed.differences,
-                }),
-                _ => {}
+                });
             }
         }
         match layers.is_empty() {

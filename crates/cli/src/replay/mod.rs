@@ -9,15 +9,17 @@ mod what_if;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use pinfold::record::Entry;
+use pinfold::record::{Difference, Entry};
 
+pub(crate) use self::report::of_left;
 use self::{again::Again, report::Report, shelf::Shelf, tally::Tally, what_if::WhatIf};
 use crate::{
     batch::progress::Progress,
     exit::Exit,
     fault::Fault,
     options,
-    output::Output,
+    output::{self, BAD, Output},
+    text::count,
     vectors::{Line, Lines},
 };
 
@@ -96,7 +98,8 @@ Examples:
 
 Exit codes:
   0  all records answered the same (what if: nothing more and nothing less is let through)
-  1  some differ (what if: some change; with `--max-loosening`: more are loosened)
+  1  some differ, or contradict themselves (what if: some change; with `--max-loosening`: more are
+     loosened, or some cannot be judged whole)
   2  error: a line that is no record, a policy, settings or inert WASI that nobody gave, nothing to replay,
      usage";
 
@@ -168,6 +171,8 @@ enum Outcome {
     Same(what_if::Shade),
     /// The answers differ.
     Differs(Vec<again::Layered>),
+    /// What the line says does not follow from its input.
+    Contradicts(Vec<Difference>),
     /// More or less would be let through.
     Changes(Box<what_if::Change>),
     /// It is not replayed.
@@ -178,7 +183,7 @@ enum Outcome {
 
 /// Why a record is not replayed, through no fault of anybody.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Left {
+pub(crate) enum Left {
     /// It was recorded without what was asked.
     NoInput,
     /// It was refused before any policy was asked.
@@ -216,6 +221,7 @@ impl Replay {
         match &outcome {
             Outcome::Same(_) | Outcome::Left(_) => Ok(()),
             Outcome::Differs(layers) => self.report.differs(number, entry, layers, out),
+            Outcome::Contradicts(found) => self.report.contradicts(number, entry, found, out),
             Outcome::Changes(change) => self.report.changes(number, entry, change, out),
             Outcome::Fails(missing) => {
                 self.report.missing(number, missing);
@@ -225,6 +231,10 @@ impl Replay {
     }
 
     fn outcome(&mut self, entry: &Entry) -> Outcome {
+        let found = entry.contradictions();
+        if !found.is_empty() {
+            return Outcome::Contradicts(found);
+        }
         let input = match replayable(entry) {
             Ok(input) => input,
             Err(left) => return Outcome::Left(left),
@@ -239,11 +249,32 @@ impl Replay {
         self.report.nothing(&self.tally);
         self.report
             .summary(&self.tally, self.what_if.is_some(), out)?;
+        if self.max_loosening.is_some() {
+            not_whole(self.tally.not_whole());
+        }
         Ok(self.tally.exit(self.max_loosening))
     }
 }
 
-fn replayable(entry: &Entry) -> Result<&pinfold::record::Input, Left> {
+/// Says that loosenings may have been missed. A gate does not pass then.
+pub(crate) fn not_whole(records: u64) {
+    if records > 0 {
+        let number = count(
+            usize::try_from(records).unwrap_or(usize::MAX),
+            "record",
+            "records",
+        );
+        output::note(format_args!(
+            "{BAD}error{BAD:#}: {number} could not be judged whole: a loosening may hide there"
+        ));
+        output::hint(
+            "record inputs, without withholding paths and queries that the policy may read, or cover those cases with vectors",
+        );
+    }
+}
+
+/// What can be asked again of a record.
+pub(crate) fn replayable(entry: &Entry) -> Result<&pinfold::record::Input, Left> {
     use pinfold::record::Mark;
     match (entry.replay, &entry.input) {
         (Some(Mark::DependsOnRedacted), _) => Err(Left::DependsOnRedacted),

@@ -43,6 +43,8 @@ enum What<'a> {
         layer: Option<&'a str>,
         differences: &'a [Difference],
     },
+    /// What is written of the decision (`recorded`), and what follows from its input (`now`).
+    Contradicts { contradictions: &'a [Difference] },
     Changes {
         was: &'a Ruling,
         now: &'a Ruling,
@@ -107,7 +109,9 @@ impl Report {
                 out.json(&line(number, entry, What::Differs { layer, differences }))?;
                 continue;
             }
-            let of = layer.map_or_else(String::new, |layer| format!(" in layer `{layer}`"));
+            let of = layer.map_or_else(String::new, |layer| {
+                format!(" in layer `{}`", Printable(layer))
+            });
             head(number, entry, &format!("{BAD}differs{BAD:#}{of}"), out)?;
             for Difference {
                 field,
@@ -123,6 +127,40 @@ impl Report {
                     Printable(&now.to_string())
                 ))?;
             }
+        }
+        Ok(())
+    }
+
+    /// A record that contradicts itself.
+    pub(super) fn contradicts(
+        &self,
+        number: usize,
+        entry: &Entry,
+        contradictions: &[Difference],
+        out: &mut Output,
+    ) -> anyhow::Result<()> {
+        if self.json {
+            return out.json(&line(number, entry, What::Contradicts { contradictions }));
+        }
+        head(
+            number,
+            entry,
+            &format!("{BAD}contradicts itself{BAD:#}"),
+            out,
+        )?;
+        for Difference {
+            field,
+            recorded,
+            now,
+            ..
+        } in contradictions
+        {
+            out.line(format_args!(
+                "  {LABEL}{}{LABEL:#}  recorded {}, from its input follows {}",
+                Printable(field),
+                Printable(&recorded.to_string()),
+                Printable(&now.to_string())
+            ))?;
         }
         Ok(())
     }
@@ -250,6 +288,10 @@ fn told(ruling: &Ruling) -> String {
 fn lines(tally: &Tally, what_if: bool) -> Vec<String> {
     let mut lines = vec![first(tally, what_if)];
     let further = [
+        (
+            tally.contradicting,
+            "contradict themselves: the line does not follow from its input",
+        ),
         (tally.other_reason, "refused as before, for another reason"),
         (
             tally.no_effect,
@@ -265,12 +307,9 @@ fn lines(tally: &Tally, what_if: bool) -> Vec<String> {
     let left = tally
         .not_replayed
         .iter()
-        .map(|(why, number)| (*number, of_left(why)));
-    for (number, what) in left.chain(further) {
-        if number > 0 {
-            lines.push(format!("  {number} {what}"));
-        }
-    }
+        .map(|(why, number)| format!("  {number} not replayed: {}", of_left(why)));
+    let further = further.iter().filter(|(number, _)| *number > 0);
+    lines.extend(left.chain(further.map(|(number, what)| format!("  {number} {what}"))));
     lines
 }
 
@@ -293,13 +332,13 @@ fn first(tally: &Tally, what_if: bool) -> String {
 }
 
 /// The names of [`super::Left`] in words.
-fn of_left(why: &str) -> &'static str {
+pub(crate) fn of_left(why: &str) -> &'static str {
     match why {
-        "no-input" => "not replayed: recorded without what was asked",
-        "not-asked" => "not replayed: refused before a policy was asked",
-        "depends-on-redacted" => "not replayed: the answer depends on what is withheld",
-        "depends-on-machine" => "not replayed: the policy was late or had no place",
-        _ => "not replayed: what was asked was too long to be recorded",
+        "no-input" => "recorded without what was asked",
+        "not-asked" => "refused before a policy was asked",
+        "depends-on-redacted" => "the answer depends on what is withheld",
+        "depends-on-machine" => "the policy was late or had no place",
+        _ => "what was asked was too long to be recorded",
     }
 }
 

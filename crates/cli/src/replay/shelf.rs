@@ -150,7 +150,8 @@ impl Shelf {
     }
 }
 
-fn component_missing(wanted: &PolicyRef) -> Missing {
+/// That its component is not there.
+pub(super) fn component_missing(wanted: &PolicyRef) -> Missing {
     Missing::Component {
         name: wanted.name.clone(),
         digest: wanted.digest.clone(),

@@ -17,6 +17,8 @@ pub(super) struct Tally {
     pub(super) identical: u64,
     /// Answered something else.
     pub(super) differing: u64,
+    /// Of those: what the line says does not follow from its own input.
+    pub(super) contradicting: u64,
     /// More or less would be let through: a verdict, an address or terms would change.
     pub(super) changed: u64,
     /// Of those: more is let through than was.
@@ -40,6 +42,10 @@ impl Tally {
         match outcome {
             Outcome::Same(shade) => self.same(*shade),
             Outcome::Differs(_) => self.differing += 1,
+            Outcome::Contradicts(_) => {
+                self.differing += 1;
+                self.contradicting += 1;
+            }
             Outcome::Changes(change) => {
                 self.changed += 1;
                 self.loosened += u64::from(change.is_loosening());
@@ -47,7 +53,10 @@ impl Tally {
             Outcome::Left(left) => *self.not_replayed.entry(left.as_str()).or_default() += 1,
             Outcome::Fails(_) => self.missing += 1,
         }
-        let judged = !matches!(outcome, Outcome::Left(_) | Outcome::Fails(_));
+        let judged = !matches!(
+            outcome,
+            Outcome::Left(_) | Outcome::Fails(_) | Outcome::Contradicts(_)
+        );
         self.redacted += u64::from(judged && !entry.redacted.is_empty());
     }
 
@@ -65,10 +74,19 @@ impl Tally {
         alike + self.differing + self.changed > 0
     }
 
-    /// How the process ends. Where a number of loosenings is allowed, they alone decide.
+    /// Records that were not judged, although a policy was asked or may have been, and those that were judged without
+    /// what is withheld in them.
+    pub(super) fn not_whole(&self) -> u64 {
+        let left = self.not_replayed.iter();
+        let left = left.filter(|(why, _)| **why != Left::NotAsked.as_str());
+        left.map(|(_, number)| number).sum::<u64>() + self.redacted
+    }
+
+    /// How the process ends. Where a number of loosenings is allowed, they alone decide, and that none can have
+    /// been missed.
     pub(super) fn exit(&self, max_loosening: Option<u64>) -> Exit {
         let has_failed = match max_loosening {
-            Some(most) => self.loosened > most,
+            Some(most) => self.loosened > most || self.differing + self.not_whole() > 0,
             None => self.differing + self.changed > 0,
         };
         match () {
@@ -81,7 +99,7 @@ impl Tally {
 
 impl Left {
     /// The stable name, as a record has it.
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::NoInput => "no-input",
             Self::NotAsked => "not-asked",

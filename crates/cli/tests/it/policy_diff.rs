@@ -370,7 +370,7 @@ fn settings_that_the_new_policy_refuses_are_an_error_with_their_problems() {
     settings
       + /limit, required
       refused by the new policy: the settings of cases.toml
-        `/`: `limit` is missing
+        the whole document: `limit` is missing
     version 1.0.0 -> 2.0.0 says a major change, it is a major one
     --- stderr
     error: a policy refuses settings, so that nothing was asked under them
@@ -515,6 +515,92 @@ fn what_the_command_line_records_can_be_asked_again() {
         "{report}"
     );
     assert_eq!(decisions["changes"][0]["target"], "http://a.example:8080");
+}
+
+/// A policy that is asked about `/withheld` may answer otherwise than about what was asked: old and new may deny it
+/// both, and one of them let the real path through.
+#[test]
+fn a_gate_does_not_pass_what_it_was_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let log = file("log.jsonl");
+    let urls = ["https://a.example/", "https://a.example/b"];
+    let check = [
+        "check",
+        "--record",
+        &log,
+        "--resolve",
+        "a.example=93.184.216.34",
+    ];
+    assert!(run(check.iter().chain(&urls)).status.success());
+    let text = fs::read_to_string(&log).unwrap();
+    let (first, second) = text.trim_end().split_once('\n').unwrap();
+    let withheld = || ("redacted", json!(["target.path"]));
+    for (row, fields, status, said) in [
+        ("whole", vec![], 0, ""),
+        (
+            "withheld",
+            vec![withheld()],
+            1,
+            "1 asked without what is withheld in them",
+        ),
+        (
+            "marked",
+            vec![withheld(), ("replay", json!("depends-on-redacted"))],
+            1,
+            "1 not asked: the answer depends on what is withheld",
+        ),
+        (
+            "too large",
+            vec![("input", Value::Null), ("replay", json!("too-large"))],
+            1,
+            "1 not asked: what was asked was too long to be recorded",
+        ),
+        (
+            "without input",
+            vec![("input", Value::Null)],
+            1,
+            "1 not asked: recorded without what was asked",
+        ),
+    ] {
+        let mut line: Value = serde_json::from_str(second).unwrap();
+        for (field, value) in fields {
+            line[field] = value;
+        }
+        fs::write(&log, format!("{first}\n{line}\n")).unwrap();
+        let diff = ["policy", "diff", "shipped", "shipped", "--decisions", &log];
+        let gate = run(diff.iter().chain(&["--max-loosening", "0"]));
+        assert_eq!(gate.status.code(), Some(status), "{row}: {}", show(&gate));
+        assert!(show(&gate).contains(said), "{row}: {}", show(&gate));
+        let is_said = told(&gate).contains("1 record could not be judged whole");
+        assert_eq!(is_said, status == 1, "{row}: {}", told(&gate));
+        let look = run(diff);
+        assert_eq!(look.status.code(), Some(0), "{row}: {}", show(&look));
+        let what_if = ["replay", &log, "--with", "shipped", "--max-loosening", "0"];
+        let what_if = run(what_if);
+        assert_eq!(
+            what_if.status.code(),
+            Some(status),
+            "{row}: {}",
+            show(&what_if)
+        );
+        let is_said = told(&what_if).contains("1 record could not be judged whole");
+        assert_eq!(is_said, status == 1, "{row}: {}", told(&what_if));
+    }
+}
+
+/// The version that would be enough depends on verdicts that nobody has seen.
+#[test]
+fn without_a_question_no_version_is_proposed() {
+    let pair = Pair::new(&Guest::default(), &answers(&[(1, Answer::Deny("x", "y"))]));
+    let json = pair.run(&["--json"]);
+    let report: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(report["version"].is_null(), "{report:#}");
+    let said = show(&pair.run(&[]));
+    assert!(
+        said.contains("no question was asked: nothing can be said of verdicts"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -215,7 +215,7 @@ fn what_differs_is_shown_field_by_field() {
     --- stdout
     {"line":1,"id":1,"target":"http://a.example:8080","layer":null,"differences":[{"field":"target.allow.redirects","recorded":3,"now":null}]}
     {"line":2,"id":2,"target":"http://b.example:80","layer":null,"differences":[{"field":"addresses[0].detail","recorded":"`10.0.0.7` is public and in no network of `networks.allow`","now":"`10.0.0.7` is private and in no network of `networks.allow`"},{"field":"target.allow.redirects","recorded":3,"now":null}]}
-    {"summary":{"records":3,"identical":0,"differing":2,"changed":0,"loosened":0,"other_reason":0,"no_effect":0,"redacted":0,"not_replayed":{"not-asked":1},"missing":0,"malformed":0}}
+    {"summary":{"records":3,"identical":0,"differing":2,"contradicting":0,"changed":0,"loosened":0,"other_reason":0,"no_effect":0,"redacted":0,"not_replayed":{"not-asked":1},"missing":0,"malformed":0}}
     "#);
 }
 
@@ -381,6 +381,108 @@ fn a_chain_is_replayed_and_one_layer_replaced() {
 
     hint: name the layer to replace with `--layer NAME`
     "#);
+}
+
+/// Changes one field of the first record.
+fn forge(recorded: &Recorded, place: &str, value: Value) {
+    let text = recorded.text();
+    let (first, rest) = text.split_once('\n').unwrap();
+    let mut line: Value = serde_json::from_str(first).unwrap();
+    *line.pointer_mut(place).unwrap() = value;
+    fs::write(recorded.log(), format!("{line}\n{rest}")).unwrap();
+}
+
+#[test]
+fn a_line_that_its_input_belies_contradicts_itself() {
+    let case = json!({"url": "https://a.example/", "resolves_to": ["10.0.0.7"]});
+    for (place, value) in [
+        ("/verdict", json!("allow")),
+        ("/code", json!("host-denied")),
+        ("/target", json!("https://other.example:443")),
+        ("/addresses/0/denial", Value::Null),
+        ("/policy/generation", json!(7)),
+        ("/input/answered/0/addresses/0", Value::Null),
+    ] {
+        let recorded = Recorded::cases(std::slice::from_ref(&case), &[]);
+        assert_eq!(recorded.replay(&[]).status.code(), Some(0));
+        forge(&recorded, place, value);
+        for more in [&[][..], &["--with", "shipped", "--max-loosening", "9"]] {
+            let output = recorded.replay(more);
+            assert_eq!(output.status.code(), Some(1), "{place}: {}", show(&output));
+            assert!(show(&output).contains("contradicts itself"), "{place}");
+        }
+        let summary = recorded.summary(&[]);
+        let counts = [
+            &summary["identical"],
+            &summary["differing"],
+            &summary["contradicting"],
+        ];
+        assert_eq!(counts, [&json!(0), &json!(1), &json!(1)], "{place}");
+    }
+}
+
+/// Two layers with one component under the same settings: the second answer is compared too.
+#[test]
+fn each_layer_is_compared_with_its_own_answer() {
+    let case = json!({"url": "https://a.example/", "resolves_to": ["93.184.216.34"]});
+    let recorded = Recorded::cases(&[case], &["--layer", "organisation=", "--layer", "team="]);
+    assert_eq!(recorded.replay(&[]).status.code(), Some(0));
+    forge(
+        &recorded,
+        "/input/answered/1/target/allow/https_only",
+        json!(true),
+    );
+    let output = recorded.replay(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        show(&output).contains("differs in layer `team`"),
+        "{}",
+        show(&output)
+    );
+}
+
+#[test]
+fn a_log_does_not_steer_the_terminal() {
+    let case = json!({"url": "https://a.example/", "resolves_to": ["93.184.216.34"]});
+    let steer = json!("\u{1b}[2Jteam");
+    for place in [
+        "/layers/1/layer",
+        "/input/answered/1/policy/layer",
+        "/policy/layer",
+        "/policy/name",
+        "/policy/digest",
+        "/subject",
+        "/method",
+        "/target",
+        "/verdict",
+        "/code",
+        "/input/answered/1/policy/name",
+        "/input/answered/1/policy/digest",
+        "/input/answered/1/policy/settings_digest",
+    ] {
+        let layers = ["--layer", "organisation=", "--layer", "team="];
+        let recorded = Recorded::cases(std::slice::from_ref(&case), &layers);
+        forge_or_add(&recorded, place, &steer);
+        for more in [&[][..], &["--json"]] {
+            let output = recorded.replay(more);
+            assert_ne!(output.status.code(), Some(0), "{place}: {}", show(&output));
+            let bytes = [output.stdout, output.stderr].concat();
+            assert!(
+                !bytes.contains(&0x1b),
+                "{place} {more:?}: {}",
+                String::from_utf8_lossy(&bytes)
+            );
+        }
+    }
+}
+
+/// As [`forge`], also of a field that is not there.
+fn forge_or_add(recorded: &Recorded, place: &str, value: &Value) {
+    let (parent, field) = place.rsplit_once('/').unwrap();
+    let text = recorded.text();
+    let mut line: Value = serde_json::from_str(text.trim_end()).unwrap();
+    line.pointer_mut(parent).unwrap()[field] = value.clone();
+    fs::write(recorded.log(), format!("{line}\n")).unwrap();
 }
 
 #[cfg(unix)]

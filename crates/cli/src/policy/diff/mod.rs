@@ -124,7 +124,8 @@ Examples:
   pinfold policy diff shipped . --old-settings egress.toml
   pinfold policy diff old.wasm new.wasm --json | jq .changes
 
-Exit codes: 0 compared; 1 more loosenings than `--max-loosening`; 2 error: a policy that is refused (one that
+Exit codes: 0 compared; 1 more loosenings than `--max-loosening`, or with it a record that could not be judged
+whole (a path or query is withheld, or there is no input); 2 error: a policy that is refused (one that
 imports anything is), settings that one of both refuses, nothing to ask although `--max-loosening` is given.";
 
 /// Runs the verb.
@@ -253,6 +254,7 @@ impl Args {
             pair.ask(&question, tally)?;
         }
         report.skipped += records.skipped();
+        report.records = Some(records.counts().clone());
         Ok(())
     }
 
@@ -276,7 +278,12 @@ impl Args {
         if report.decisions.is_none() && self.max_loosening.is_some() {
             return Err(nothing_asked(self.decisions.is_some()).into());
         }
-        Ok(match report.exceeded {
+        let missed = match (&report.records, self.max_loosening) {
+            (Some(records), Some(_)) => records.not_whole(),
+            _ => 0,
+        };
+        crate::replay::not_whole(missed);
+        Ok(match report.exceeded || missed > 0 {
             true => Exit::Refused,
             false => Exit::Ok,
         })

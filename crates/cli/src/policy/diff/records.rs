@@ -1,13 +1,15 @@
 //! `--decisions`: recorded decisions, asked again.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context;
 use pinfold::record::{Entry, Input};
+use serde::Serialize;
 
 use crate::{
     fault::Fault,
     policy::{bench::progress::Progress, questions::Question},
+    replay::{Left, of_left, replayable},
     vectors::{Asked, Line, Lines},
 };
 
@@ -16,7 +18,42 @@ pub(super) struct Records {
     name: String,
     lines: Lines,
     bar: Progress,
-    skipped: usize,
+    counts: Counts,
+}
+
+/// What became of records. Of one that was not judged whole nobody can say that it was not loosened: a policy that is
+/// asked about `/withheld` may deny it, old and new, and let through what was asked.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Counts {
+    /// Asked without what is withheld in them.
+    redacted: u64,
+    /// Not asked, by reason, as `pinfold replay` has it.
+    not_asked: BTreeMap<&'static str, u64>,
+}
+
+impl Counts {
+    /// Records that were asked in part, or not at all although a policy was asked or may have been.
+    pub(super) fn not_whole(&self) -> u64 {
+        let left = self.not_asked.iter();
+        let left = left.filter(|(why, _)| **why != Left::NotAsked.as_str());
+        left.map(|(_, number)| number).sum::<u64>() + self.redacted
+    }
+
+    /// As lines, without those that are zero.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let left = self.not_asked.iter();
+        let left = left.map(|(why, number)| format!("  {number} not asked: {}", of_left(why)));
+        let redacted = (self.redacted > 0)
+            .then(|| format!("  {} asked without what is withheld in them", self.redacted));
+        left.chain(redacted).collect()
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        match replayable(entry) {
+            Ok(_) => self.redacted += u64::from(!entry.redacted.is_empty()),
+            Err(left) => *self.not_asked.entry(left.as_str()).or_default() += 1,
+        }
+    }
 }
 
 impl Records {
@@ -32,7 +69,7 @@ impl Records {
             name: name.to_string_lossy().into_owned(),
             bar: Progress::new("bytes of the log", lines.size().unwrap_or(0) as usize),
             lines,
-            skipped: 0,
+            counts: Counts::default(),
         })
     }
 
@@ -41,9 +78,15 @@ impl Records {
         &self.name
     }
 
-    /// Records that hold nothing to ask: without input, or refused before a policy was asked.
+    /// Records that were not asked: without input, refused before a policy was asked, or marked.
     pub(super) fn skipped(&self) -> usize {
-        self.skipped
+        let skipped = self.counts.not_asked.values().sum::<u64>();
+        usize::try_from(skipped).unwrap_or(usize::MAX)
+    }
+
+    /// What became of those that were read.
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The next question.
@@ -60,9 +103,9 @@ impl Records {
                 return Ok(None);
             };
             let entry = self.entry(&line)?;
-            match entry.input.filter(Input::was_asked) {
-                Some(input) => return Ok(Some(question(entry.id, &self.name, input))),
-                None => self.skipped += 1,
+            self.counts.add(&entry);
+            if let Ok(input) = replayable(&entry) {
+                return Ok(Some(question(entry.id, &self.name, input.clone())));
             }
         }
     }

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     change::Kind,
+    records::Counts,
     schema,
     semver::{Advice, Step},
     surface::Surface,
@@ -83,6 +84,7 @@ impl Report {
             not_compared: 0,
             decisions: None,
             skipped: 0,
+            records: None,
             version: None,
             max_loosening,
             exceeded: false,

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     change::{Change, Direction, TermChange, Verdict},
+    records,
     report::{Refused, Report},
     schema::{SchemaChange, What},
     semver::{Advice, Step},
@@ -28,6 +29,11 @@ pub(super) fn all(report: &Report, most: usize, out: &mut Output) -> Result<()> 
     if let Some(tally) = &report.decisions {
         decisions(tally, most, out)?;
         summary(tally, report.skipped, out)?;
+        for line in report.records.iter().flat_map(records::Counts::lines) {
+            out.line(line)?;
+        }
+    } else {
+        out.line("\nno question was asked: nothing can be said of verdicts")?;
     }
     if let Some(advice) = &report.version {
         version(&report.surface, advice, out)?;
