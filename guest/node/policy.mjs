@@ -40,7 +40,7 @@ class Component {
 // What is wrong with settings: `problems`, each `{ path, message }`.
 export class SettingsError extends Error {
   constructor(problems) {
-    super(problems.map(({ path, message }) => `${path || "/"}: ${message}`).join("; "));
+    super(problems.map(({ path, message }) => `${path || "the whole document"}: ${message}`).join("; "));
     this.problems = problems;
   }
 }

@@ -55,11 +55,15 @@ async function main() {
   if (values.help) return console.log(USAGE) ?? 0;
   if (positionals.length !== 2) throw new Error(`LOG and POLICY are needed\n\n${USAGE}`);
   const [log, policy] = positionals;
-  const settings = values.settings ? await json(values.settings) : {};
+  const settings = values.settings ? await settingsIn(values.settings) : {};
   const { component, digest } = await open(policy);
   await component.configured(settings);
-  const tally = await replayed(log, component, settings, ours(values.layer, digest));
+  const other = others(settings);
+  const isMeant = ours(values.layer, digest);
+  const isOurs = (policy) => isMeant(policy) && other.see(policy);
+  const tally = await replayed(log, component, settings, isOurs);
   report(tally, values.json);
+  other.tell();
   if (tally.identical + tally.different === 0) {
     throw new Error(NOTHING);
   }
@@ -92,12 +96,43 @@ function ours(layer, digest) {
   return (policy) => digest === undefined || policy.digest === digest;
 }
 
-async function json(file) {
+async function settingsIn(file) {
+  if (file.endsWith(".toml")) {
+    throw new Error(`\`${file}\` is TOML, and settings are JSON here
+
+hint: write the same settings as a \`.json\` file`);
+  }
   try {
     return JSON.parse(await readFile(file, "utf8"));
   } catch (error) {
     throw new Error(`cannot read \`${file}\`: ${error.message}`);
   }
+}
+
+// Counts decisions under other settings than those that were given: where they differ, that is why.
+function others(settings) {
+  const given = createHash("sha256").update(canonical(settings)).digest("hex");
+  let count = 0;
+  return {
+    see({ settings_digest: digest }) {
+      if (digest !== undefined && digest !== given) count += 1;
+      return true;
+    },
+    tell() {
+      if (count === 0) return;
+      console.error(`warning: ${count} decided under other settings than those that were given
+
+hint: the \`settings_digest\` of a record names the settings: give those with \`--settings\``);
+    },
+  };
+}
+
+// JSON as the host hashes it: no spaces, members in the order of the octets of their names.
+function canonical(value) {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  const names = Object.keys(value).sort((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)));
+  return `{${names.map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`).join(",")}}`;
 }
 
 async function open(policy) {

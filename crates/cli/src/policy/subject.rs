@@ -267,5 +267,34 @@ mod tests {
             dir.path().display()
         );
         assert_eq!(fault.hint(), build);
+        let error = component(dir.path(), Use::Look).unwrap_err();
+        assert_eq!(error.downcast_ref::<Fault>().unwrap().hint(), build);
+    }
+
+    #[test]
+    fn where_any_file_will_do_a_folder_is_a_project() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = "[policy]\nname = \"a\"\nlanguage = \"c\"\ncomponent = \"a.wasm\"\n";
+        std::fs::write(dir.path().join(Project::FILE), project).unwrap();
+        let built = dir.path().join("a.wasm");
+        std::fs::write(&built, "").unwrap();
+        for (path, expected) in [
+            (dir.path().to_owned(), &built),
+            (dir.path().join(Project::FILE), &built),
+            (built.clone(), &built),
+            ("x/policy".into(), &PathBuf::from("x/policy")),
+        ] {
+            let found = component(&path, Use::Look).unwrap();
+            assert!(
+                matches!(&found, Source::Path(file) if file == expected),
+                "{path:?}"
+            );
+        }
+        assert!(matches!(
+            component(Path::new(SHIPPED), Use::Look),
+            Ok(Source::Shipped)
+        ));
+        let empty = tempfile::tempdir().unwrap();
+        assert!(component(empty.path(), Use::Look).is_err(), "no project");
     }
 }
