@@ -139,14 +139,13 @@ const MAX_LINKS: usize = 40;
 #[cfg(unix)]
 const NEW_FILE: u32 = 0o666;
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 pub(crate) mod testing {
     //! What a project may hold beside files.
 
-    use std::path::Path;
-
     /// Makes a pipe that nobody writes to.
-    pub(crate) fn pipe(file: &Path) {
+    #[cfg(unix)]
+    pub(crate) fn pipe(file: &std::path::Path) {
         let made = std::process::Command::new("mkfifo").arg(file).status();
         assert!(made.unwrap().success());
     }

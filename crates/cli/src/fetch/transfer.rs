@@ -9,7 +9,7 @@ use super::{
     Args,
     sink::{More, Sink},
 };
-use crate::{exit::Exit, options, output};
+use crate::{exit::Exit, options, output, text::Shown};
 
 const KNOWN_SIZE: &str = "{bar:30} {bytes}/{total_bytes}  {bytes_per_sec}  {eta}";
 const UNKNOWN_SIZE: &str = "{spinner} {bytes}  {bytes_per_sec}";
@@ -113,10 +113,10 @@ fn tell_kept(file: Option<&Path>, kept: Option<(u64, std::path::PathBuf)>) {
         (_, Some((bytes, part))) => {
             output::note(format_args!(
                 "kept the first {bytes} bytes in `{}`",
-                part.display()
+                Shown(&part)
             ));
         }
-        (Some(file), None) => output::note(format_args!("nothing written to `{}`", file.display())),
+        (Some(file), None) => output::note(format_args!("nothing written to `{}`", Shown(file))),
         (None, None) => {}
     }
 }

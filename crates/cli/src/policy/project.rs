@@ -161,11 +161,9 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// A component whose folder, and settings that lie elsewhere; a component that is no regular file.
+    /// A component and settings that lie elsewhere; a component that is no regular file.
     pub(crate) fn check_where_paths_lead(&self) -> Result<(), Fault> {
-        if let Some(folder) = self.component.parent() {
-            self.check_leads_inside(folder)?;
-        }
+        self.check_leads_inside(&self.component)?;
         if let Ok(found) = fs::metadata(&self.component) {
             files::require_regular(&self.component, &found)?;
         }
@@ -472,6 +470,7 @@ mod tests {
         let component = GOOD.replacen("\"partners.wasm\"", "\"out/deep/p.wasm\"", 1);
         for (row, text, link, to) in [
             ("the component's folder", component.as_str(), "out", ""),
+            ("the component", GOOD, "partners.wasm", "secret.toml"),
             ("settings", GOOD, "settings.example.toml", "secret.toml"),
             ("a folder of vectors", GOOD, "tests", ""),
             ("a file of vectors", GOOD, "more.jsonl", "secret.toml"),

@@ -8,7 +8,11 @@ use pinfold::policy::{LoadError, Source};
 use serde_json::Value;
 
 use super::project::Project;
-use crate::{fault::Fault, options, output};
+use crate::{
+    fault::Fault,
+    options, output,
+    text::{Shown, shell_word},
+};
 
 /// The word for the policy inside this binary, where a file or a folder may stand.
 pub(crate) const SHIPPED: &str = "shipped";
@@ -58,7 +62,7 @@ impl Subject {
         let project = Project::find(path)?;
         let build = match path.as_os_str() == "." || path.as_os_str() == Project::FILE {
             true => "pinfold policy build".to_owned(),
-            false => format!("pinfold policy build {}", path.display()),
+            false => format!("pinfold policy build {}", shell_word(path)),
         };
         Ok(Self {
             build,
@@ -68,7 +72,7 @@ impl Subject {
 
     fn component(file: PathBuf, project: Option<Project>) -> Self {
         Self {
-            shown: format!("`{}`", file.display()),
+            shown: format!("`{}`", Shown(&file)),
             source: Source::Path(file),
             project,
             build: String::new(),
@@ -87,7 +91,7 @@ impl Subject {
         };
         let inside = |file: &Path| {
             let inside = file.strip_prefix(&project.root).unwrap_or(file);
-            inside.display().to_string()
+            Shown(inside).to_string()
         };
         let (source, component) = (inside(&source), inside(&project.component));
         let message = format!("`{source}` is newer than `{component}`");
@@ -114,7 +118,7 @@ impl Subject {
             .project
             .as_ref()
             .and_then(|project| project.settings.as_deref());
-        file.map(options::read_settings).transpose()
+        file.map(options::read_project_settings).transpose()
     }
 
     /// The files with vectors that the project names.
@@ -251,6 +255,20 @@ mod tests {
         assert_eq!(fault.to_string(), "`policy.c` is newer than `a.wasm`");
         let build = format!("run `pinfold policy build {}`;", dir.path().display());
         assert!(fault.hint().starts_with(&build), "{}", fault.hint());
+    }
+
+    #[test]
+    fn the_name_of_a_folder_cannot_drive_the_terminal_nor_the_shell() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("my\u{1b}; x");
+        std::fs::create_dir(&folder).unwrap();
+        crate::policy::project::testing::project(&folder);
+        let subject = Subject::of(&folder).unwrap();
+        let shown = subject.in_a_sentence();
+        assert!(shown.ends_with("/my\\u{1b}; x/a.wasm`"), "{shown}");
+        let build = &subject.build;
+        assert!(build.starts_with("pinfold policy build '/"), "{build}");
+        assert!(build.ends_with("/my\\u{1b}; x'"), "{build}");
     }
 
     #[test]

@@ -259,7 +259,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().join(name);
         std::fs::write(&at, text).unwrap();
-        super::file(&at).map_or_else(|error| format!("{error:#}"), |_| "read".into())
+        file(&at).map_or_else(|error| format!("{error:#}"), |_| "read".into())
     }
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
         for name in ["a.toml", "a.json", "a.jsonl"] {
             let pipe = dir.path().join(name);
             files::testing::pipe(&pipe);
-            let error = super::file(&pipe).unwrap_err().to_string();
+            let error = file(&pipe).unwrap_err().to_string();
             assert!(error.ends_with("is not a regular file"), "{name}: {error}");
         }
     }

@@ -18,7 +18,7 @@ use crate::{
     fault::Fault,
     output::{LABEL, Output, note},
     policy::project::{Language, check_name},
-    text::count,
+    text::{Shown, count, shell_word},
 };
 
 /// Write a new policy: source, settings, vectors, a README and a CI snippet
@@ -61,13 +61,23 @@ Examples:
 /// Runs the verb.
 pub(crate) fn run(args: &Args, _out: &mut Output) -> anyhow::Result<Exit> {
     check_name(&args.name)?;
+    if args
+        .language
+        .is_none_or(|language| language == Language::Rust)
+    {
+        rust::check_crate(&args.name)?;
+    }
     let files = files(args)?;
     let folder = args.dir.clone().unwrap_or_else(|| args.name.clone().into());
     folder::write(&folder, &files)?;
     let number = count(files.len(), "file", "files");
-    note(format_args!("wrote {number} to `{}`", folder.display()));
+    note(wrote(&number, &folder));
     next_steps(&folder, args.language.unwrap_or(Language::Rust));
     Ok(Exit::Ok)
+}
+
+fn wrote(number: &str, folder: &Path) -> String {
+    format!("wrote {number} to `{}`", Shown(folder))
 }
 
 fn files(args: &Args) -> anyhow::Result<Vec<File>> {
@@ -104,17 +114,17 @@ fn named(templates: &[Template], name: &str) -> Vec<File> {
 
 fn next_steps(folder: &Path, language: Language) {
     note(format_args!("\n{LABEL}next{LABEL:#}:"));
-    let once = compiler(language);
-    let width = once.len();
-    for (command, purpose) in [
-        (format!("cd {}", folder.display()).as_str(), ""),
-        (once, "once: the compiler"),
+    note(format_args!("  cd {}", shell_word(folder)));
+    let steps = [
+        (compiler(language), "once: the compiler"),
         ("pinfold policy build", "makes the component"),
         ("pinfold policy test", "holds it to its vectors"),
         ("pinfold policy bench", "says what a decision costs"),
-    ] {
-        let line = format!("  {command:width$}  {purpose}");
-        note(line.trim_end());
+    ];
+    let width = steps.iter().map(|(command, _)| command.len()).max();
+    let width = width.unwrap_or(0);
+    for (command, purpose) in steps {
+        note(format_args!("  {command:width$}  {purpose}"));
     }
     note("\n`README.md` says what is what, and how to go on");
 }
@@ -173,6 +183,12 @@ mod tests {
             }
         }
         found
+    }
+
+    #[test]
+    fn the_name_of_a_folder_cannot_drive_the_terminal() {
+        let said = wrote("2 files", Path::new("a\u{1b}]0;x\u{7}"));
+        assert_eq!(said, "wrote 2 files to `a\\u{1b}]0;x\\u{7}`");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::{
     template::{EXAMPLE, file},
     vendor,
 };
+use crate::fault::Fault;
 
 pub(super) const FILES: &[Template] = &[
     file!(
@@ -46,6 +47,79 @@ pub(super) fn files(name: &str) -> anyhow::Result<Vec<File>> {
     Ok(files)
 }
 
+/// Refuses a name that a crate cannot have: a word of the language, or a crate that every other one sees.
+pub(super) fn check_crate(name: &str) -> Result<(), Fault> {
+    if !RESERVED.contains(&name) {
+        return Ok(());
+    }
+    let message = format!("`{name}` is no name for a policy in Rust: the language has it");
+    Err(Fault::new(
+        message,
+        format!("use two words, such as `{name}-policy`"),
+    ))
+}
+
+/// Crates of the toolchain, and keywords, also those that are only reserved.
+const RESERVED: [&str; 57] = [
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc-macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "union",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+];
+
 /// The example takes the SDK from where it is written; a project brings it along.
 const SDK_HERE: &str = "path = \"../../sdk\"";
 const SDK_THERE: &str = "path = \"vendor/pinfold-policy\"";
@@ -53,6 +127,23 @@ const SDK_THERE: &str = "path = \"vendor/pinfold-policy\"";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crate_is_not_named_like_what_every_crate_sees() {
+        for (name, good) in [
+            ("core", false),
+            ("std", false),
+            ("alloc", false),
+            ("test", false),
+            ("proc-macro", false),
+            ("fn", false),
+            ("async", false),
+            ("core-policy", true),
+            ("partners", true),
+        ] {
+            assert_eq!(check_crate(name).is_ok(), good, "{name}");
+        }
+    }
 
     #[test]
     fn a_project_brings_the_sdk_along() {
