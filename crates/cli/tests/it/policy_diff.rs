@@ -338,6 +338,8 @@ fn an_import_is_named_and_refused() {
       + log
     exports   the same
     settings  not compared: what is refused is not asked for them
+
+    no question was asked: nothing can be said of verdicts
     --- stderr
     error: cannot use the policy `[DIR]/new.wasm`
       caused by: the policy imports `log`
@@ -592,11 +594,11 @@ fn a_gate_does_not_pass_what_it_was_not_shown() {
 /// The version that would be enough depends on verdicts that nobody has seen.
 #[test]
 fn without_a_question_no_version_is_proposed() {
-    let pair = Pair::new(&Guest::default(), &answers(&[(1, Answer::Deny("x", "y"))]));
-    let json = pair.run(&["--json"]);
+    let folder = Folder::new(&Guest::default(), &answers(&[(1, Answer::Deny("x", "y"))]));
+    let json = folder.compare(&["--json"]);
     let report: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert!(report["version"].is_null(), "{report:#}");
-    let said = show(&pair.run(&[]));
+    let said = show(&folder.compare(&[]));
     assert!(
         said.contains("no question was asked: nothing can be said of verdicts"),
         "{said}"
