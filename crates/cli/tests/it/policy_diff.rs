@@ -373,6 +373,8 @@ fn settings_that_the_new_policy_refuses_are_an_error_with_their_problems() {
       + /limit, required
       refused by the new policy: the settings of cases.toml
         the whole document: `limit` is missing
+
+    no question was asked: nothing can be said of verdicts
     version 1.0.0 -> 2.0.0 says a major change, it is a major one
     --- stderr
     error: a policy refuses settings, so that nothing was asked under them

@@ -525,6 +525,58 @@ fn the_policy_alone_has_no_floor() {
 }
 
 #[test]
+fn long_lists_of_failures_are_cut_and_counted() {
+    let bench = Bench::new(&guest());
+    let line = |number| {
+        format!(
+            "{{\"name\": \"{number}\", \"url\": \"http://a.example:1/\", \"expect\": \"allow\"}}\n"
+        )
+    };
+    bench.write("v.jsonl", &(0..25).map(line).collect::<String>());
+    for (more, shown) in [
+        (&[][..], 20),
+        (&["--show", "3"], 3),
+        (&["--show", "99"], 25),
+    ] {
+        let text = bench.shown("guest.wasm", &[&["--vectors", "v.jsonl"], more].concat());
+        assert_eq!(text.matches("\nfailed v.jsonl").count(), shown, "{text}");
+        let left = format!("and {} more that failed", 25 - shown);
+        assert_eq!(text.contains(&left), shown < 25, "{text}");
+    }
+}
+
+#[test]
+fn a_component_that_is_older_than_a_source_is_named_and_gates_nothing() {
+    let bench = Bench::new(&guest());
+    bench.project("").write("tests/good.toml", GOOD);
+    let ends = ["lib.rs", "policy.c", "policy.js", "policy.py"];
+    for name in ends {
+        bench.write(name, "");
+        let file = fs::File::options().write(true).open(bench.at(name));
+        let later = std::time::SystemTime::now() + Duration::from_secs(60);
+        file.unwrap().set_modified(later).unwrap();
+    }
+    let output = bench.run(".", &[]);
+    assert_eq!(output.status.code(), Some(0), "a person reads it");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        told.contains("is newer than `guest.wasm`: run `pinfold policy build`"),
+        "{told}"
+    );
+    for gate in [
+        &["policy", "bench", ".", "--budget"][..],
+        &["policy", "diff", "guest.wasm", ".", "--max-loosening", "0"],
+    ] {
+        let output = crate::support::pinfold(gate)
+            .current_dir(bench.at("."))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", show(&output));
+        assert!(show(&output).contains("is newer than"), "{}", show(&output));
+    }
+}
+
+#[test]
 fn the_first_failure_can_end_it() {
     let bench = Bench::new(&guest());
     bench.write(
@@ -604,6 +656,7 @@ fn junit_is_xml_with_each_failure() {
         "<testsuite name=\"tests/v.toml\" tests=\"2\" disabled=\"0\" errors=\"0\" failures=\"1\"",
         "name=\"a &lt; b &amp; &quot;c&quot;\" classname=\"tests/v.toml\"",
         "<failure message=\"code: expected x, got tenant-suspended\">",
+        "asked: http://a.example:1/",
         "refused at stage `name` by `tenant-suspended`: tenant 7 is suspended",
     ] {
         assert!(xml.contains(part), "{part}: {xml}");

@@ -8,7 +8,7 @@ use super::{
     judge::{CaseReport, Report, SuiteReport},
     table,
 };
-use crate::{files, vectors::Difference};
+use crate::{files, text::redacted, vectors::Difference};
 
 /// Writes the report to a file, which is there completely or not at all.
 ///
@@ -46,7 +46,9 @@ fn suite(report: &SuiteReport) -> TestSuite {
 
 fn case(suite: &str, report: &CaseReport) -> TestCase {
     let differences = report.differences.iter().map(difference);
-    let text: Vec<_> = differences
+    let asked = format!("asked: {}", redacted(&report.asked));
+    let text: Vec<_> = std::iter::once(asked)
+        .chain(differences)
         .chain(table::rule(report))
         .chain(hint(report))
         .collect();

@@ -72,11 +72,17 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "coverage")]
     fail_fast: bool,
 
-    /// Run again when the component, the settings, a vector or the project file changes, until Ctrl-C
+    /// Run again when the component, a source, the settings, a vector or the project file changes, until Ctrl-C
     ///
+    /// It does not build: run `pinfold policy build` beside it. A source that is newer than the component is
+    /// named before each run, so that a result of an older one is not taken for that of the new one.
     /// Ctrl-C ends the process by its signal, as it ends any other: no exit code says how the last run went.
     #[arg(long)]
     watch: bool,
+
+    /// Failed cases that are shown. `--json` and `--junit` hold all of them
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    show: usize,
 
     /// Print one JSON object a case, and one for all
     #[arg(long)]
@@ -131,7 +137,7 @@ async fn once(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     if args.json {
         lines::write(&report, out)?;
     } else {
-        table::write(&report, out)?;
+        table::write(&report, args.show, out)?;
     }
     out.flush()?;
     Ok(report.exit())

@@ -13,15 +13,11 @@ use crate::{
     text::{Printable, count, redacted},
 };
 
-/// Writes the report.
-pub(super) fn write(report: &Report, out: &mut Output) -> anyhow::Result<()> {
+/// Writes the report, with at most `most` failures.
+pub(super) fn write(report: &Report, most: usize, out: &mut Output) -> anyhow::Result<()> {
     out.line(format_args!("{}\n", Printable(&report.policy)))?;
     suites(report, out)?;
-    for suite in &report.suites {
-        for case in suite.cases.iter().filter(|case| case.has_failed()) {
-            failure(suite, case, out)?;
-        }
-    }
+    failures(report, most, out)?;
     if let Some(coverage) = &report.coverage {
         coverage_of(coverage, out)?;
     }
@@ -47,6 +43,22 @@ fn suites(report: &Report, out: &mut Output) -> anyhow::Result<()> {
         ))?;
     }
     Ok(())
+}
+
+fn failures(report: &Report, most: usize, out: &mut Output) -> anyhow::Result<()> {
+    let failed = report.suites.iter().flat_map(|suite| {
+        let failed = suite.cases.iter().filter(|case| case.has_failed());
+        failed.map(move |case| (suite, case))
+    });
+    for (suite, case) in failed.take(most) {
+        failure(suite, case, out)?;
+    }
+    match report.failed().saturating_sub(most) {
+        0 => Ok(()),
+        more => Ok(out.line(format_args!(
+            "\nand {more} more that failed: `--show` shows more, `--json` all"
+        ))?),
+    }
 }
 
 fn failure(suite: &SuiteReport, case: &CaseReport, out: &mut Output) -> anyhow::Result<()> {
