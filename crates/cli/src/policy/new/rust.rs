@@ -49,7 +49,7 @@ pub(super) fn files(name: &str) -> anyhow::Result<Vec<File>> {
 
 /// Refuses a name that a crate cannot have: a word of the language, or a crate that every other one sees.
 pub(super) fn check_crate(name: &str) -> Result<(), Fault> {
-    if !RESERVED.contains(&name) {
+    if RESERVED.split(' ').all(|reserved| reserved != name) {
         return Ok(());
     }
     let message = format!("`{name}` is no name for a policy in Rust: the language has it");
@@ -60,65 +60,11 @@ pub(super) fn check_crate(name: &str) -> Result<(), Fault> {
 }
 
 /// Crates of the toolchain, and keywords, also those that are only reserved.
-const RESERVED: [&str; 57] = [
-    "abstract",
-    "alloc",
-    "as",
-    "async",
-    "await",
-    "become",
-    "box",
-    "break",
-    "const",
-    "continue",
-    "core",
-    "crate",
-    "do",
-    "dyn",
-    "else",
-    "enum",
-    "extern",
-    "false",
-    "final",
-    "fn",
-    "for",
-    "gen",
-    "if",
-    "impl",
-    "in",
-    "let",
-    "loop",
-    "macro",
-    "match",
-    "mod",
-    "move",
-    "mut",
-    "override",
-    "priv",
-    "proc-macro",
-    "pub",
-    "ref",
-    "return",
-    "self",
-    "static",
-    "std",
-    "struct",
-    "super",
-    "test",
-    "trait",
-    "true",
-    "try",
-    "type",
-    "typeof",
-    "union",
-    "unsafe",
-    "unsized",
-    "use",
-    "virtual",
-    "where",
-    "while",
-    "yield",
-];
+const RESERVED: &str = "\
+    abstract alloc as async await become box break const continue core crate do dyn else enum \
+    extern false final fn for gen if impl in let loop macro match mod move mut override priv \
+    proc-macro pub ref return self static std struct super test trait true try type typeof union \
+    unsafe unsized use virtual where while yield";
 
 /// The example takes the SDK from where it is written; a project brings it along.
 const SDK_HERE: &str = "path = \"../../sdk\"";

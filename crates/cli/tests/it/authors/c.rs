@@ -23,7 +23,7 @@ fn a_new_project_says_how_to_go_on_and_what_it_does_not_take() {
     assert_snapshot!(new(&["zebra-c", "--language", "c"]), @"
     exit: 0
     --- stderr
-    wrote 18 files to `zebra-c`
+    wrote 19 files to `zebra-c`
 
     next:
       cd zebra-c
