@@ -4,7 +4,7 @@
 //! What must hold: what any layer denies is denied, and the record names that layer; what all allow, is allowed
 //! under the strictest terms; one layer is replaced from its files while the others stay, and no connection
 //! that was kept outlives the chain that it was opened under.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

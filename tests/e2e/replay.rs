@@ -1,6 +1,6 @@
 //! Decisions that were recorded are judged again: the same policies answer the same, bit for bit, from the
 //! text of the record alone; what is withheld is told, and what depends on it is marked.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::{
     io::{self, Write},
@@ -114,7 +114,7 @@ async fn every_kind_of_question_is_replayed_from_its_text() {
             unasked += 1;
             continue;
         }
-        let again = replay(&policy, &input).unwrap();
+        let again = replay(&policy, &input, 0).unwrap();
         assert_eq!(again.differences, [], "{}", decision.target);
         assert_eq!(
             again.answered.target, input.answered[0].target,
@@ -151,7 +151,7 @@ async fn other_settings_answer_otherwise_and_each_field_is_shown() {
     let request = Request::new(Target::parse("http://1.1.1.1:8443/").unwrap());
     let input = reread(&*guard.check(request).await).input.unwrap();
     let stricter = evaluator(Source::Shipped, json!({"ports": [443]}));
-    assert_eq!(replay(&stricter, &input), None, "another policy judged");
+    assert_eq!(replay(&stricter, &input, 0), None, "another policy judged");
     let now = ask(&stricter, &input);
     let fields: Vec<_> = input.answered[0]
         .differences(&now)
@@ -162,7 +162,7 @@ async fn other_settings_answer_otherwise_and_each_field_is_shown() {
     assert!(
         !input
             .ruling(&input.answered)
-            .is_loosened_by(&input.ruling(&[now.clone()]))
+            .is_loosened_by(&input.ruling(std::slice::from_ref(&now)))
     );
     assert!(
         input
@@ -189,14 +189,11 @@ async fn each_layer_of_a_chain_is_replayed() {
         assert_eq!(entry.layers.len(), 2);
         let input = entry.input.unwrap();
         depths[input.answered.len()] += 1;
-        for (answered, (layer, policy)) in input
-            .answered
-            .iter()
-            .zip([("organisation", &policies[0]), ("team", &policies[1])])
-        {
+        for (place, answered) in input.answered.iter().enumerate() {
+            let layer = ["organisation", "team"][place];
             assert_eq!(answered.policy.layer.as_deref(), Some(layer));
             assert_eq!(
-                replay(policy, &input).unwrap().differences,
+                replay(&policies[place], &input, place).unwrap().differences,
                 [],
                 "{}",
                 decision.target
@@ -316,6 +313,7 @@ async fn what_is_withheld_is_named_and_what_depends_on_it_is_marked() {
         let again = replay(
             &evaluator(source, json!({})),
             entries[0].input.as_ref().unwrap(),
+            0,
         );
         let alike = again.unwrap().differences.is_empty();
         assert_eq!(
@@ -343,6 +341,7 @@ async fn without_redaction_the_path_stays_and_replays() {
     let again = replay(
         &evaluator(reader(), json!({})),
         entries[0].input.as_ref().unwrap(),
+        0,
     );
     assert_eq!(again.unwrap().differences, []);
 }

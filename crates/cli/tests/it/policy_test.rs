@@ -567,10 +567,7 @@ fn a_component_that_is_older_than_a_source_is_named_and_gates_nothing() {
         &["policy", "bench", ".", "--budget"][..],
         &["policy", "diff", "guest.wasm", ".", "--max-loosening", "0"],
     ] {
-        let output = crate::support::pinfold(gate)
-            .current_dir(bench.at("."))
-            .output()
-            .unwrap();
+        let output = pinfold(gate).current_dir(bench.at(".")).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", show(&output));
         assert!(show(&output).contains("is newer than"), "{}", show(&output));
     }
