@@ -205,7 +205,7 @@ fn a_budget_that_is_stated_nowhere_is_an_error_with_figures() {
     assert_snapshot!(told(&output), @r#"
     error: `pinfold.toml` states no `[budget]`
 
-    hint: write what was measured and a fifth more: [budget] fuel = 1200; memory_kib = 160; size_kib = 9
+    hint: write what was measured and a fifth more, a line each: `[budget]`, `fuel = 1200`, `memory_kib = 192`, `size_kib = 9`
     "#);
     let component = project.file("guest.wasm");
     let output = run([

@@ -45,30 +45,38 @@ pub(super) fn hold(budget: Budget, report: &Report) -> Result<Vec<Held>, Fault> 
 pub(super) fn suggestion(report: &Report) -> String {
     let lines: Vec<String> = costs(report)
         .iter()
-        .map(|cost| format!("{} = {}", cost.what, with_room(cost.measured)))
+        .map(|cost| format!("{} = {}", cost.what, cost.with_room()))
         .collect();
     format!("[budget]\n{}", lines.join("\n"))
 }
 
 fn none_stated(report: &Report) -> Fault {
     let message = format!("`{}` states no `[budget]`", Project::FILE);
-    let lines = suggestion(report)
-        .replace('\n', "; ")
-        .replacen("; ", " ", 1);
+    let lines: Vec<String> = suggestion(report)
+        .lines()
+        .map(|line| format!("`{line}`"))
+        .collect();
+    let lines = lines.join(", ");
     Fault::new(
         message,
-        format!("write what was measured and a fifth more: {lines}"),
+        format!("write what was measured and a fifth more, a line each: {lines}"),
     )
 }
 
 struct Cost {
     what: &'static str,
+    /// It grows by so many at once.
+    step: u64,
     stated: fn(&Budget) -> Option<u64>,
     measured: u64,
     vector: Option<String>,
 }
 
 impl Cost {
+    fn with_room(&self) -> u64 {
+        with_room(self.measured).next_multiple_of(self.step)
+    }
+
     fn held(self, budget: Budget) -> Option<Held> {
         let limit = (self.stated)(&budget)?;
         Some(Held {
@@ -86,18 +94,21 @@ fn costs(report: &Report) -> [Cost; 3] {
     [
         Cost {
             what: "fuel",
+            step: 1,
             stated: |budget| budget.fuel,
             measured: fuel.value,
             vector: Some(fuel.vector.clone()),
         },
         Cost {
             what: "memory_kib",
+            step: PAGE_KIB,
             stated: |budget| budget.memory_kib,
             measured: memory.value.div_ceil(1024),
             vector: Some(memory.vector.clone()),
         },
         Cost {
             what: "size_kib",
+            step: 1,
             stated: |budget| budget.size_kib,
             measured: report.policy.size_bytes.div_ceil(1024),
             vector: None,
@@ -122,6 +133,9 @@ fn with_room(measured: u64) -> u64 {
     let step = 10_u64.saturating_pow(room.max(1).ilog10().saturating_sub(1));
     room.div_ceil(step).saturating_mul(step)
 }
+
+/// Linear memory grows by pages of 64 KiB.
+const PAGE_KIB: u64 = 64;
 
 #[cfg(test)]
 mod tests {
@@ -159,7 +173,7 @@ mod tests {
         let fault = hold(Budget::default(), &report(25_000, 65_536, 100_000)).unwrap_err();
         assert_eq!(
             fault.hint(),
-            "write what was measured and a fifth more: [budget] fuel = 30000; memory_kib = 77; size_kib = 120"
+            "write what was measured and a fifth more, a line each: `[budget]`, `fuel = 30000`, `memory_kib = 128`, `size_kib = 120`"
         );
     }
 

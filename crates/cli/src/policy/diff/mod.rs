@@ -26,7 +26,7 @@ mod tally;
 
 use std::path::{Path, PathBuf};
 
-use pinfold::policy::{Inspection, inspect};
+use pinfold::policy::{Inspection, inspect_with};
 
 use self::{
     pair::{Loader, Stated},
@@ -47,8 +47,9 @@ use crate::{exit::Exit, fault::Fault, options, output::Output};
 /// Asks both policies the same questions, from vectors or from recorded decisions, and shows each answer
 /// that is not the same. What lets through more than before is a loosening: a denial that became an
 /// allow, one address more, terms that bind less (`https_only` that is gone), a name that is looked up
-/// although it was denied before that, settings that are taken although a vector says that they are refused. The policies are asked alone, without the floor of a guard, and about
-/// every hop of a vector; what a vector expects does not matter.
+/// although it was denied before that, settings that are taken although a vector says that they are
+/// refused. The policies are asked alone, without the floor of a guard, and about every hop of a vector;
+/// what a vector expects does not matter.
 ///
 /// Also compares what both are: imports, exports, size, the schema of their settings, fuel and memory;
 /// and says whether the version of the new policy says as much as has changed.
@@ -167,7 +168,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
 impl Args {
     /// What a policy is. One that may import what it imports is not at fault for that.
     fn look(&self, subject: &Subject) -> anyhow::Result<Inspection> {
-        let looked = inspect(&subject.source);
+        let looked = inspect_with(&subject.source, &options::loading(self.cache.as_deref()));
         let mut looked = looked.map_err(|error| subject.name(error))?;
         if self.inert_wasi
             && looked.imports.len() == looked.inert_wasi.len()
