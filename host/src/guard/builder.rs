@@ -8,7 +8,7 @@ use pinfold_addr::{Classifier, InvalidNat64Prefix};
 use super::{Core, Guard};
 use crate::{
     Discard, Grant, Limits, Observer,
-    policy::{Cache, Layer, LoadError, Loading, Policies, Problem, Source, floor::Floor},
+    policy::{Layer, LoadError, LoadOptions, Policies, Problem, Source, floor::Floor},
     record::Inputs,
     resolve::{Broken, Dns, Resolve},
 };
@@ -41,9 +41,7 @@ pub struct GuardBuilder {
     limits: Limits,
     observer: Option<Arc<dyn Observer>>,
     inputs: Inputs,
-    code_cache: Option<PathBuf>,
-    inert_wasi: bool,
-    configure_each: bool,
+    loading: LoadOptions,
 }
 
 impl GuardBuilder {
@@ -146,7 +144,7 @@ impl GuardBuilder {
     /// into an image or a backup that others handle. Entries hold the settings, in the policy's own form.
     #[must_use]
     pub fn code_cache(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.code_cache = Some(dir.into());
+        self.loading = self.loading.code_cache(dir.into());
         self
     }
 
@@ -165,7 +163,7 @@ impl GuardBuilder {
     /// one that mistrusts constant random numbers may refuse to start.
     #[must_use]
     pub fn inert_wasi(mut self, granted: bool) -> Self {
-        self.inert_wasi = granted;
+        self.loading = self.loading.inert_wasi(granted);
         self
     }
 
@@ -177,7 +175,7 @@ impl GuardBuilder {
     /// `configure` more (within 500 ms; ahead of time while there are spares).
     #[must_use]
     pub fn configure_each(mut self, each: bool) -> Self {
-        self.configure_each = each;
+        self.loading = self.loading.configure_each(each);
         self
     }
 
@@ -185,18 +183,14 @@ impl GuardBuilder {
     ///
     /// # Errors
     ///
-    /// When a policy is refused; when the chain is too long, or a name of a layer is none or used twice; when the directory for compiled code is not to be trusted; and, as a problem of the settings at `/nat64`, when the length of a
-    /// NAT64 prefix is none of RFC 6052's.
+    /// When a policy is refused; when the chain is too long, or a name of a layer is none or used twice; when
+    /// the directory for compiled code is not to be trusted; and, as a problem of the settings at `/nat64`,
+    /// when the length of a NAT64 prefix is none of RFC 6052's.
     pub fn build(self) -> Result<Guard, LoadError> {
         let classifier = Classifier::with_nat64(self.nat64).map_err(nat64_problem)?;
         let floor = Arc::new(Floor::new(self.grants, self.listeners, classifier));
         let layers = chain(self.policy, self.settings, self.layers);
-        let chosen = Loading {
-            cache: self.code_cache.as_deref().map(Cache::open).transpose()?,
-            inert_wasi: self.inert_wasi,
-            configure_each: self.configure_each,
-        };
-        let policies = Policies::chain(&self.limits, chosen, layers)?;
+        let policies = Policies::chain(&self.limits, self.loading.open()?, layers)?;
         let resolver = self.resolver.unwrap_or_else(system_resolver);
         let observer = self.observer.unwrap_or_else(|| Arc::new(Discard));
         let limits = self.limits;
@@ -241,9 +235,7 @@ impl fmt::Debug for GuardBuilder {
             .field("listeners", &self.listeners)
             .field("nat64", &self.nat64)
             .field("limits", &self.limits)
-            .field("code_cache", &self.code_cache)
-            .field("inert_wasi", &self.inert_wasi)
-            .field("configure_each", &self.configure_each)
+            .field("loading", &self.loading)
             .finish_non_exhaustive()
     }
 }

@@ -198,7 +198,7 @@ impl LoadOptions {
         self
     }
 
-    pub(super) fn open(&self) -> Result<Loading, LoadError> {
+    pub(crate) fn open(&self) -> Result<Loading, LoadError> {
         Ok(Loading {
             cache: self.code_cache.as_deref().map(Cache::open).transpose()?,
             inert_wasi: self.inert_wasi,

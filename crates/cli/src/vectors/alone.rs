@@ -9,7 +9,7 @@ use pinfold_addr::Reason;
 
 use super::{
     Asked, Case, Judged, Setup,
-    walk::{self, Caller, Classes, Hops, walk},
+    walk::{Caller, Classes, Hops, walk},
 };
 use crate::{explain::Verdict, options};
 
@@ -51,10 +51,7 @@ impl Alone {
         let walk = walk(case, &self.caller, &self.classes, &mut hops).await;
         Judged {
             verdict: Verdict::of(walk.denial.as_ref()),
-            stage: walk
-                .denial
-                .as_ref()
-                .map(|denial| walk::stage(denial, walk.hop)),
+            stage: walk.stage(),
             terms: walk.has_target.then_some(hops.terms),
             addresses: if walk.has_target {
                 hops.addresses

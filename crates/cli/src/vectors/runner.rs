@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{
     Asked, Case, Judged,
     script::{Recorder, Script},
-    walk::{self, Caller, Classes, Hops, Walk, walk},
+    walk::{Caller, Classes, Hops, Walk, walk},
 };
 use crate::{explain::Verdict, options};
 
@@ -122,10 +122,7 @@ impl Runner {
         let deciding = decisions.last().filter(|_| walk.has_target);
         Judged {
             verdict: Verdict::of(walk.denial.as_ref()),
-            stage: walk
-                .denial
-                .as_ref()
-                .map(|denial| walk::stage(denial, walk.hop)),
+            stage: walk.stage(),
             terms: deciding.map(|decision| decision.terms),
             addresses: deciding.map_or_else(Vec::new, |decision| decision.addresses.clone()),
             hop: walk.hop,

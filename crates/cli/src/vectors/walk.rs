@@ -95,12 +95,14 @@ pub(super) async fn walk(
     }
 }
 
-/// The stage that is reported: what a later hop is refused for is a refused redirect.
-pub(super) fn stage(denial: &Denial, hop: usize) -> Stage {
-    if hop == 0 {
-        denial.stage()
-    } else {
-        Stage::Redirect
+impl Walk {
+    /// The stage that is reported: what a later hop is refused for is a refused redirect.
+    pub(super) fn stage(&self) -> Option<Stage> {
+        let denial = self.denial.as_ref()?;
+        Some(match self.hop {
+            0 => denial.stage(),
+            _ => Stage::Redirect,
+        })
     }
 }
 
