@@ -85,6 +85,8 @@ struct Core {
 pub struct Session {
     core: Arc<Core>,
     active: Arc<Active>,
+    /// Who takes the records of this session, when it is not the guard's.
+    observer: Option<Arc<dyn Observer>>,
     /// The strictest terms so far.
     terms: Mutex<Terms>,
 }
@@ -104,6 +106,7 @@ impl Guard {
     pub fn session(&self) -> Session {
         Session {
             active: self.core.policies.current(),
+            observer: None,
             core: self.core.clone(),
             terms: Mutex::new(Terms {
                 connect_timeout: Some(self.core.limits.connect),
@@ -129,6 +132,16 @@ impl Guard {
             Ok(pinned) => pinned.record.allow(None, false),
             Err(ended) => ended.decision,
         }
+    }
+
+    /// Judges again, under the policy that is active now, what an open connection was opened for. Nothing is looked
+    /// up: the addresses are those that were judged then. No record is made.
+    ///
+    /// # Errors
+    ///
+    /// When the floor or the active policy refuses the target, or the address of the connection.
+    pub async fn rejudge(&self, _held: &crate::Held) -> Result<Terms, Denial> {
+        todo!("held")
     }
 
     /// Opens sockets to pins.
@@ -207,6 +220,20 @@ impl Guard {
 }
 
 impl Session {
+    /// Hands the records of this session to `observer`, and not to that of the guard: for who knows more of a request
+    /// than the guard does, and wants both in one place.
+    #[must_use]
+    pub fn observed_by(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Lets pass what the policy denies, and records what it would have denied. The floor holds all the same.
+    #[must_use]
+    pub fn reporting(self) -> Self {
+        todo!("report mode")
+    }
+
     /// Steps 3 and 4: floor and `check-target`, on the calling thread. [`pin`](Self::pin) asks a policy that
     /// takes long, an interpreted one, on a thread that may block.
     ///
@@ -282,7 +309,8 @@ impl Session {
 
     fn open(&self, request: &Request) -> Record {
         let policy = self.active.policy_ref().clone();
-        let mut record = Record::open(request, policy, self.core.observer.clone());
+        let observer = self.observer.as_ref().unwrap_or(&self.core.observer);
+        let mut record = Record::open(request, policy, Arc::clone(observer));
         record.layers(self.active.layers());
         if self.core.inputs == Inputs::Keep {
             let mut input = Input::open(request, self.terms());

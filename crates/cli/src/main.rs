@@ -7,6 +7,7 @@ mod batch;
 mod check;
 mod codes;
 mod completions;
+mod credential;
 mod exit;
 mod explain;
 mod fault;
@@ -15,12 +16,15 @@ mod files;
 mod hint;
 mod inspect;
 mod man;
+mod migrate;
 mod nesting;
+mod operate;
 mod options;
 mod output;
 mod policy;
 mod record;
 mod replay;
+mod serve;
 mod text;
 mod vectors;
 
@@ -68,6 +72,10 @@ enum Verb {
     Inspect(inspect::Args),
     Policy(policy::Args),
     Replay(replay::Args),
+    Serve(serve::Args),
+    Gateway(operate::Args),
+    Credential(credential::Args),
+    Migrate(migrate::Args),
     Codes(codes::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -94,6 +102,10 @@ fn run(verb: &Verb, out: &mut Output) -> anyhow::Result<Exit> {
         Verb::Inspect(args) => inspect::run(args, out),
         Verb::Policy(args) => policy::run(args, out),
         Verb::Replay(args) => replay::run(args, out),
+        Verb::Serve(args) => serve::run(args, out),
+        Verb::Gateway(args) => operate::run(args, out),
+        Verb::Credential(args) => credential::run(args, out),
+        Verb::Migrate(args) => migrate::run(args, out),
         Verb::Codes(args) => codes::run(args, out),
         Verb::Completions(args) => completions::run(args, out),
         Verb::Man(args) => man::run(args, out),

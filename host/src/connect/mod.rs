@@ -166,6 +166,11 @@ impl Connection {
         &self.decision
     }
 
+    /// What it was opened for, so that it can be judged again while it is open.
+    pub fn held(&self) -> crate::Held {
+        todo!("held")
+    }
+
     /// The socket.
     pub fn into_stream(self) -> TcpStream {
         self.stream

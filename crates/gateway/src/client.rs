@@ -1,0 +1,77 @@
+//! The other end of a connection that was accepted.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::config;
+
+/// A connection of a client, as all its requests know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    /// The listener that it came to.
+    pub(crate) listener: Arc<config::Listener>,
+    /// Where it comes from; with a PROXY header, what that says.
+    pub(crate) address: ClientAddress,
+    /// The certificate that its TLS handshake proved, when there was one.
+    pub(crate) certificate: Option<Arc<rustls_pki_types::CertificateDer<'static>>>,
+}
+
+/// Where a client is. Never the address of a server: those are judged.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum ClientAddress {
+    /// Over TCP.
+    Tcp(SocketAddr),
+    /// Over a Unix socket: the user and the process at the other end.
+    Unix { uid: u32, pid: Option<i32> },
+}
+
+impl fmt::Display for ClientAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix { uid, .. } => write!(f, "uid-{uid}"),
+        }
+    }
+}
+
+/// The correlation id of one request: in the answer to the client, in the log, in traces. Unique among processes
+/// that run at the same time, as far as 32 random bits go.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct RequestId {
+    process: u32,
+    number: u64,
+}
+
+impl RequestId {
+    pub(crate) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            process: process_tag(),
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
+
+fn process_tag() -> u32 {
+    static TAG: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    // Without randomness ids are unique in this process only, which is no reason to serve nobody.
+    *TAG.get_or_init(|| getrandom::u32().unwrap_or_else(|_| std::process::id()))
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}-{:x}", self.process, self.number)
+    }
+}
+
+impl serde::Serialize for RequestId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

@@ -1,0 +1,183 @@
+//! Where clients connect.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use ipnet::IpNet;
+
+use super::Identity;
+
+/// One door.
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Listener {
+    /// Its name in logs and metrics. Default: `proxy`. Each has its own.
+    pub name: String,
+    /// Where it listens. Default: `127.0.0.1:4750`.
+    pub bind: Bind,
+    /// Mode of a Unix socket, octal. Default: `0660`.
+    pub unix_mode: String,
+    /// What is spoken, told apart by the first byte. Default: both.
+    pub protocols: Vec<Protocol>,
+    /// Whether several processes may listen on the address (`SO_REUSEPORT`), for a restart without a gap.
+    /// Default: no.
+    pub reuse_port: bool,
+    /// TLS towards the client. Default: none.
+    pub tls: Option<ListenerTls>,
+    /// Whether connections begin with a PROXY header. Default: never.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// Who asks. Default: nobody is asked for a name.
+    pub identity: Identity,
+}
+
+/// An address or a path.
+///
+/// As text: `127.0.0.1:4750`, `[::1]:4750`, `unix:/run/pinfold/proxy.sock`, or `systemd:NAME` for a socket that the
+/// service manager opened under that name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Bind {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+    /// A socket of the service manager, by its name (`FileDescriptorName=`).
+    Inherited(String),
+}
+
+/// What a client may speak.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Eq,
+    Hash,
+    PartialEq,
+    serde::Deserialize,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Protocol {
+    /// HTTP/1.1 and HTTP/2: `CONNECT`, and over HTTP/1.1 requests in absolute form.
+    Http,
+    /// SOCKS5 (RFC 1928), `CONNECT` only.
+    Socks5,
+}
+
+/// TLS towards the client. Files are read again on reload.
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ListenerTls {
+    /// The certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// The private key, PEM.
+    pub key: PathBuf,
+    /// Who signs certificates of clients, PEM. Default: none, no certificate is asked for.
+    #[serde(default)]
+    pub client_ca: Vec<PathBuf>,
+    /// Revocation lists of those, PEM. Default: none. With a list every certificate of its issuer is checked.
+    #[serde(default)]
+    pub client_crl: Vec<PathBuf>,
+    /// Whether a client must have a certificate, where there is a `client_ca`. Default: `required`.
+    #[serde(default)]
+    pub client_auth: ClientAuth,
+}
+
+/// Whether a certificate is demanded.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    Eq,
+    PartialEq,
+    serde::Deserialize,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ClientAuth {
+    /// A handshake without one fails.
+    #[default]
+    Required,
+    /// One that is given must be good.
+    Optional,
+}
+
+/// A PROXY header (v1 or v2) before anything else.
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ProxyProtocol {
+    /// Who may send one. A connection from elsewhere that begins with one is refused; from here, one without is.
+    #[schemars(with = "Vec<String>")]
+    pub from: Vec<IpNet>,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            name: "proxy".into(),
+            bind: Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 4750))),
+            unix_mode: "0660".into(),
+            protocols: vec![Protocol::Http, Protocol::Socks5],
+            reuse_port: false,
+            tls: None,
+            proxy_protocol: None,
+            identity: Identity::default(),
+        }
+    }
+}
+
+impl std::str::FromStr for Bind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Self::Unix(path.into()));
+        }
+        if let Some(name) = text.strip_prefix("systemd:") {
+            return Ok(Self::Inherited(name.into()));
+        }
+        text.parse().map(Self::Tcp).map_err(|_| {
+            "write `127.0.0.1:4750`, `unix:/run/pinfold/proxy.sock` or `systemd:NAME`".into()
+        })
+    }
+}
+
+impl std::fmt::Display for Bind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Inherited(name) => write!(f, "systemd:{name}"),
+        }
+    }
+}
+
+impl serde::Serialize for Bind {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Bind {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl schemars::JsonSchema for Bind {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Bind".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "examples": ["127.0.0.1:4750", "unix:/run/pinfold/proxy.sock"]})
+    }
+}

@@ -1,0 +1,130 @@
+//! The one way out: limits, judgement, pin, connection, and an entry among what is open.
+
+use std::{sync::Arc, time::SystemTime};
+
+use pinfold::{Connection, Decision, Guard, Observer, Request, Session};
+use pinfold_addr::Target;
+
+use crate::{
+    client::{Client, RequestId},
+    event::{Asked, Bus, Decided, Event, Exchange},
+    limit::Permit,
+    live::Live,
+    refusal::Refusal,
+    shared::Shared,
+    subject::Subject,
+};
+
+/// A request that is to be judged.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) id: RequestId,
+    pub(crate) client: Arc<Client>,
+    pub(crate) subject: Option<Subject>,
+    pub(crate) kind: Exchange,
+    pub(crate) target: Target,
+    pub(crate) method: Option<String>,
+    pub(crate) traceparent: Option<String>,
+}
+
+/// What came of it: a socket to a judged address, listed as open.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) connection: Connection,
+    pub(crate) live: Live,
+    pub(crate) permit: Permit,
+}
+
+/// What is under way once limits let it in: the session that judges, and who asked. `Forward` goes on from here
+/// itself, because its connections may be kept ones.
+pub(crate) struct Admitted {
+    pub(crate) session: Session,
+    pub(crate) request: Request,
+    pub(crate) asked: Arc<Asked>,
+    pub(crate) permit: Permit,
+}
+
+/// Limits, then a session whose records say who asked.
+pub(crate) fn admit(shared: &Shared, ask: Ask) -> Result<Admitted, Refusal> {
+    let permit = shared.admission.request(ask.subject.as_ref())?;
+    let report = shared.reports(ask.subject.as_ref());
+    let (request, asked) = described(ask, report);
+    let session = observed(&shared.guard, &shared.bus, &asked);
+    Ok(Admitted {
+        session,
+        request,
+        asked,
+        permit,
+    })
+}
+
+/// A new connection to a judged address.
+pub(crate) async fn open(shared: &Arc<Shared>, ask: Ask) -> Result<Opened, Refusal> {
+    let Admitted {
+        session,
+        request,
+        asked,
+        permit,
+    } = admit(shared, ask)?;
+    let pinned = session.pin(request).await.map_err(|e| Refusal::from(&e))?;
+    let connection = shared.connector.connect(pinned).await;
+    let connection = connection.map_err(|e| Refusal::from(&e))?;
+    let decision = Arc::clone(connection.decision());
+    let live = shared.live.enter(asked, decision, connection.held());
+    Ok(Opened {
+        connection,
+        live,
+        permit,
+    })
+}
+
+fn described(ask: Ask, report: bool) -> (Request, Arc<Asked>) {
+    let (host, port) = (ask.target.host(), ask.target.port());
+    let asked = Asked {
+        authority: format!("{host}:{port}"),
+        id: ask.id,
+        subject: ask.subject,
+        kind: ask.kind,
+        method: ask.method,
+        report,
+        traceparent: ask.traceparent,
+        began: std::time::Instant::now(),
+        client: ask.client,
+    };
+    let mut request = Request::new(ask.target).label("listener", &*asked.client.listener.name);
+    if let Some(method) = &asked.method {
+        request = request.method(method);
+    }
+    if let Some(subject) = &asked.subject {
+        request = request.subject(subject.name());
+    }
+    (request, Arc::new(asked))
+}
+
+fn observed(guard: &Guard, bus: &Bus, asked: &Arc<Asked>) -> Session {
+    let observer = Telling {
+        bus: bus.clone(),
+        asked: Arc::clone(asked),
+    };
+    let session = guard.session().observed_by(observer);
+    match asked.report {
+        true => session.reporting(),
+        false => session,
+    }
+}
+
+/// Tells the decision together with who asked.
+struct Telling {
+    bus: Bus,
+    asked: Arc<Asked>,
+}
+
+impl Observer for Telling {
+    fn observe(&self, decision: &Arc<Decision>) {
+        self.bus.tell(&Event::Decided(Arc::new(Decided {
+            at: SystemTime::now(),
+            asked: Arc::clone(&self.asked),
+            decision: Arc::clone(decision),
+        })));
+    }
+}

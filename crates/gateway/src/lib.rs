@@ -1,0 +1,41 @@
+//! The gateway: a forward proxy whose every connection is judged and pinned, as a library.
+//!
+//! A service in any language points its proxy setting here. Each request is judged by the policy, its name is looked
+//! up once, and a socket is opened only to addresses that were judged. The policy is swapped while it runs, and what
+//! is open is then judged again.
+//!
+//! ```text
+//!   client ──► listen ──► identity ──► http | socks ──► egress ──► tunnel | forward ──► server
+//!              TLS,       who asks     what is asked     limits, judgement,  bytes, deadlines,
+//!              PROXY                                     pin, connect        server name
+//!
+//!   policy ── loads, tests, swaps, goes back      live ── what is open; judged again after a swap
+//!   shadow ── a candidate, never enforced         admin ── operators
+//!   event ──► telemetry: log, metrics, traces
+//! ```
+//!
+//! `pinfold serve` is [`Gateway`] with a command line.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod client;
+pub mod config;
+mod egress;
+mod event;
+mod gateway;
+mod http;
+mod identity;
+mod limit;
+mod listen;
+mod live;
+mod policy;
+mod refusal;
+mod shadow;
+mod shared;
+mod socks;
+mod subject;
+mod telemetry;
+mod tunnel;
+
+pub use config::Config;
+pub use gateway::{Gateway, StartError};
