@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use http::StatusCode;
 use pinfold::{Denial, Error};
 use pinfold_addr::{Reason, Stage};
 
@@ -26,6 +27,10 @@ pub(crate) struct Refusal {
 pub(crate) enum Kind {
     /// The request cannot be understood, or is of a kind that is not served [400].
     Malformed,
+    /// The head of the request is larger than is read [431].
+    Oversized,
+    /// The request did not come in time [408].
+    Slow,
     /// Credentials are missing or wrong [407].
     Unauthenticated,
     /// Policy, floor, or identity refuse [403].
@@ -68,6 +73,15 @@ impl Refusal {
         self
     }
 
+    /// A URL that does not parse: nothing was judged.
+    pub(crate) fn from_parse(refusal: &pinfold_addr::Refusal) -> Self {
+        let reason = refusal.reason;
+        Self {
+            stage: reason.stage().as_str(),
+            ..Self::new(Kind::Malformed, "parse", reason.code()).hint(reason.hint())
+        }
+    }
+
     pub(crate) fn from_denial(denial: &Denial, denied: bool, timeout: bool) -> Self {
         let kind = match (denial.stage(), denied) {
             (Stage::Policy, _) => Kind::PolicyFault,
@@ -84,10 +98,160 @@ impl Refusal {
             retry_after: None,
         }
     }
+
+    /// The error type of RFC 9209 that says it best.
+    pub(crate) fn proxy_error(&self) -> &'static str {
+        match (self.kind, self.stage, &*self.code) {
+            (Kind::Malformed | Kind::Oversized | Kind::Slow, ..) => "http_request_error",
+            (Kind::Denied, "address", _) => "destination_ip_prohibited",
+            (Kind::Unauthenticated | Kind::Denied | Kind::Limited, ..) => "http_request_denied",
+            (Kind::Overloaded, ..) => "connection_limit_reached",
+            (Kind::PolicyFault, ..) => "proxy_internal_error",
+            (Kind::Unresolved, ..) => "dns_error",
+            (Kind::TimedOut, "resolve", _) => "dns_timeout",
+            (Kind::TimedOut, "connect", _) => "connection_timeout",
+            (Kind::TimedOut, ..) => "http_response_timeout",
+            (Kind::Unreachable, _, "connect-failed") => "connection_refused",
+            (Kind::Unreachable, _, "tls-failed") => "tls_protocol_error",
+            (Kind::Unreachable, _, "connection-lost") => "connection_terminated",
+            (Kind::Unreachable, _, "response-invalid") => "http_protocol_error",
+            (Kind::Unreachable, _, "response-head-too-large") => {
+                "http_response_header_section_size"
+            }
+            (Kind::Unreachable, _, "response-too-large") => "http_response_body_size",
+            (Kind::Unreachable, ..) => "destination_unavailable",
+        }
+    }
+
+    /// When to come back, for those that may.
+    pub(crate) fn comes_back(&self) -> Option<Duration> {
+        self.retry_after.or(match self.kind {
+            Kind::Limited | Kind::Overloaded | Kind::PolicyFault => Some(RETRY),
+            _ => None,
+        })
+    }
 }
+
+impl Kind {
+    /// The status of HTTP.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::Oversized => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Unauthenticated => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            Self::Denied => StatusCode::FORBIDDEN,
+            Self::Limited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Overloaded | Self::PolicyFault => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unresolved | Self::Unreachable => StatusCode::BAD_GATEWAY,
+            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+}
+
+/// When to come back, where nothing says it better.
+const RETRY: Duration = Duration::from_secs(1);
 
 impl From<&Error> for Refusal {
     fn from(error: &Error) -> Self {
         Self::from_denial(error.denial(), error.is_denied(), error.is_timeout())
+    }
+}
+
+impl From<&pinfold_http::Error> for Refusal {
+    fn from(error: &pinfold_http::Error) -> Self {
+        match error.denial() {
+            Some(denial) => Self::from_denial(denial, error.is_denied(), error.is_timeout()),
+            // What we send is well-formed; only its body comes from somebody who may break off.
+            None => Self::new(Kind::Malformed, "request", "request-body-failed")
+                .hint("the body of the request ended early"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_status_and_its_error_type() {
+        let rows = [
+            (Reason::HostDenied, true, false, 403, "http_request_denied"),
+            (
+                Reason::AddressNotPublic,
+                true,
+                false,
+                403,
+                "destination_ip_prohibited",
+            ),
+            (Reason::ResolveNoAnswer, false, false, 502, "dns_error"),
+            (Reason::ResolveTimeout, false, true, 504, "dns_timeout"),
+            (
+                Reason::ConnectFailed,
+                false,
+                false,
+                502,
+                "connection_refused",
+            ),
+            (
+                Reason::ConnectTimeout,
+                false,
+                true,
+                504,
+                "connection_timeout",
+            ),
+            (
+                Reason::DeadlineExceeded,
+                false,
+                true,
+                504,
+                "http_response_timeout",
+            ),
+            (Reason::TlsFailed, false, false, 502, "tls_protocol_error"),
+            (
+                Reason::ConnectionLost,
+                false,
+                false,
+                502,
+                "connection_terminated",
+            ),
+            (
+                Reason::ResponseInvalid,
+                false,
+                false,
+                502,
+                "http_protocol_error",
+            ),
+            (
+                Reason::PolicyTrapped,
+                true,
+                false,
+                503,
+                "proxy_internal_error",
+            ),
+            (
+                Reason::PolicyTimeout,
+                true,
+                true,
+                503,
+                "proxy_internal_error",
+            ),
+        ];
+        for (reason, denied, timeout, status, error) in rows {
+            let refusal = Refusal::from_denial(&Denial::new(reason, "10.0.0.1"), denied, timeout);
+            assert_eq!(refusal.kind.status(), status, "{reason:?}");
+            assert_eq!(refusal.proxy_error(), error, "{reason:?}");
+            assert_eq!(refusal.comes_back().is_some(), status == 503, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_does_not_parse_is_the_clients_fault() {
+        let refusal = pinfold_addr::Target::parse("http://a\\b/").unwrap_err();
+        let refusal = Refusal::from_parse(&refusal);
+        assert_eq!(
+            (refusal.kind.status().as_u16(), refusal.stage),
+            (400, "parse")
+        );
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) telemetry: Telemetry,
     /// What of the configuration may change while running; the rest was used up at start.
     pub(crate) config: ArcSwap<config::Config>,
+    /// Cancelled when the gateway drains: kept connections of clients take no further request.
+    pub(crate) draining: tokio_util::sync::CancellationToken,
 }
 
 impl Shared {
