@@ -29,6 +29,10 @@ impl Forwarder {
 
     /// Judges `what` in `session`, and sends `request` (in origin form) to the server.
     ///
+    /// `on_open` is told the record of the hop, and what its connection was opened for, before anything is sent: an
+    /// upload can take long, and must be listed and revocable meanwhile. It is told once more when a kept connection
+    /// turned out to be closed, and the request goes over a new one; what was told last holds.
+    ///
     /// # Errors
     ///
     /// Denied, or failed; a request of which nothing was answered may have been sent.
@@ -37,6 +41,7 @@ impl Forwarder {
         _session: &Session,
         _what: pinfold::Request,
         _request: Request<Body>,
+        _on_open: impl FnMut(&std::sync::Arc<pinfold::Decision>, &pinfold::Held) + Send,
     ) -> Result<Forwarded, Error> {
         todo!("forward")
     }
