@@ -42,6 +42,9 @@ use crate::{
 /// Where several policies judge, each policy has its `layer`, `layers` lists all of them in order, `policy` is
 /// the one that decided, and `denied_by` is its layer, when a policy denied.
 ///
+/// Where a session [reports](crate::Session::reporting), `would_deny` (`{"stage", "code", "detail"}`) is what was let
+/// pass, and an address with a `denial` of a policy may have been dialled.
+///
 /// A guard that [records inputs](crate::GuardBuilder::record_inputs) adds `input`, from which the decision can be
 /// replayed: see [`record`](crate::record).
 ///
@@ -74,8 +77,13 @@ pub struct Decision {
     pub policy: Arc<PolicyRef>,
     /// The layer whose policy denied or failed. None when it was none of them (the floor, the terms of an
     /// earlier hop, the lookup, the network), when the hop was allowed, and where layers have no names.
+    /// Where something [would have been denied](Self::would_deny), the layer of that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub denied_by: Option<String>,
+    /// What the policies denied, and a session that [reports](crate::Session::reporting) let pass. How the hop ended in
+    /// spite of it is the outcome: it may have been allowed, failed, or been refused by the floor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_deny: Option<Denial>,
     /// All policies of the chain in order, where there are several; otherwise empty.
     #[serde(skip_serializing_if = "is_empty")]
     pub layers: Arc<[Arc<PolicyRef>]>,
@@ -261,6 +269,7 @@ impl Record {
             terms: Terms::default(),
             policy,
             denied_by: None,
+            would_deny: None,
             layers: Arc::default(),
             timings: Timings::default(),
             input: None,
@@ -292,6 +301,15 @@ impl Record {
             decision.policy = Arc::clone(policy);
             decision.denied_by.clone_from(&policy.layer);
         });
+    }
+
+    /// Tells what was let pass.
+    pub(crate) fn would_deny(&mut self, denial: Denial) {
+        self.edit(|decision| decision.would_deny = Some(denial));
+    }
+
+    pub(crate) fn would_have_denied(&self) -> Option<&Denial> {
+        self.decision.would_deny.as_ref()
     }
 
     pub(crate) fn terms(&mut self, terms: Terms) {

@@ -90,7 +90,7 @@ pub use connect::{Connection, Connector};
 pub use error::Error;
 pub use event::{Decision, Discard, JudgedAddress, Observer, Outcome, PolicyRef, Timings};
 pub use guard::{Guard, GuardBuilder, Session};
-pub use held::Held;
+pub use held::{Held, Reused};
 pub use limits::Limits;
 pub use pinfold_addr as addr;
 pub use policy::floor::{Grant, InvalidGrant};

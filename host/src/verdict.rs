@@ -6,9 +6,8 @@ use pinfold_addr::{Reason, Refusal, Stage, Target};
 use tokio::time::Instant;
 
 use crate::{
-    Error, PolicyRef, Request, Terms,
-    event::Record,
-    policy::{Judge, floor::Floor},
+    Error, Held, PolicyRef, Reused, Terms, event::Record, guard::Heard, held::Question,
+    policy::floor::Floor,
 };
 
 /// A refusal, for people and for programs.
@@ -126,29 +125,33 @@ impl std::error::Error for Denial {}
 pub struct Admitted {
     /// The floor of the guard that made it, and so the guard: each has its own.
     pub(crate) made_by: Arc<Floor>,
-    pub(crate) request: Request,
-    pub(crate) judge: Judge,
-    pub(crate) terms: Terms,
+    pub(crate) heard: Heard,
     pub(crate) record: Record,
 }
 
 impl Admitted {
     /// What was admitted.
     pub fn target(&self) -> &Target {
-        &self.request.target
+        &self.heard.request.target
     }
 
     /// What the exchange must obey.
     pub fn terms(&self) -> &Terms {
-        &self.terms
+        &self.heard.terms
+    }
+
+    /// What a policy would have denied it with; none unless the session only
+    /// [reports](crate::Session::reporting).
+    pub fn would_deny(&self) -> Option<&Denial> {
+        self.record.would_have_denied()
     }
 }
 
 impl fmt::Debug for Admitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admitted")
-            .field("request", &self.request)
-            .field("terms", &self.terms)
+            .field("request", &self.heard.request)
+            .field("terms", &self.heard.terms)
             .finish_non_exhaustive()
     }
 }
@@ -160,9 +163,7 @@ impl fmt::Debug for Admitted {
 /// other grants and listeners. Dropped without being dialled, it still leaves its `Decision` record.
 #[derive(Debug)]
 pub struct Pinned {
-    /// The floor of the guard that made it, and so the guard: each has its own.
-    pub(crate) made_by: Arc<Floor>,
-    pub(crate) target: Target,
+    pub(crate) question: Arc<Question>,
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) terms: Terms,
     pub(crate) expires: Instant,
@@ -172,7 +173,7 @@ pub struct Pinned {
 impl Pinned {
     /// Where the request goes. Its host, never an address, is what TLS and HTTP speak of.
     pub fn target(&self) -> &Target {
-        &self.target
+        &self.question.request.target
     }
 
     /// The judged addresses with port, never empty, in the order they are tried; at most
@@ -201,17 +202,34 @@ impl Pinned {
         self.record.id()
     }
 
+    /// What a policy would have denied it with; none unless the session only
+    /// [reports](crate::Session::reporting).
+    pub fn would_deny(&self) -> Option<&Denial> {
+        self.record.would_have_denied()
+    }
+
     /// Spends the pin on a kept connection to `peer` instead of a new one, and closes the record.
     ///
-    /// Fails with `peer-mismatch` when `peer` is none of the pinned addresses, and with `pin-expired`
+    /// # Errors
+    ///
+    /// Denied with `peer-mismatch` when `peer` is none of the pinned addresses, and with `pin-expired`
     /// after the pin's lifetime: the kept connection must then not be used.
-    pub fn reused(self, peer: SocketAddr) -> Result<(), Error> {
+    pub fn reused(self, peer: SocketAddr) -> Result<Reused, Error> {
         let pinned = self.in_time()?;
         if !pinned.holds(peer) {
             return Err(pinned.mismatch(peer));
         }
-        pinned.record.allow(Some(peer), true);
-        Ok(())
+        let held = pinned.held(peer);
+        let decision = pinned.record.allow(Some(peer), true);
+        Ok(Reused { decision, held })
+    }
+
+    /// What a connection to `peer` is opened for.
+    pub(crate) fn held(&self, peer: SocketAddr) -> Held {
+        Held {
+            question: Arc::clone(&self.question),
+            peer,
+        }
     }
 
     /// The pin, unless it is too old to be dialled.
@@ -228,7 +246,7 @@ impl Pinned {
 
     /// The pin, unless another guard made it than the one whose floor this is.
     pub(crate) fn of(self, floor: &Arc<Floor>) -> Result<Self, Error> {
-        if Arc::ptr_eq(&self.made_by, floor) {
+        if Arc::ptr_eq(&self.question.made_by, floor) {
             return Ok(self);
         }
         Err(self.record.deny(foreign()).into())
@@ -263,7 +281,7 @@ pub(crate) mod testing {
     use pinfold_addr::Classifier;
 
     use super::*;
-    use crate::event::testing::Seen;
+    use crate::{Request, event::testing::Seen, guard::Mode};
 
     /// A pin of a guard of its own.
     pub(crate) fn pin(seen: &Seen, addresses: &[SocketAddr]) -> Pinned {
@@ -273,9 +291,16 @@ pub(crate) mod testing {
 
     /// A pin of the guard with this floor.
     pub(crate) fn pin_of(made_by: &Arc<Floor>, seen: &Seen, addresses: &[SocketAddr]) -> Pinned {
-        Pinned {
+        let question = Question {
             made_by: made_by.clone(),
-            target: Target::parse("http://example.com/").unwrap(),
+            request: Request::new(Target::parse("http://example.com/").unwrap()),
+            chain: Vec::new(),
+            answers: addresses.iter().map(SocketAddr::ip).collect(),
+            earlier: Terms::default(),
+            mode: Mode::Enforce,
+        };
+        Pinned {
+            question: Arc::new(question),
             addresses: addresses.to_vec(),
             terms: Terms::default(),
             expires: Instant::now() + Duration::from_secs(30),
@@ -300,7 +325,11 @@ mod tests {
     #[tokio::test]
     async fn a_kept_connection_to_a_judged_peer_is_reused() {
         let (seen, peer) = (Seen::default(), JUDGED.parse().unwrap());
-        pin(&seen, &[peer]).reused(peer).unwrap();
+        let reused = pin(&seen, &[peer]).reused(peer).unwrap();
+        assert_eq!(
+            (reused.held.peer(), reused.decision.id),
+            (peer, seen.only().id)
+        );
         assert_eq!(
             seen.only().outcome,
             Outcome::Allow {

@@ -23,7 +23,7 @@ use tokio::{
 pub(crate) use eyeballs::order;
 use eyeballs::{Lost, Pace, race};
 
-use crate::{Decision, Denial, Error, Limits, Pinned, Terms, policy::floor::Floor};
+use crate::{Decision, Denial, Error, Held, Limits, Pinned, Terms, policy::floor::Floor};
 
 /// Opens sockets, only from pins. Made by [`Guard::connector`](crate::Guard::connector); cheap to clone.
 ///
@@ -49,6 +49,7 @@ pub struct Connection {
     peer: SocketAddr,
     terms: Terms,
     decision: Arc<Decision>,
+    held: Held,
 }
 
 impl Connector {
@@ -112,10 +113,12 @@ impl Connector {
             let denial = Denial::new(Reason::AddressOwn, format!("{peer} is this very machine"));
             return Err(pinned.record.deny(denial).into());
         }
+        let held = pinned.held(peer);
         let Pinned { terms, record, .. } = pinned;
         Ok(Connection {
             stream,
             peer,
+            held,
             terms,
             decision: record.allow(Some(peer), false),
         })
@@ -167,8 +170,8 @@ impl Connection {
     }
 
     /// What it was opened for, so that it can be judged again while it is open.
-    pub fn held(&self) -> crate::Held {
-        todo!("held")
+    pub fn held(&self) -> Held {
+        self.held.clone()
     }
 
     /// The socket.

@@ -1,18 +1,27 @@
 //! The guard with the shipped policy and fixed answers; no network except loopback.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
-use pinfold_addr::{Class, Classifier, Domain};
+use pinfold_addr::{Class, Classifier, Domain, Reason, Stage, Target};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use super::*;
+use super::{
+    addresses::{HOLD, merge, refusal, survivors},
+    *,
+};
 use crate::{
-    Outcome,
+    Denial, JudgedAddress, Outcome, Terms,
     event::testing::Seen,
-    resolve::{Broken, Fixed, Resolving},
+    resolve::{Answers, Broken, Fixed, ResolveError, Resolving},
 };
 
 mod chain;
+mod report;
 
 /// Counts lookups.
 #[derive(Debug, Default)]
@@ -512,7 +521,7 @@ fn verdicts_and_floor_are_merged_and_never_lifted() {
     };
     let two = ["93.184.216.34", "127.0.0.1"];
 
-    let naive = merge(judged(&two), &Ok(vec![None, None]));
+    let naive = merge(&judged(&two), &Ok(vec![None, None]));
     assert_eq!(
         codes(&naive),
         ["-", "address-floor"],
@@ -520,7 +529,7 @@ fn verdicts_and_floor_are_merged_and_never_lifted() {
     );
     assert_eq!(survivors(&naive, 80), ["93.184.216.34:80".parse().unwrap()]);
 
-    let policy = merge(judged(&two), &Ok(vec![deny(Reason::AddressDenied), None]));
+    let policy = merge(&judged(&two), &Ok(vec![deny(Reason::AddressDenied), None]));
     assert_eq!(codes(&policy), ["address-denied", "address-floor"]);
     assert!(survivors(&policy, 80).is_empty());
     assert_eq!(
@@ -529,14 +538,14 @@ fn verdicts_and_floor_are_merged_and_never_lifted() {
         "the first one stands for all"
     );
 
-    let short = merge(judged(&two), &Ok(vec![None]));
+    let short = merge(&judged(&two), &Ok(vec![None]));
     assert_eq!(codes(&short), ["-", "policy-verdict-count"]);
 
-    let trapped = merge(judged(&two), &Err(Denial::new(Reason::PolicyTrapped, "")));
+    let trapped = merge(&judged(&two), &Err(Denial::new(Reason::PolicyTrapped, "")));
     assert_eq!(codes(&trapped), ["policy-trapped", "policy-trapped"]);
 
     let mixed = merge(
-        judged(&two),
+        &judged(&two),
         &Ok(vec![
             deny(Reason::AddressDenied),
             deny(Reason::AnswersMixed),

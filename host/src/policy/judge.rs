@@ -42,6 +42,30 @@ pub(crate) struct Answered {
     pub(crate) addresses: Option<Result<Vec<Option<Denial>>, Denial>>,
 }
 
+/// What the policies say of a target, taken together.
+#[derive(Debug, Default)]
+pub(crate) struct Opinion {
+    /// The strictest terms of those that allow it.
+    pub(crate) terms: Terms,
+    /// The first denial.
+    pub(crate) denied: Option<Denial>,
+}
+
+impl From<Result<Terms, Denial>> for Opinion {
+    fn from(answer: Result<Terms, Denial>) -> Self {
+        match answer {
+            Ok(terms) => Self {
+                terms,
+                denied: None,
+            },
+            Err(denial) => Self {
+                terms: Terms::default(),
+                denied: Some(denial),
+            },
+        }
+    }
+}
+
 enum State {
     /// With the instance that will answer next.
     Ready(Instance),
@@ -60,13 +84,22 @@ impl Judge {
             true => State::Resting,
             false => State::Ready(obtain(active.member())?),
         };
-        Ok(Self {
+        Ok(Self::with(state, active))
+    }
+
+    /// A judge that takes an instance when it asks, and says `policy-busy` then.
+    pub(super) fn later(active: Arc<Active>) -> Self {
+        Self::with(State::Resting, active)
+    }
+
+    fn with(state: State, active: Arc<Active>) -> Self {
+        Self {
             state,
             active,
             decider: 0,
             refusers: Vec::new(),
             answered: None,
-        })
+        }
     }
 
     /// Keeps what each policy is asked and answers, from here on. Costs a copy of each answer.
@@ -120,17 +153,43 @@ impl Judge {
     /// May this be looked up at all? One policy after the other, until one denies; what all allow, they
     /// allow under the strictest of their terms.
     pub(crate) fn check_target(&mut self, request: &Request) -> Result<Terms, Denial> {
-        let alone = self.active.is_alone();
+        let active = Arc::clone(&self.active);
         let mut strictest: Option<Terms> = None;
-        for (at, link) in self.active.links().enumerate() {
-            let answer = self.state.check_target(&link.member, request, alone);
-            if let Some(answered) = &mut self.answered {
-                answered.push(Answered::target(link, &answer));
-            }
-            let terms = answer.inspect_err(|_| self.decider = at)?;
+        for (at, link) in active.links().enumerate() {
+            let terms = self.ask_target(link, request);
+            let terms = terms.inspect_err(|_| self.decider = at)?;
             strictest = Some(strictest.map_or(terms, |before| before.tightened(terms)));
         }
         strictest.ok_or_else(unasked)
+    }
+
+    /// As [`check_target`](Self::check_target), where a denial is only told: each policy is asked, so that the terms
+    /// of those that allow hold. The first denial stands for all.
+    pub(crate) fn report_target(&mut self, request: &Request) -> Opinion {
+        let active = Arc::clone(&self.active);
+        let mut opinion = Opinion::default();
+        for (at, link) in active.links().enumerate() {
+            match self.ask_target(link, request) {
+                Ok(terms) => opinion.terms = opinion.terms.tightened(terms),
+                Err(denial) => {
+                    if opinion.denied.is_none() {
+                        self.decider = at;
+                        opinion.denied = Some(denial);
+                    }
+                    self.state = State::Resting;
+                }
+            }
+        }
+        opinion
+    }
+
+    fn ask_target(&mut self, link: &Link, request: &Request) -> Result<Terms, Denial> {
+        let alone = self.active.is_alone();
+        let answer = self.state.check_target(&link.member, request, alone);
+        if let Some(answered) = &mut self.answered {
+            answered.push(Answered::target(link, &answer));
+        }
+        answer
     }
 
     /// Gives the instance back until the addresses are known. They are then judged in another one, which

@@ -80,7 +80,7 @@ pub use engine::Fallback;
 pub use error::{LoadError, Problem};
 pub use evaluate::{Evaluation, Evaluator, LoadOptions};
 pub use inspect::{Description, Inspection, inspect, inspect_with};
-pub(crate) use judge::{Answered, Judge};
+pub(crate) use judge::{Answered, Judge, Opinion};
 pub use layer::Layer;
 pub(crate) use layer::is_name;
 pub(crate) use limits::LAYERS;

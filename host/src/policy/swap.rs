@@ -303,6 +303,11 @@ impl Active {
         Judge::new(Arc::clone(self))
     }
 
+    /// A judge that takes its instance only when it asks.
+    pub(crate) fn judge_later(self: &Arc<Self>) -> Judge {
+        Judge::later(Arc::clone(self))
+    }
+
     /// The first policy.
     pub(super) fn member(&self) -> &Arc<Member> {
         &self.first.member

@@ -46,7 +46,7 @@ fn lookup(input: &Input) -> Result<(), String> {
         Host::Domain(_) if addresses.is_empty() && !input.chain.is_empty() => {
             Err("`chain`: nothing was found, and so through no alias".into())
         }
-        Host::Domain(_) if !addresses.is_empty() && input.admitted(&input.answered).is_err() => {
+        Host::Domain(_) if !addresses.is_empty() && !input.may_be_looked_up() => {
             Err("`answers`: a target that is refused is not looked up".into())
         }
         _ => Ok(()),
@@ -129,7 +129,7 @@ fn host_came_first(input: &Input) -> Result<(), String> {
     }
 }
 
-/// Each policy answers once, and the first refusal ends the hop.
+/// Each policy answers once, and the first refusal ends the hop, unless it is only told.
 fn targets_in_order(input: &Input) -> Result<(), String> {
     let all = &input.answered;
     let twice = |(at, answered): (usize, &Answered)| {
@@ -141,7 +141,7 @@ fn targets_in_order(input: &Input) -> Result<(), String> {
     }
     let refused = all.iter().position(Answered::is_refusal);
     match refused {
-        Some(at) if at + 1 < all.len() => {
+        Some(at) if at + 1 < all.len() && !input.report => {
             Err("`answered`: a policy was asked after another had refused".into())
         }
         _ => Ok(()),

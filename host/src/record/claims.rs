@@ -27,6 +27,7 @@ impl Entry {
             self.layers_contradict(input),
             self.policy_contradicts(input),
             self.addresses_contradict(input),
+            self.report_contradicts(input),
             self.outcome_contradicts(input),
         ];
         fields.into_iter().flatten().collect()
@@ -74,11 +75,30 @@ impl Entry {
             .collect();
         let judged = judged(input);
         let follow: Vec<_> = judged.iter().map(|judged| self.readable(judged)).collect();
-        contradicts("addresses", &written, &follow)
+        // A literal is its own answer before it is looked up; given up until then, nothing was said of it.
+        match written.is_empty() && self.is_interrupted() && is_lifted(input) {
+            true => None,
+            false => contradicts("addresses", &written, &follow),
+        }
+    }
+
+    /// A denial of the policies is told when, and only when, it let the hop pass.
+    fn report_contradicts(&self, input: &Input) -> Option<Difference> {
+        let (ruling, lifted) = (input.ruling(&input.answered), input.lifted(&input.answered));
+        let stands = match (&self.would_deny, ruling.denial()) {
+            (Some(told), Some(denial)) => input.report && self.is_same(told, denial),
+            (Some(_), None) => false,
+            (None, denial) => !input.report || denial == lifted.denial(),
+        };
+        let told = json!(self.would_deny);
+        (!stands).then(|| difference("would_deny", told, json!(ruling.denial())))
     }
 
     fn outcome_contradicts(&self, input: &Input) -> Option<Difference> {
-        let ruling = input.ruling(&input.answered);
+        let ruling = match input.report {
+            true => input.lifted(&input.answered),
+            false => input.ruling(&input.answered),
+        };
         let stands = match &ruling {
             _ if self.is_interrupted() => is_interruptible(input, &ruling),
             Ruling::Allow => self.is_allowed() || self.is_later(),
@@ -97,6 +117,12 @@ impl Entry {
         self.verdict == "deny"
             && (stage, code) == (Some(denial.stage()), Some(denial.code()))
             && (self.hides_details() || self.detail.as_deref() == Some(denial.detail()))
+    }
+
+    /// Whether both are the same, as far as details are written.
+    fn is_same(&self, one: &Denial, other: &Denial) -> bool {
+        (one.stage(), one.code()) == (other.stage(), other.code())
+            && (self.hides_details() || one.detail() == other.detail())
     }
 
     /// What ends a hop between the stages, whatever the policies say.
@@ -164,6 +190,12 @@ fn is_interruptible(input: &Input, ruling: &Ruling) -> bool {
     }
 }
 
+/// Whether a policy denied the target and it was looked up all the same: nobody but the floor speaks of the addresses.
+fn is_lifted(input: &Input) -> bool {
+    let answered = &input.answered;
+    input.report && input.admitted(answered).is_err() && input.admitted_by_host(answered).is_ok()
+}
+
 /// The addresses as the line lists them: when they were judged, and a literal that the floor refused.
 fn judged(input: &Input) -> Vec<JudgedAddress> {
     let refused_by_floor = input.answered.is_empty() && input.floor.iter().any(Option::is_some);
@@ -174,6 +206,7 @@ fn judged(input: &Input) -> Vec<JudgedAddress> {
         () if refused_by_floor && crate::guard::obeys(&input.request, input.earlier).is_ok() => {
             input.floor.clone()
         }
+        () if is_lifted(input) => input.floor.clone(),
         () => return Vec::new(),
     };
     let judge = |(answer, denial): (&JudgedAddress, Option<Denial>)| JudgedAddress {

@@ -4,7 +4,7 @@ use pinfold_addr::Stage;
 use serde::{Deserialize, Serialize};
 
 use super::{Input, redact::Redacted, wire};
-use crate::{Decision, JudgedAddress, PolicyRef};
+use crate::{Decision, Denial, JudgedAddress, PolicyRef};
 
 /// What a line of a log says of a decision, as far as replaying needs it. Other fields are ignored.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -46,6 +46,9 @@ pub struct Entry {
     /// What exactly.
     #[serde(default)]
     pub detail: Option<String>,
+    /// What the policies denied and was let pass, as the session only reported.
+    #[serde(default)]
+    pub would_deny: Option<Denial>,
     /// What the policies were asked and what they answered; none when that was not recorded.
     #[serde(default)]
     pub input: Option<Input>,

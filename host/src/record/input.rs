@@ -22,8 +22,8 @@ pub enum Inputs {
 
 /// Everything that the policies were asked for one hop, and what each of them answered.
 ///
-/// As JSON: `{"request": {"target", "method", "subject", "labels", "hop", "previous"}, "earlier",
-/// "chain", "answers", "floor", "answered"}`. A target is written in its [parts](crate::addr::TargetParts);
+/// As JSON: `{"request": {"target", "method", "subject", "labels", "hop", "previous"}, "report", "earlier",
+/// "chain", "answers", "floor", "answered"}`; `report` is left out when it is false. A target is written in its [parts](crate::addr::TargetParts);
 /// what is read is checked as strictly as a URL, and whatever a guard cannot have recorded is refused.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(try_from = "wire::RawInput", into = "wire::RawInput")]
@@ -31,11 +31,14 @@ pub enum Inputs {
 pub struct Input {
     /// The hop.
     pub request: Request,
+    /// Whether a denial of the policies was only told ([`Session::reporting`](crate::Session::reporting)): then all are
+    /// asked about the target, and it is looked up whatever they say.
+    pub report: bool,
     /// What earlier hops of the same request, and the host, had laid down before this one was judged.
     pub earlier: Terms,
     /// Aliases that the answer of the lookup came through.
     pub chain: Vec<Domain>,
-    /// The addresses as the policies were given them, without what was said of them. Empty when there was
+    /// The addresses as the policies were given them, or would have been, without what was said of them. Empty when there was
     /// no lookup, or none that succeeded; an address literal is its own, only answer, also of a target that
     /// was refused.
     pub answers: Vec<JudgedAddress>,
@@ -80,9 +83,10 @@ impl Input {
 
 impl Input {
     /// What is known before anything is asked.
-    pub(crate) fn open(request: &Request, earlier: Terms) -> Self {
+    pub(crate) fn open(request: &Request, earlier: Terms, report: bool) -> Self {
         Self {
             request: request.clone(),
+            report,
             earlier: whole_millis(earlier),
             chain: Vec::new(),
             answers: Vec::new(),

@@ -105,15 +105,8 @@ impl Redacted {
 
     /// Details that may quote a path or a query that nobody recorded.
     fn withhold_quotes(&mut self) {
-        let outcome = self.decision.outcome.denial_mut();
-        let addresses = self.decision.addresses.iter_mut();
-        let denials = addresses.filter_map(|judged| judged.denial.as_mut());
-        let quoting = denials.chain(outcome).filter(|denial| may_quote(denial));
-        let mut some = false;
-        for denial in quoting {
-            some = true;
-            withhold_detail(denial);
-        }
+        let quoting = self.denials_mut().filter(|denial| may_quote(denial));
+        let some = quoting.map(withhold_detail).count() > 0;
         if some {
             self.redacted.push("detail");
         }
@@ -142,11 +135,17 @@ impl Redacted {
 
     fn withhold_details(&mut self) {
         self.redacted.push("detail");
-        self.decision.outcome.denial_mut().map(withhold_detail);
-        let addresses = self.decision.addresses.iter_mut();
+        self.denials_mut().for_each(withhold_detail);
+    }
+
+    /// Every denial of the line, those of its input aside.
+    fn denials_mut(&mut self) -> impl Iterator<Item = &mut Denial> {
+        let decision = &mut self.decision;
+        let addresses = decision.addresses.iter_mut();
         addresses
             .filter_map(|judged| judged.denial.as_mut())
-            .for_each(withhold_detail);
+            .chain(decision.outcome.denial_mut())
+            .chain(decision.would_deny.as_mut())
     }
 }
 

@@ -3,7 +3,7 @@
 use pinfold_addr::{Host, Reason};
 
 use super::{Answered, Input};
-use crate::{Denial, PolicyRef, Terms, guard::obeys, policy::floor::check_name};
+use crate::{Denial, PolicyRef, guard::obeys, policy::floor::check_name};
 
 /// What becomes of a hop when its policies answer so.
 #[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
@@ -49,6 +49,24 @@ impl Input {
         }
     }
 
+    /// The verdict that follows when a denial of the policies is only told: then the host, the floor, and the terms of
+    /// those that allow the target decide.
+    pub(super) fn lifted(&self, answered: &[Answered]) -> Ruling {
+        let ruling = self.ruling(answered);
+        if ruling.denial().is_none() {
+            return ruling;
+        }
+        let mut floor = self.floor.iter();
+        match self.admitted_by_host(answered) {
+            Err(denial) => Ruling::Deny(denial),
+            Ok(()) if self.answers.is_empty() => Ruling::Admit,
+            Ok(()) if self.floor.contains(&None) => Ruling::Allow,
+            Ok(()) => floor
+                .find_map(Clone::clone)
+                .map_or(Ruling::Allow, Ruling::Deny),
+        }
+    }
+
     /// What the host refuses by itself, before it asks any policy.
     pub(super) fn before_policies(&self) -> Result<(), Denial> {
         obeys(&self.request, self.earlier)?;
@@ -64,15 +82,35 @@ impl Input {
     /// Stage one.
     pub(super) fn admitted(&self, answered: &[Answered]) -> Result<(), Denial> {
         self.before_policies()?;
+        match answered
+            .iter()
+            .find_map(|answered| answered.target.as_ref().err())
+        {
+            Some(denial) => Err(denial.clone()),
+            None => self.admitted_by_host(answered),
+        }
+    }
+
+    /// Stage one, whatever the policies deny: the terms of those that allow hold.
+    pub(super) fn admitted_by_host(&self, answered: &[Answered]) -> Result<(), Denial> {
+        self.before_policies()?;
         if answered.is_empty() {
             let detail = "there is no policy to ask";
             return Err(Denial::new(Reason::PolicyTrapped, detail));
         }
-        let tighten = |terms: Terms, answered: &Answered| {
-            answered.target.clone().map(|own| terms.tightened(own))
-        };
-        let terms = answered.iter().try_fold(self.earlier, tighten)?;
+        let allowed = answered
+            .iter()
+            .filter_map(|answered| answered.target.as_ref().ok());
+        let terms = allowed.fold(self.earlier, |terms, own| terms.tightened(*own));
         obeys(&self.request, terms)
+    }
+
+    /// Whether the target was looked up, as far as that was decided in stage one.
+    pub(super) fn may_be_looked_up(&self) -> bool {
+        match self.report {
+            true => self.admitted_by_host(&self.answered).is_ok(),
+            false => self.admitted(&self.answered).is_ok(),
+        }
     }
 
     /// Whether there are addresses and stage two was come to. Policies are asked about them all together, until

@@ -16,6 +16,8 @@ use crate::{
 #[derive(Clone, Deserialize, Serialize)]
 pub(super) struct RawInput {
     request: RawRequest,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    report: bool,
     #[serde(default)]
     earlier: Terms,
     #[serde(default)]
@@ -80,6 +82,7 @@ impl From<Input> for RawInput {
     fn from(input: Input) -> Self {
         Self {
             request: (&input.request).into(),
+            report: input.report,
             earlier: input.earlier,
             chain: input.chain,
             answers: input.answers.into_iter().map(RawAnswer::from).collect(),
@@ -97,6 +100,7 @@ impl TryFrom<RawInput> for Input {
         let answers = raw.answers.into_iter().map(JudgedAddress::try_from);
         let input = Self {
             request: raw.request.try_into()?,
+            report: raw.report,
             earlier: raw.earlier,
             chain: raw.chain,
             answers: answers.collect::<Result<_, _>>()?,
