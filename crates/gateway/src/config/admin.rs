@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use super::Bind;
+use super::{Bind, Mode};
 
 /// Health, status, policies, connections; and, for who may, changes.
 ///
@@ -18,11 +18,14 @@ pub struct Admin {
     /// a `client_ca`, and then nothing but health is answered without them.
     pub bind: Bind,
     /// Mode of a Unix socket, octal. Default: `0600`.
-    pub unix_mode: String,
+    pub unix_mode: Mode,
     /// A file that holds the token, at least 32 characters. Read again on reload. Default: none.
     pub token_file: Option<PathBuf>,
-    /// TLS; with a `client_ca` a certificate of it is needed, and enough.
+    /// TLS; with a `client_ca` a certificate of it is needed, and enough. Default: none.
     pub tls: Option<AdminTls>,
+    /// Names by which operators reach it, besides addresses and `localhost`: a request for another `Host` is
+    /// refused, because a page may have let a name of its own lead here. Default: none.
+    pub names: Vec<String>,
 }
 
 /// TLS of the admin listener.
@@ -44,9 +47,10 @@ impl Default for Admin {
         Self {
             enabled: true,
             bind: Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 4751))),
-            unix_mode: "0600".into(),
+            unix_mode: Mode::new(0o600),
             token_file: None,
             tls: None,
+            names: Vec::new(),
         }
     }
 }

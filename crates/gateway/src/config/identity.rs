@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use ipnet::IpNet;
 
+use super::SubjectName;
+
 /// How the subject of a request is found, for one listener.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -15,14 +17,15 @@ pub struct Identity {
     /// Whether a request without a subject is refused (407 where credentials could have been given, otherwise 403).
     /// Default: no.
     pub required: bool,
-    /// The file of credentials for `basic` and `bearer`: a line of TOML for each, secrets only as hashes, as
-    /// `pinfold credential` prints them. Read again on reload.
+    /// The file of credentials for `basic` and `bearer`: TOML, a `[[credential]]` for each, secrets only as hashes,
+    /// as `pinfold credential` prints them. Read again on reload. Default: none.
     pub credentials: Option<PathBuf>,
-    /// Subjects by source network, for `source`; the longest prefix counts.
-    #[schemars(with = "BTreeMap<String, String>")]
-    pub networks: BTreeMap<IpNet, String>,
+    /// Subjects by source network, for `source`; the longest prefix counts. Default: none.
+    #[schemars(with = "BTreeMap<String, SubjectName>")]
+    pub networks: BTreeMap<IpNet, SubjectName>,
     /// Subjects by user name or number of the peer of a Unix socket, for `unix`. Who is not named is `uid-N`.
-    pub users: BTreeMap<String, String>,
+    /// Default: none.
+    pub users: BTreeMap<String, SubjectName>,
 }
 
 /// A way to find a subject.

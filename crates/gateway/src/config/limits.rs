@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Size, Span};
+use super::{Size, Span, SubjectName};
 
 /// Bounds. What is beyond them is refused at once, with 429 (the subject's) or 503 (everybody's) and `Retry-After`.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
@@ -19,10 +19,10 @@ pub struct Limits {
     pub rate: u32,
     /// Requests beyond the rate that may come at once. Default: 0, twice the rate.
     pub burst: u32,
-    /// Bounds of each subject, and of requests without one, which share theirs.
+    /// Bounds of each subject, and of requests without one, which share theirs. Default: none.
     pub subject: SubjectLimits,
-    /// Other bounds for named subjects.
-    pub subjects: BTreeMap<String, SubjectLimits>,
+    /// Other bounds for named subjects. Default: none.
+    pub subjects: BTreeMap<SubjectName, SubjectLimits>,
     /// Bytes of a request head. Default: 64 KiB; at least 8 KiB.
     pub head: Size,
     /// Header fields of a request. Default: 100.

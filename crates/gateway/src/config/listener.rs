@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use ipnet::IpNet;
 
-use super::Identity;
+use super::{Identity, Mode, text::written_as_text};
 
 /// One door.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
@@ -16,7 +16,7 @@ pub struct Listener {
     /// Where it listens. Default: `127.0.0.1:4750`.
     pub bind: Bind,
     /// Mode of a Unix socket, octal. Default: `0660`.
-    pub unix_mode: String,
+    pub unix_mode: Mode,
     /// What is spoken, told apart by the first byte. Default: both.
     pub protocols: Vec<Protocol>,
     /// Whether several processes may listen on the address (`SO_REUSEPORT`), for a restart without a gap.
@@ -118,12 +118,22 @@ pub struct ProxyProtocol {
     pub from: Vec<IpNet>,
 }
 
+written_as_text!(
+    Bind,
+    "`127.0.0.1:4750`, `unix:/run/pinfold/proxy.sock` or `systemd:NAME`",
+    [
+        "127.0.0.1:4750",
+        "unix:/run/pinfold/proxy.sock",
+        "systemd:proxy"
+    ]
+);
+
 impl Default for Listener {
     fn default() -> Self {
         Self {
             name: "proxy".into(),
             bind: Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 4750))),
-            unix_mode: "0660".into(),
+            unix_mode: Mode::new(0o660),
             protocols: vec![Protocol::Http, Protocol::Socks5],
             reuse_port: false,
             tls: None,
@@ -134,19 +144,30 @@ impl Default for Listener {
 }
 
 impl std::str::FromStr for Bind {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const FORM: &str =
+            "write `127.0.0.1:4750`, `unix:/run/pinfold/proxy.sock` or `systemd:NAME`";
         if let Some(path) = text.strip_prefix("unix:") {
-            return Ok(Self::Unix(path.into()));
+            return match path.is_empty() || path.contains('\0') {
+                true => Err("after `unix:` comes the path of a socket"),
+                false => Ok(Self::Unix(path.into())),
+            };
         }
         if let Some(name) = text.strip_prefix("systemd:") {
-            return Ok(Self::Inherited(name.into()));
+            return match is_descriptor_name(name) {
+                true => Ok(Self::Inherited(name.into())),
+                false => Err("after `systemd:` comes the name of a socket (`FileDescriptorName=`)"),
+            };
         }
-        text.parse().map(Self::Tcp).map_err(|_| {
-            "write `127.0.0.1:4750`, `unix:/run/pinfold/proxy.sock` or `systemd:NAME`".into()
-        })
+        text.parse().map(Self::Tcp).map_err(|_| FORM)
     }
+}
+
+/// As systemd takes them: printable ASCII without a colon, at most 255.
+fn is_descriptor_name(name: &str) -> bool {
+    (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && b != b':')
 }
 
 impl std::fmt::Display for Bind {
@@ -156,28 +177,5 @@ impl std::fmt::Display for Bind {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Inherited(name) => write!(f, "systemd:{name}"),
         }
-    }
-}
-
-impl serde::Serialize for Bind {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Bind {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl schemars::JsonSchema for Bind {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Bind".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "examples": ["127.0.0.1:4750", "unix:/run/pinfold/proxy.sock"]})
     }
 }

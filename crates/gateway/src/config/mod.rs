@@ -10,6 +10,8 @@ mod listener;
 mod names;
 mod policy;
 mod records;
+mod subject_name;
+mod text;
 mod tunnels;
 mod units;
 
@@ -17,11 +19,12 @@ pub use admin::{Admin, AdminTls};
 pub use identity::{CredentialKind, Identity, Way};
 pub use limits::{Limits, SubjectLimits};
 pub use listener::{Bind, ClientAuth, Listener, ListenerTls, Protocol, ProxyProtocol};
-pub use names::{Dns, Floor};
-pub use policy::{LayerConfig, PolicyConfig, Report, Shadow};
+pub use names::{Dns, Floor, dns_server, grant, nat64};
+pub use policy::{LayerConfig, PolicyConfig, Report, Shadow, SubjectPattern};
 pub use records::{DecisionLog, LogTo, Metrics, Records, Tracing, Withhold};
+pub use subject_name::{InvalidSubject, SubjectName};
 pub use tunnels::{NonTls, Sni, Tunnels};
-pub use units::{Size, Span};
+pub use units::{Mode, Size, Span};
 
 /// The whole configuration.
 ///

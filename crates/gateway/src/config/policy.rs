@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Span;
+use super::{Span, text::written_as_text};
 
 /// The active policy, or chain of policies.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
@@ -64,8 +64,67 @@ pub struct Shadow {
 pub struct Report {
     /// Everybody. Default: no.
     pub all: bool,
-    /// These subjects; `*` at the end stands for any rest.
-    pub subjects: Vec<String>,
+    /// These subjects; `*` at the end stands for any rest. Default: none.
+    pub subjects: Vec<SubjectPattern>,
+}
+
+/// Subjects: a name, or a beginning and `*`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SubjectPattern {
+    start: String,
+    /// Whether anything may follow.
+    open: bool,
+}
+
+written_as_text!(
+    SubjectPattern,
+    "the name of a subject, or the beginning of one and `*`",
+    ["payments", "spiffe://example.org/batch/*"]
+);
+
+impl Report {
+    /// Whether denials of the policy are only reported for this subject. A request without one is covered by `all`
+    /// alone.
+    pub fn covers(&self, subject: Option<&str>) -> bool {
+        let named = |name| self.subjects.iter().any(|pattern| pattern.covers(name));
+        self.all || subject.is_some_and(named)
+    }
+}
+
+impl SubjectPattern {
+    /// Whether it stands for this subject.
+    pub fn covers(&self, subject: &str) -> bool {
+        match self.open {
+            true => subject.starts_with(&self.start),
+            false => subject == self.start,
+        }
+    }
+}
+
+impl std::str::FromStr for SubjectPattern {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (start, open) = match text.strip_suffix('*') {
+            Some(start) => (start, true),
+            None => (text, false),
+        };
+        match start {
+            "" if open => Err("for everybody write `all = true`"),
+            "" => Err("a subject has a name"),
+            _ if start.contains('*') => Err("`*` stands at the end, and nowhere else"),
+            _ => Ok(Self {
+                start: start.into(),
+                open,
+            }),
+        }
+    }
+}
+
+impl std::fmt::Display for SubjectPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.start, if self.open { "*" } else { "" })
+    }
 }
 
 impl Default for PolicyConfig {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::Span;
+use super::{Span, text::written_as_text};
 
 /// What the gateway tells of its work.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
@@ -95,7 +95,7 @@ pub struct Metrics {
 pub struct Tracing {
     /// The collector: `http://127.0.0.1:4318/v1/traces`.
     pub endpoint: String,
-    /// Headers to send along. Values are secrets: they appear nowhere else.
+    /// Headers to send along. Values are secrets: they appear nowhere else. Default: none.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// Of requests that bring no trace one in so many is traced. Default: 1, all.
@@ -105,6 +105,12 @@ pub struct Tracing {
     #[serde(default = "five_seconds")]
     pub interval: Span,
 }
+
+written_as_text!(
+    LogTo,
+    "`off`, `stdout`, `stderr` or `file:PATH`",
+    ["stdout", "file:/var/log/pinfold/decisions.jsonl"]
+);
 
 impl Default for DecisionLog {
     fn default() -> Self {
@@ -146,37 +152,18 @@ impl std::fmt::Display for LogTo {
     }
 }
 
-impl serde::Serialize for LogTo {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+impl std::str::FromStr for LogTo {
+    type Err = &'static str;
 
-impl<'de> serde::Deserialize<'de> for LogTo {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match text.as_str() {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
             "off" => Ok(Self::Off),
             "stdout" => Ok(Self::Stdout),
             "stderr" => Ok(Self::Stderr),
-            other => other.strip_prefix("file:").map_or_else(
-                || {
-                    Err(serde::de::Error::custom(
-                        "write `off`, `stdout`, `stderr` or `file:PATH`",
-                    ))
-                },
-                |path| Ok(Self::File(path.into())),
-            ),
+            _ => match text.strip_prefix("file:") {
+                Some(path) if !path.is_empty() => Ok(Self::File(path.into())),
+                _ => Err("write `off`, `stdout`, `stderr` or `file:PATH`"),
+            },
         }
-    }
-}
-
-impl schemars::JsonSchema for LogTo {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "LogTo".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "examples": ["stdout", "file:/var/log/pinfold/decisions.jsonl"]})
     }
 }
