@@ -1,0 +1,224 @@
+//! The gateway behind the interface: what it is asked for, out of what all connections share.
+
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    answer::Problem,
+    backend::{Backend, Change, Changing},
+    recent::Recent,
+    row,
+};
+use crate::{
+    live::{Closing, Open},
+    policy::{ChangeError, Changed, Trigger},
+    shared::Shared,
+};
+
+/// A gateway, as its operators see it.
+pub(crate) struct Operated {
+    shared: Arc<Shared>,
+    recent: Arc<Recent>,
+    began: Instant,
+    at: SystemTime,
+    /// Where it listens, as bound.
+    listeners: Vec<Value>,
+    /// Cancelled when an operator asks for a drain: whoever runs the gateway waits for it.
+    drain: CancellationToken,
+}
+
+impl Operated {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        recent: Arc<Recent>,
+        listeners: Vec<Value>,
+        drain: CancellationToken,
+    ) -> Self {
+        Self {
+            shared,
+            recent,
+            began: Instant::now(),
+            at: SystemTime::now(),
+            listeners,
+            drain,
+        }
+    }
+
+    fn phase(&self) -> &'static str {
+        match self.shared.draining.is_cancelled() {
+            true => "draining",
+            false => "ready",
+        }
+    }
+
+    fn open(&self, open: &Open) -> Value {
+        let masks = self.recent.masks();
+        let mut row = masks.asked(&open.asked);
+        row.append(&mut masks.decision(&open.decision));
+        let mut row = Value::Object(row);
+        // The one that judged it last, not the one that let it in.
+        row["generation"] = open.generation.into();
+        row["age_ms"] = row::millis(open.age).into();
+        row["silent_ms"] = row::millis(open.silent).into();
+        row["up"] = open.up.into();
+        row["down"] = open.down.into();
+        row["closing"] = json!(open.closing);
+        row
+    }
+
+    fn limits(&self) -> Value {
+        let usage = self.shared.admission.usage();
+        json!([
+            {"name": "connections", "used": usage.connections.open, "limit": usage.connections.limit},
+            {"name": "tunnels", "used": usage.tunnels.open, "limit": usage.tunnels.limit},
+        ])
+    }
+
+    /// The policies: what is active, where it is from, what was wrong with the last change.
+    fn policy(&self) -> Value {
+        let status = self.shared.policies.status();
+        let error = status.error.as_ref().map(|told| {
+            json!({
+                "time": row::time(told.at),
+                "trigger": told.trigger,
+                "step": told.failure.step,
+                "error": told.failure.message,
+                "hint": told.failure.hint,
+            })
+        });
+        json!({
+            "generation": status.active.generation,
+            "since": row::time(status.active.since),
+            "trigger": status.active.trigger,
+            "source": status.active.source,
+            "files_in_effect": status.files_in_effect,
+            "policies": status.active.policies.iter().map(row::reference).collect::<Vec<_>>(),
+            "under_way": status.under_way,
+            "swapped": status.swapped,
+            "kept": status.kept,
+            "last_error": error,
+        })
+    }
+}
+
+impl Backend for Operated {
+    fn is_ready(&self) -> bool {
+        !self.shared.draining.is_cancelled()
+    }
+
+    fn status(&self) -> Value {
+        let config = self.shared.config.load();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "phase": self.phase(),
+            "started": row::time(self.at),
+            "uptime_s": self.began.elapsed().as_secs(),
+            "listeners": self.listeners,
+            "policy": self.policy(),
+            "open": self.shared.live.counts(),
+            "limits": self.limits(),
+            "usage": self.shared.admission.usage(),
+            "report": config.report,
+        })
+    }
+
+    fn metrics(&self) -> String {
+        String::new()
+    }
+
+    fn policies(&self) -> Value {
+        let status = self.shared.policies.status();
+        let history = status.history.iter();
+        let history = history.map(|shown| {
+            json!({
+                "generation": shown.generation,
+                "since": row::time(shown.since),
+                "trigger": shown.trigger,
+                "source": shown.source,
+                "restores": shown.restores,
+                "policies": shown.policies.iter().map(row::reference).collect::<Vec<_>>(),
+            })
+        });
+        json!({"active": self.policy(), "history": history.collect::<Vec<_>>()})
+    }
+
+    fn connections(&self, most: usize) -> Value {
+        let live = &self.shared.live;
+        let rows: Vec<_> = live.list(most).iter().map(|open| self.open(open)).collect();
+        json!({"open": live.len(), "by_kind": live.counts(), "connections": rows})
+    }
+
+    fn shadow(&self) -> Value {
+        json!({"candidate": null})
+    }
+
+    fn config(&self) -> Value {
+        without_secrets(json!(**self.shared.config.load()))
+    }
+
+    fn change(&self, change: Change) -> Changing {
+        let shared = Arc::clone(&self.shared);
+        let drain = self.drain.clone();
+        Box::pin(async move {
+            let policies = &shared.policies;
+            match change {
+                Change::Swap(change) => changed(policies.swap(change).await),
+                Change::Rollback(to) => changed(policies.rollback(to).await),
+                Change::Reload => changed(policies.reload(Trigger::Admin).await),
+                Change::Drain => {
+                    drain.cancel();
+                    Ok(json!({"phase": "draining"}))
+                }
+                Change::Close(id) => match shared.live.close(&id, Closing::Operator) {
+                    true => Ok(json!({"closed": id})),
+                    false => Err(NOT_OPEN.detail(format!("no open request has the id `{id}`"))),
+                },
+                Change::ShadowStart(_) | Change::ShadowStop | Change::ShadowPromote => {
+                    Err(NO_CANDIDATE)
+                }
+            }
+        })
+    }
+}
+
+fn changed(result: Result<Changed, ChangeError>) -> Result<Value, Problem> {
+    match result {
+        Ok(changed) => Ok(json!({
+            "generation": changed.generation,
+            "swapped": changed.swapped,
+            "policies": changed.policies.iter().map(row::reference).collect::<Vec<_>>(),
+        })),
+        Err(error) => Err(problem(&error)),
+    }
+}
+
+fn problem(error: &ChangeError) -> Problem {
+    let status = match error {
+        ChangeError::Kept(_) => 422,
+        ChangeError::Request { .. } => 409,
+        ChangeError::Busy | ChangeError::Stopped => 503,
+        ChangeError::Pending => 504,
+    };
+    let hint = error.hint().unwrap_or("`/status` says what is active");
+    Problem::new(status, error.code(), hint).detail(error.to_string())
+}
+
+/// Values of headers for the collector of traces are secrets. Files of secrets are named, not shown.
+fn without_secrets(mut config: Value) -> Value {
+    if let Some(headers) = config.pointer_mut("/records/tracing/headers")
+        && let Some(headers) = headers.as_object_mut()
+    {
+        for value in headers.values_mut() {
+            *value = "withheld".into();
+        }
+    }
+    config
+}
+
+const NOT_OPEN: Problem = Problem::new(404, "not-open", "`/connections` lists what is open");
+const NO_CANDIDATE: Problem = Problem::new(409, "shadow-missing", "start a candidate first");
