@@ -17,7 +17,6 @@ mod hint;
 mod inspect;
 mod man;
 mod migrate;
-mod nesting;
 mod operate;
 mod options;
 mod output;

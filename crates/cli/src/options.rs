@@ -15,12 +15,13 @@ use anyhow::Context;
 use ipnet::Ipv6Net;
 use pinfold::{
     Grant, Guard, GuardBuilder, Limits, Request,
-    policy::{Layer, LoadError, LoadOptions, Problem, Source, settings_from_json},
+    policy::{Layer, LoadError, LoadOptions, Problem, Source},
     resolve::{Answers, Dns, Fixed, Resolve, ResolveError, Resolving},
 };
 use pinfold_addr::{Class, Classifier, Domain, Target};
+use pinfold_gateway::settings::{self, SettingsError};
 
-use crate::{fault::Fault, files, nesting};
+use crate::{fault::Fault, files};
 
 /// Time for one decision of a policy, far above what a service grants: a verdict on the command
 /// line must not depend on how busy the machine is, and nobody else waits for it.
@@ -34,9 +35,6 @@ const FIXED_TTL: Duration = Duration::from_secs(3600);
 
 /// The largest settings file that is read, in bytes; the guard has a bound of its own below it.
 const MAX_SETTINGS: u64 = 64 << 20;
-
-/// The longest settings in TOML, whose text grows more in memory, in bytes.
-const MAX_TOML: usize = 1 << 20;
 
 /// What every verb that judges is told.
 #[derive(Debug, clap::Args)]
@@ -447,41 +445,24 @@ pub(crate) fn read_project_settings(file: &Path) -> anyhow::Result<serde_json::V
 }
 
 fn settings_in(text: &str, file: &Path) -> anyhow::Result<serde_json::Value> {
-    let shown = file.display();
-    let is_json = match file.extension().and_then(|extension| extension.to_str()) {
-        Some("json") => true,
-        Some("toml") => false,
-        _ => text.trim_start().starts_with('{'),
-    };
-    if is_json {
-        settings_from_json(text).map_err(|problem| not_settings(problem, file))
-    } else {
-        within_bounds(text, file)?;
-        toml::from_str(text).with_context(|| format!("`{shown}` is not valid TOML"))
-    }
+    settings::parse(text, file).map_err(|error| not_settings(error, file))
 }
 
-/// Refuses TOML that would take far more memory than its text.
-fn within_bounds(text: &str, file: &Path) -> Result<(), Fault> {
+fn not_settings(error: SettingsError, file: &Path) -> anyhow::Error {
     let shown = file.display();
-    if text.len() > MAX_TOML {
-        let message = format!("`{shown}` is longer than {} MiB", MAX_TOML >> 20);
-        return Err(Fault::new(message, "write settings of this size as JSON"));
+    let hint = error.hint();
+    match error {
+        SettingsError::Json(Problem { path, message }) if path.is_empty() => {
+            anyhow::Error::msg(message).context(format!("`{shown}` is not valid JSON"))
+        }
+        SettingsError::Json(problem) => anyhow::Error::from(LoadError::Settings(vec![problem]))
+            .context(format!("cannot use the settings in `{shown}`")),
+        SettingsError::Toml { error, .. } => {
+            anyhow::Error::from(*error).context(format!("`{shown}` is not valid TOML"))
+        }
+        SettingsError::TooLong => Fault::new(format!("`{shown}` is {error}"), hint).into(),
+        other => Fault::new(format!("`{shown}` cannot be used: {other}"), hint).into(),
     }
-    nesting::check(text).map_err(|what| {
-        let message = format!("`{shown}` cannot be used: {what}");
-        Fault::new(message, "nest less, or write the settings as JSON")
-    })
-}
-
-/// JSON that cannot be read at all, or that says the same thing twice.
-fn not_settings(problem: Problem, file: &Path) -> anyhow::Error {
-    let shown = file.display();
-    if problem.path.is_empty() {
-        return anyhow::Error::msg(problem.message).context(format!("`{shown}` is not valid JSON"));
-    }
-    anyhow::Error::from(LoadError::Settings(vec![problem]))
-        .context(format!("cannot use the settings in `{shown}`"))
 }
 
 fn bounded(from: impl Read, file: &Path) -> anyhow::Result<String> {
@@ -517,6 +498,8 @@ impl Resolve for System {
 
 #[cfg(test)]
 mod tests {
+    use pinfold_gateway::settings::MAX_TOML;
+
     use super::*;
 
     #[test]

@@ -83,6 +83,8 @@ pub(crate) struct Ended {
     pub(crate) at: SystemTime,
     pub(crate) asked: Arc<Asked>,
     pub(crate) closing: Closing,
+    /// Of what was revoked: what the new policy says.
+    pub(crate) denial: Option<Denial>,
     pub(crate) lasted: Duration,
     /// Bytes from the client to the server, and back.
     pub(crate) up: u64,
@@ -120,7 +122,7 @@ pub(crate) struct TunnelNotice {
 #[derive(Clone, Debug)]
 pub(crate) struct PolicyEvent {
     pub(crate) at: SystemTime,
-    /// `file`, `signal`, `admin`, `start`.
+    /// `file`, `signal`, `admin`, `start`; of what follows a change, `review`.
     pub(crate) trigger: &'static str,
     pub(crate) what: PolicyChange,
 }
@@ -153,6 +155,8 @@ pub(crate) struct ShadowDiffers {
     pub(crate) asked: Arc<Asked>,
     pub(crate) active: Option<Denial>,
     pub(crate) candidate: Option<Denial>,
+    /// Whether the log is to hold it: of many that are alike only some.
+    pub(crate) sampled: bool,
 }
 
 #[derive(Clone, Debug)]

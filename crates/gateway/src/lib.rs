@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod assemble;
 mod client;
 pub mod config;
 mod egress;
@@ -38,4 +39,5 @@ mod telemetry;
 mod tunnel;
 
 pub use config::Config;
-pub use gateway::{Gateway, StartError};
+pub use gateway::{Drained, Gateway, StartError};
+pub use policy::{Candidate, CandidateLayer, SelfTest, Untested, settings};

@@ -4,12 +4,13 @@ use std::{collections::BTreeSet, fmt::Display, io::Read, path::Path};
 
 use anyhow::Context;
 use pinfold::policy::settings_from_json;
+use pinfold_gateway::settings::check_nesting;
 use serde::Deserialize;
 use serde_json::Value;
 use toml::Spanned;
 
 use super::{Case, Content, ExpectedProblem, Line, Lines, Suite, case::LINE_FIELDS, lenient};
-use crate::{fault::Fault, files, nesting, policy::suggest};
+use crate::{fault::Fault, files, policy::suggest};
 
 /// The longest document of JSON that is read, in bytes.
 const MAX_JSON: u64 = 16 << 20;
@@ -55,7 +56,7 @@ struct Document<C> {
 
 fn toml(file: &Path) -> anyhow::Result<Suite> {
     let text = document(file, MAX_TOML)?;
-    nesting::check(&text).map_err(|what| unusable(file, what, "nest less, or write JSON"))?;
+    check_nesting(&text).map_err(|what| unusable(file, what, "nest less, or write JSON"))?;
     let read = toml::from_str::<Document<Spanned<Case>>>(&text);
     let line = |at: usize| 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
     let read = read.map_err(|error| suggest::not_valid(file, error))?;
