@@ -1,7 +1,7 @@
-//! Compilers that a project of a policy installs into its own folder: those of Python and JavaScript, and
-//! what transpiles a component for Node.
+//! What tests run that is written in Python or JavaScript: the compilers of policies, what transpiles a component
+//! for Node, and the clients that go through the gateway.
 //!
-//! They are installed into the folders of the examples, where git ignores them. The tests take them from
+//! Each is installed into the folder that names its versions, where git ignores it. The tests take them from
 //! there: no test fetches anything.
 
 use std::fs;
@@ -22,7 +22,7 @@ struct Compilers {
     install: &'static str,
 }
 
-const ALL: [Compilers; 3] = [
+const ALL: [Compilers; 5] = [
     Compilers {
         folder: "guest/examples/python",
         versions: "requirements.txt",
@@ -37,6 +37,18 @@ const ALL: [Compilers; 3] = [
     },
     Compilers {
         folder: "guest/node",
+        versions: "package-lock.json",
+        into: "node_modules",
+        install: "npm ci",
+    },
+    Compilers {
+        folder: "tests/clients/python",
+        versions: "requirements.txt",
+        into: ".venv",
+        install: "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+    },
+    Compilers {
+        folder: "tests/clients/node",
         versions: "package-lock.json",
         into: "node_modules",
         install: "npm ci",
@@ -61,7 +73,7 @@ impl Compilers {
             return Ok(());
         }
         println!(
-            "installing compilers: `{}` in {}",
+            "installing: `{}` in {}",
             self.install, self.folder
         );
         let mut command = shell::command("sh", &["-c", self.install]);

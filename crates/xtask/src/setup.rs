@@ -9,9 +9,11 @@ use crate::{compilers, shell};
 /// The target that policies are compiled for.
 const WASM: &str = "wasm32-unknown-unknown";
 
-/// Programs that the tests of `pinfold policy` run, and the package of Debian that has each.
+/// Programs that tests run, and the package of Debian that has each.
 const PROGRAMS: &[(&str, &str)] = &[
     ("clang", "clang"),
+    ("curl", "curl"),
+    ("git", "git"),
     ("wasm-ld", "lld"),
     ("node", "nodejs"),
     ("npm", "npm"),
@@ -53,7 +55,7 @@ fn programs() -> Result<()> {
     let packages = missing.join(" ");
     if !may_install()? {
         bail!(
-            "the tests of policies in other languages need: {packages}\n\n\
+            "the tests need: {packages}\n\n\
              hint: run `apt-get install {packages}` as root, or install them the way this system does"
         );
     }
