@@ -1,26 +1,67 @@
 //! A running gateway: started from a configuration, reloaded, drained.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use crate::{Config, policy::SelfTest};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Config,
+    admin::Admin,
+    assemble::{self, Assembled},
+    event::{Event, Phase},
+    listen::{self, Door, Entrance, Operators},
+    policy::SelfTest,
+    shared::Shared,
+};
 
 /// A gateway that serves.
-#[derive(Debug)]
-pub struct Gateway {}
+pub struct Gateway {
+    shared: Arc<Shared>,
+    entrances: Vec<Arc<Entrance>>,
+    operators: Option<Operators>,
+    admin: Arc<Admin>,
+    /// Cancelled when an operator asks for a drain.
+    asked: CancellationToken,
+}
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The configuration contradicts itself.
+    /// A socket cannot be bound.
+    #[error("cannot listen on `{bind}`: {problem}")]
+    Bind {
+        /// Where.
+        bind: String,
+        /// What the system says.
+        problem: io::Error,
+    },
+    /// A file that the configuration names cannot be used: a certificate, credentials, a token.
     #[error("{0}")]
-    Config(String),
+    File(String),
+    /// A policy is refused.
+    #[error("{message}")]
+    Policy {
+        /// What is wrong with it.
+        message: String,
+        /// What to do about it.
+        hint: Option<&'static str>,
+    },
+    /// The system gives no thread, or no sockets of the service manager.
+    #[error("{0}")]
+    System(io::Error),
 }
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Drained {
-    /// Connections that were still open, and were cut.
+    /// What was still open, and was cut: connections, and tunnels and exchanges on them.
     pub cut: usize,
     /// How long it took.
     pub took: Duration,
@@ -32,28 +73,102 @@ impl Gateway {
     /// # Errors
     ///
     /// When a listener cannot be bound, a file not be read, or a policy is refused.
-    pub async fn start(_config: Config, _test: Option<SelfTest>) -> Result<Self, StartError> {
-        todo!("gateway")
+    pub async fn start(config: Config, test: Option<SelfTest>) -> Result<Self, StartError> {
+        let Assembled {
+            shared,
+            entrances,
+            operators,
+            admin,
+            asked,
+        } = assemble::assemble(config, test).await?;
+        for entrance in &entrances {
+            tokio::spawn(listen::accept(Arc::clone(&shared), Arc::clone(entrance)));
+        }
+        if let Some(operators) = &operators {
+            let Operators { door, tls } = operators;
+            let stop = shared.cut.clone();
+            tokio::spawn(Arc::clone(&admin).run(Arc::clone(door), tls.clone(), stop));
+        }
+        shared.bus.tell(&Event::Phase(Phase::Ready));
+        Ok(Self {
+            shared,
+            entrances,
+            operators,
+            admin,
+            asked,
+        })
     }
 
-    /// Where it listens, in the order of the configuration; for tests that bind port 0.
+    /// Where it listens, in the order of the configuration, without Unix sockets; for tests that bind port 0.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        todo!("gateway")
+        let doors = self.entrances.iter().map(|entrance| &entrance.door);
+        doors.filter_map(Door::address).collect()
     }
 
     /// Where operators connect.
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        todo!("gateway")
+        self.operators.as_ref()?.door.address()
+    }
+
+    /// Waits until an operator asks for a drain, by the admin interface. Whoever runs the gateway drains it then.
+    pub async fn asked_to_drain(&self) {
+        self.asked.cancelled().await;
     }
 
     /// Reads everything again that may change while running: policies, certificates, credentials, the token, and of
     /// the configuration what needs no new listener. What is wrong stays as it was, and is told.
-    pub fn reload(&self, _config: Config) {
-        todo!("gateway")
-    }
+    pub fn reload(&self, _config: Config) {}
 
     /// Accepts no more, lets open exchanges end, cuts what is left after `drain`.
     pub async fn drain(self) -> Drained {
-        todo!("gateway")
+        let began = Instant::now();
+        let shared = &self.shared;
+        shared.bus.tell(&Event::Phase(Phase::Draining));
+        shared.draining.cancel();
+        shared.connections.close();
+        let time = shared.config.load().drain.get();
+        let _ = tokio::time::timeout(time, shared.connections.wait()).await;
+        let cut = shared.connections.len();
+        shared.cut.cancel();
+        shared.connections.wait().await;
+        shared.bus.tell(&Event::Phase(Phase::Stopped));
+        Drained {
+            cut,
+            took: began.elapsed(),
+        }
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("addresses", &self.addresses())
+            .field("admin", &self.admin_address())
+            .finish_non_exhaustive()
+    }
+}
+
+impl StartError {
+    /// What to do about it, where that can be told.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Bind { problem, .. } => bind_hint(problem),
+            Self::File(_) | Self::System(_) => None,
+            Self::Policy { hint, .. } => *hint,
+        }
+    }
+}
+
+fn bind_hint(problem: &io::Error) -> Option<&'static str> {
+    match problem.kind() {
+        io::ErrorKind::AddrInUse => {
+            Some("another process listens there: end it, or choose another `bind`")
+        }
+        io::ErrorKind::AddrNotAvailable => Some("`bind` takes an address of this machine"),
+        io::ErrorKind::AlreadyExists => Some("remove it, or choose another path"),
+        io::ErrorKind::PermissionDenied => {
+            Some("ports below 1024 and some folders need rights: choose another `bind`")
+        }
+        _ => None,
     }
 }

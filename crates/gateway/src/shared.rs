@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use pinfold::{Connector, Guard};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config, event::Bus, identity::Identities, limit::Admission, live::Registry, policy::Manager,
@@ -23,14 +24,19 @@ pub(crate) struct Shared {
     pub(crate) telemetry: Telemetry,
     /// What of the configuration may change while running; the rest was used up at start.
     pub(crate) config: ArcSwap<config::Config>,
-    /// Cancelled when the gateway drains: kept connections of clients take no further request.
-    pub(crate) draining: tokio_util::sync::CancellationToken,
+    /// Cancelled when the gateway drains: nothing new is begun, and a kept connection ends after its exchange.
+    pub(crate) draining: CancellationToken,
+    /// Cancelled when the time for that is over: connections are dropped where they stand.
+    pub(crate) cut: CancellationToken,
+    /// The tasks of connections. What serves a connection beyond its task (a tunnel) is spawned here too.
+    pub(crate) connections: TaskTracker,
 }
 
 impl Shared {
     /// Whether a denial of the policy is only reported for this subject.
-    pub(crate) fn reports(&self, _subject: Option<&Subject>) -> bool {
-        todo!("report mode")
+    pub(crate) fn reports(&self, subject: Option<&Subject>) -> bool {
+        let name = subject.map(Subject::name);
+        self.config.load().report.covers(name)
     }
 }
 

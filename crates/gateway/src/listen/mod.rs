@@ -1,10 +1,41 @@
-//! From an accepted socket to a client that speaks HTTP or SOCKS5: PROXY header, TLS, first byte.
+//! From an accepted socket to a client that speaks HTTP or SOCKS5: PROXY header, TLS, first bytes.
+//!
+//! ```text
+//!   door (TCP, Unix, inherited) ──► accept ──► greet ─────────────────────► http::serve | socks::serve
+//!                                   bounds     PROXY header, TLS, opening
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `door.rs`, `unix.rs`, `inherited.rs` | sockets, bound or passed on |
+//! | `accept.rs` | the loop of a listener; what is beyond a bound goes no further |
+//! | `greet.rs` | what comes before the first request, with a deadline for each step |
+//! | `proxy_header.rs` | who is behind a load balancer |
+//! | `tls.rs` | certificates, read again on reload |
+//! | `opening.rs` | what the first bytes say |
+//! | `turned.rs` | a last word to who is sent away |
+
+mod accept;
+mod door;
+mod greet;
+mod inherited;
+mod opening;
+mod proxy_header;
+pub(crate) mod tls;
+mod turned;
+mod unix;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{client::Client, limit::Permit};
+use crate::{client::Client, config, limit::Permit};
+
+pub(crate) use accept::accept;
+pub(crate) use door::{Door, Manner, Raw};
+pub(crate) use inherited::Inherited;
+pub(crate) use tls::{Tls, proved};
 
 /// The bytes of a client, under TLS or not, with nothing read from them that is not read again.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -17,4 +48,20 @@ pub(crate) struct Accepted {
     pub(crate) client: Arc<Client>,
     /// Its place among the connections.
     pub(crate) permit: Permit,
+}
+
+/// A listener that is open.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    pub(crate) door: Door,
+    pub(crate) tls: Option<Tls>,
+    /// What of it may change while running is replaced as a whole.
+    pub(crate) config: ArcSwap<config::Listener>,
+}
+
+/// The listener of the admin interface.
+#[derive(Debug)]
+pub(crate) struct Operators {
+    pub(crate) door: Arc<Door>,
+    pub(crate) tls: Option<Arc<Tls>>,
 }

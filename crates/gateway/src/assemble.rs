@@ -1,0 +1,242 @@
+//! From a configuration to the parts of a gateway: sockets, files, guard, and what they are tied together by.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
+use pinfold::{
+    Guard, GuardBuilder, Limits,
+    record::Inputs,
+    resolve::{Answers, Dns, Fixed},
+};
+use serde_json::{Value, json};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Config, StartError,
+    admin::{Access, Admin, Operated, Recent},
+    config,
+    event::Bus,
+    identity::Identities,
+    limit::Admission,
+    listen::{Door, Entrance, Inherited, Manner, Operators, tls},
+    live::{self, Registry},
+    policy::{Failure, Prepared, SelfTest},
+    shared::Shared,
+    telemetry::Telemetry,
+};
+
+/// Everything that a gateway is made of, ready to accept.
+pub(crate) struct Assembled {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) entrances: Vec<Arc<Entrance>>,
+    pub(crate) operators: Option<Operators>,
+    pub(crate) admin: Arc<Admin>,
+    /// Cancelled when an operator asks for a drain.
+    pub(crate) asked: CancellationToken,
+}
+
+/// Binds and reads everything. Nobody is accepted yet: one part that is bad keeps all of it from starting.
+pub(crate) async fn assemble(
+    config: Config,
+    test: Option<SelfTest>,
+) -> Result<Assembled, StartError> {
+    let mut inherited = Inherited::all().map_err(StartError::System)?;
+    let entrances = entrances(&config, &mut inherited)?;
+    let operators = operators(&config, &mut inherited)?;
+    let access = Access::new(&config.admin).map_err(StartError::File)?;
+    let identities =
+        Identities::read(&config).map_err(|error| StartError::File(error.to_string()))?;
+    let (prepared, guard) = loaded(&config, own(&entrances, operators.as_ref()), test).await?;
+    let recent = Recent::new(&config.records.log.withhold);
+    let bus = Bus::new(vec![recent.clone()]);
+    let policies = prepared
+        .manage(guard.clone(), bus.clone())
+        .map_err(StartError::System)?;
+    let listeners = entrances.iter().map(|entrance| shown(entrance)).collect();
+    let asked = CancellationToken::new();
+    let shared = Arc::new(Shared {
+        connector: guard.connector(),
+        forwarder: forwarder(&guard),
+        admission: Admission::new(&config.limits),
+        live: Arc::new(Registry::new(bus.clone())),
+        telemetry: Telemetry {},
+        config: ArcSwap::from_pointee(config),
+        draining: CancellationToken::new(),
+        cut: CancellationToken::new(),
+        connections: TaskTracker::new(),
+        policies,
+        identities,
+        bus,
+        guard,
+    });
+    revoke(&shared);
+    let operated = Operated::new(
+        Arc::clone(&shared),
+        Arc::clone(&recent),
+        listeners,
+        asked.clone(),
+    );
+    let admin = Admin::new(Arc::new(operated), access, recent);
+    Ok(Assembled {
+        shared,
+        entrances,
+        operators,
+        admin: Arc::new(admin),
+        asked,
+    })
+}
+
+fn entrances(config: &Config, inherited: &mut Inherited) -> Result<Vec<Arc<Entrance>>, StartError> {
+    let open = |listener: &config::Listener| {
+        let manner = Manner {
+            unix_mode: listener.unix_mode,
+            reuse_port: listener.reuse_port,
+            backlog: config.limits.backlog,
+        };
+        Ok(Arc::new(Entrance {
+            tls: secured(listener.tls.as_ref().map(tls::Files::of_listener))?,
+            door: door(&listener.bind, manner, inherited)?,
+            config: ArcSwap::from_pointee(listener.clone()),
+        }))
+    };
+    config.listener.iter().map(open).collect()
+}
+
+fn operators(config: &Config, inherited: &mut Inherited) -> Result<Option<Operators>, StartError> {
+    let admin = &config.admin;
+    if !admin.enabled {
+        return Ok(None);
+    }
+    let manner = Manner {
+        unix_mode: admin.unix_mode,
+        reuse_port: false,
+        backlog: ADMIN_BACKLOG,
+    };
+    Ok(Some(Operators {
+        tls: secured(admin.tls.as_ref().map(tls::Files::of_admin))?.map(Arc::new),
+        door: Arc::new(door(&admin.bind, manner, inherited)?),
+    }))
+}
+
+fn secured(files: Option<tls::Files>) -> Result<Option<tls::Tls>, StartError> {
+    let read = files.map(|files| tls::Tls::new(&files)).transpose();
+    read.map_err(|error| StartError::File(error.to_string()))
+}
+
+fn door(
+    bind: &config::Bind,
+    manner: Manner,
+    inherited: &mut Inherited,
+) -> Result<Door, StartError> {
+    Door::open(bind, manner, inherited).map_err(|problem| StartError::Bind {
+        bind: bind.to_string(),
+        problem,
+    })
+}
+
+/// Where the gateway itself listens, so that nobody is led to fetch from it.
+fn own(entrances: &[Arc<Entrance>], operators: Option<&Operators>) -> Vec<SocketAddr> {
+    let doors = entrances.iter().map(|entrance| &entrance.door);
+    let doors = doors.chain(operators.map(|operators| &*operators.door));
+    doors.filter_map(Door::address).collect()
+}
+
+/// Reads, tests and compiles the first policies, which takes a while.
+async fn loaded(
+    config: &Config,
+    own: Vec<SocketAddr>,
+    test: Option<SelfTest>,
+) -> Result<(Prepared, Guard), StartError> {
+    let (policy, limits) = (config.policy.clone(), limits(config));
+    let builder = builder(config, own);
+    let loading = tokio::task::spawn_blocking(move || {
+        let prepared = Prepared::read(&policy, &limits, test)?;
+        let guard = prepared.build(builder)?;
+        Ok((prepared, guard))
+    });
+    let loaded = loading.await.map_err(|error| StartError::Policy {
+        message: format!("loading the policy broke off: {error}"),
+        hint: None,
+    })?;
+    loaded.map_err(|failure: Failure| StartError::Policy {
+        message: failure.message,
+        hint: failure.hint,
+    })
+}
+
+/// A guard without its policies: who looks up, what is granted, what is bounded.
+fn builder(config: &Config, own: Vec<SocketAddr>) -> GuardBuilder {
+    let builder = Guard::builder()
+        .grants(config.floor.grants.iter().copied())
+        .nat64(config.floor.nat64.iter().copied())
+        .listeners(own)
+        .limits(limits(config))
+        // The shadow and a replayable log need what the policies were asked; sinks withhold what must not be told.
+        .record_inputs(Inputs::Keep);
+    resolver(builder, &config.dns)
+}
+
+fn limits(config: &Config) -> Limits {
+    let mut limits = Limits::default();
+    limits.resolve = config.dns.timeout.get();
+    limits.connect = config.tunnels.connect.get();
+    limits.attempt = limits.attempt.min(limits.connect);
+    limits.policy_instances = config.limits.policy_instances;
+    limits
+}
+
+/// Fixed names first, then the configured servers, else those of the system, which is what a guard asks by itself.
+fn resolver(builder: GuardBuilder, dns: &config::Dns) -> GuardBuilder {
+    let servers = match dns.servers.is_empty() {
+        // Where the system names none, fixed names and addresses still work.
+        true => Dns::system_servers().ok(),
+        false => Some(Dns::servers(dns.servers.iter().copied())),
+    };
+    match (dns.fixed.is_empty(), servers) {
+        (true, Some(servers)) => builder.resolver(servers),
+        (true, None) => builder,
+        (false, Some(servers)) => builder.resolver(fixed(dns).or(servers)),
+        (false, None) => builder.resolver(fixed(dns)),
+    }
+}
+
+fn fixed(dns: &config::Dns) -> Fixed {
+    let names = dns.fixed.iter();
+    names.fold(Fixed::default(), |fixed, (name, addresses)| {
+        fixed.with(
+            name.clone(),
+            Answers::from_addresses(addresses.iter().copied()),
+        )
+    })
+}
+
+/// Without roots: `https://` is refused before it comes here, since TLS is not ended in a gateway.
+fn forwarder(guard: &Guard) -> pinfold_http::Forwarder {
+    let roots = pinfold_http::TlsRoots::Only(Vec::new());
+    pinfold_http::Forwarder::new(guard, pinfold_http::Limits::default(), &roots)
+}
+
+/// Judges again what is open, after each swap, until the gateway ends.
+fn revoke(shared: &Arc<Shared>) {
+    let (registry, guard) = (Arc::clone(&shared.live), shared.guard.clone());
+    let of = Arc::clone(shared);
+    let review = live::review::run(registry, guard, move || {
+        of.config.load().tunnels.revocation.get()
+    });
+    let cut = shared.cut.clone();
+    tokio::spawn(async move { cut.run_until_cancelled(review).await });
+}
+
+/// A listener, as operators are shown it.
+fn shown(entrance: &Entrance) -> Value {
+    let config = entrance.config.load();
+    let bound = entrance.door.address().map(|address| address.to_string());
+    json!({
+        "name": config.name,
+        "bind": bound.unwrap_or_else(|| config.bind.to_string()),
+        "tls": entrance.tls.is_some(),
+    })
+}
+
+/// Operators are few.
+const ADMIN_BACKLOG: u32 = 64;

@@ -1,0 +1,77 @@
+//! The loop of a listener. What is beyond a bound goes no further, and costs little.
+
+use std::{io, sync::Arc, time::Duration};
+
+use super::{Entrance, Raw, greet::greet};
+use crate::{
+    event::{Bus, Event},
+    shared::Shared,
+};
+
+/// Accepts until the gateway drains. Each connection is a task among `shared.connections`.
+pub(crate) async fn accept(shared: Arc<Shared>, entrance: Arc<Entrance>) {
+    let mut pause = Pause::default();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shared.draining.cancelled() => return,
+            accepted = entrance.door.accept() => accepted,
+        };
+        match accepted {
+            Ok(raw) => {
+                pause = Pause::default();
+                begin(&shared, &entrance, raw);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                let name = &entrance.config.load().name.clone();
+                pause.after(&shared.bus, name, &error).await;
+            }
+        }
+    }
+}
+
+fn begin(shared: &Arc<Shared>, entrance: &Arc<Entrance>, raw: Raw) {
+    let (shared, entrance) = (Arc::clone(shared), Arc::clone(entrance));
+    let connections = shared.connections.clone();
+    connections.spawn(async move {
+        let cut = shared.cut.clone();
+        cut.run_until_cancelled(greet(shared, entrance, raw)).await;
+    });
+}
+
+/// The client was gone before it was accepted: that says nothing of the next.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::NotConnected
+    )
+}
+
+/// Where no file descriptors are left, asking again at once only burns time. The first failure of a row is told.
+#[derive(Default)]
+struct Pause {
+    times: u32,
+}
+
+impl Pause {
+    async fn after(&mut self, bus: &Bus, listener: &str, error: &io::Error) {
+        if self.times == 0 {
+            bus.tell(&Event::Trouble {
+                what: "accept",
+                detail: format!("listener `{listener}` cannot accept: {error}"),
+            });
+        }
+        let length = SHORTEST * 2_u32.pow(self.times.min(DOUBLINGS));
+        self.times = self.times.saturating_add(1);
+        tokio::time::sleep(length).await;
+    }
+}
+
+const SHORTEST: Duration = Duration::from_millis(10);
+/// The longest pause is 640 ms.
+const DOUBLINGS: u32 = 6;

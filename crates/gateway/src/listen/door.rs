@@ -1,0 +1,171 @@
+//! A bound socket, TCP or Unix, of our own or of the service manager.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use pinfold_addr::{Classifier, Embedding};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+
+use super::{
+    Stream,
+    inherited::{self, Inherited},
+    unix,
+};
+use crate::{
+    client::ClientAddress,
+    config::{Bind, Mode},
+};
+
+/// A socket that clients, or operators, connect to.
+#[derive(Debug)]
+pub(crate) struct Door {
+    socket: Socket,
+    /// Ours until the end, when there is a path.
+    _path: Option<unix::Held>,
+}
+
+/// How one is bound.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    pub(crate) unix_mode: Mode,
+    pub(crate) reuse_port: bool,
+    pub(crate) backlog: u32,
+}
+
+/// A connection that was accepted, nothing read.
+pub(crate) struct Raw {
+    pub(crate) stream: Box<dyn Stream>,
+    pub(crate) address: ClientAddress,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Door {
+    /// Binds, or takes what the service manager has bound.
+    pub(crate) fn open(bind: &Bind, manner: Manner, inherited: &mut Inherited) -> io::Result<Self> {
+        match bind {
+            Bind::Tcp(address) => tcp(*address, manner).map(Socket::Tcp).map(Self::from),
+            Bind::Unix(path) => {
+                let (socket, held) = unix::open(path, manner.unix_mode.get(), manner.backlog)?;
+                Ok(Self {
+                    socket: Socket::Unix(socket),
+                    _path: Some(held),
+                })
+            }
+            Bind::Inherited(name) => Socket::inherited(inherited.take(name)?).map(Self::from),
+        }
+    }
+
+    /// Where it listens; none for a Unix socket.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.local_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
+
+    /// The next connection.
+    pub(crate) async fn accept(&self) -> io::Result<Raw> {
+        match &self.socket {
+            Socket::Tcp(socket) => {
+                let (stream, address) = socket.accept().await?;
+                Ok(Raw::tcp(stream, address))
+            }
+            Socket::Unix(socket) => Raw::unix(socket.accept().await?.0),
+        }
+    }
+}
+
+impl Raw {
+    fn tcp(stream: TcpStream, address: SocketAddr) -> Self {
+        // A connection without these works all the same: it is slower, or found dead later.
+        let _ = stream.set_nodelay(true);
+        let _ = keep_alive(&stream);
+        Self {
+            address: ClientAddress::Tcp(plain(address)),
+            stream: Box::new(stream),
+        }
+    }
+
+    /// The kernel says who connected, when it did.
+    fn unix(stream: UnixStream) -> io::Result<Self> {
+        let peer = stream.peer_cred()?;
+        Ok(Self {
+            address: ClientAddress::Unix {
+                uid: peer.uid(),
+                pid: peer.pid(),
+            },
+            stream: Box::new(stream),
+        })
+    }
+}
+
+impl Socket {
+    fn inherited(socket: inherited::Socket) -> io::Result<Self> {
+        match socket {
+            inherited::Socket::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                TcpListener::from_std(socket).map(Self::Tcp)
+            }
+            inherited::Socket::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                UnixListener::from_std(socket).map(Self::Unix)
+            }
+        }
+    }
+}
+
+impl From<Socket> for Door {
+    fn from(socket: Socket) -> Self {
+        Self {
+            socket,
+            _path: None,
+        }
+    }
+}
+
+fn tcp(address: SocketAddr, manner: Manner) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart need not wait until old connections have left the kernel's tables.
+    socket.set_reuseaddr(true)?;
+    if manner.reuse_port {
+        socket.set_reuseport(true)?;
+    }
+    socket.bind(address)?;
+    socket.listen(manner.backlog)
+}
+
+/// A peer that vanished without a word is found within about two minutes.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    rustix::net::sockopt::set_socket_keepalive(stream, true)?;
+    rustix::net::sockopt::set_tcp_keepidle(stream, PROBE_AFTER)?;
+    rustix::net::sockopt::set_tcp_keepintvl(stream, PROBE_EVERY)?;
+    Ok(rustix::net::sockopt::set_tcp_keepcnt(stream, PROBES)?)
+}
+
+/// A client of IPv4 at a socket of IPv6 is a client of IPv4: networks and limits mean it.
+pub(super) fn plain(address: SocketAddr) -> SocketAddr {
+    let classified = Classifier::default().classify(address.ip());
+    let mapped = classified
+        .embedded
+        .iter()
+        .find(|found| found.form == Embedding::Mapped);
+    match mapped {
+        Some(found) => SocketAddr::new(IpAddr::V4(found.address), address.port()),
+        None => address,
+    }
+}
+
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+const PROBES: u32 = 4;
