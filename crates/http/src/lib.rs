@@ -61,7 +61,7 @@ pub use client::{Client, ClientBuilder};
 pub use connector::{GuardedConnector, GuardedStream};
 pub use error::Error;
 pub use failed::FailedRedirect;
-pub use forward::{Forwarded, Forwarder};
+pub use forward::{Forwarded, ForwardedBody, Forwarder, Switched, Upgrade, UpgradedStream};
 pub use limits::Limits;
 pub use request::{Body, RequestBuilder};
 pub use response::{Hop, Response};

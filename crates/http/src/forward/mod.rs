@@ -1,0 +1,115 @@
+//! One hop for somebody else: a request of a client of ours goes to the server it names, and its answer comes back as
+//! it is. For proxies: no redirects, no decoding, no headers of our own.
+
+mod body;
+mod stream;
+
+use std::{sync::Arc, time::Duration};
+
+use http::Request;
+use pinfold::{Decision, Guard, Held, Session};
+
+use crate::{Body, Error, Limits, TlsRoots};
+
+pub use body::ForwardedBody;
+pub use stream::UpgradedStream;
+
+/// Sends single requests over judged connections, kept ones where that is possible. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Forwarder {
+    patience: Duration,
+}
+
+/// An answer, as the server gave it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Forwarded {
+    /// Status and headers as they came, the body as it comes.
+    pub response: http::Response<ForwardedBody>,
+    /// The record of the hop, as the observer got it.
+    pub decision: Arc<Decision>,
+    /// What the connection was opened for, so that it can be judged again.
+    pub held: Held,
+}
+
+/// What a server says to a request with `Upgrade`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Upgrade {
+    /// `101`: from here on the bytes are another protocol's.
+    Switched(Box<Switched>),
+    /// Any other answer.
+    Declined(Box<Forwarded>),
+}
+
+/// A connection that speaks another protocol now.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Switched {
+    /// The answer, `101`, with its headers.
+    pub response: http::Response<()>,
+    /// The connection. What the server sent after its answer comes first.
+    pub stream: UpgradedStream,
+    /// The record of the hop, as the observer got it. Its terms bind the connection.
+    pub decision: Arc<Decision>,
+    /// What the connection was opened for, so that it can be judged again.
+    pub held: Held,
+}
+
+impl Forwarder {
+    /// Connections of `guard`. Of the limits, `total`, `response_bytes` and `redirects` do not apply: only the terms of
+    /// the policy bound how long an exchange takes and how much it brings.
+    pub fn new(_guard: &Guard, _limits: Limits, _roots: &TlsRoots) -> Self {
+        todo!("forward")
+    }
+
+    /// The same, with another patience: for the head of a response after the last piece of the request, and for each
+    /// piece of its body after that. Default: 60 s.
+    #[must_use]
+    pub fn patience(&self, patience: Duration) -> Self {
+        Self {
+            patience,
+            ..self.clone()
+        }
+    }
+
+    /// Judges `what` in `session`, and sends `request` to the server.
+    ///
+    /// Path, query and `Host` are those of the judged target, whatever the request says; the framing is that of the body.
+    /// All other headers go as they are: what concerns one connection alone (RFC 9110, 7.6.1) the caller has removed.
+    /// With `Expect: 100-continue` the body waits until the server asks for it, for a second at most.
+    ///
+    /// `on_open` is told the record of the hop, and what its connection was opened for, before anything is sent: an
+    /// upload can take long, and must be listed and revocable meanwhile. It is told once more when a kept connection
+    /// turned out to be closed, and the request goes over a new one; what was told last holds.
+    ///
+    /// # Errors
+    ///
+    /// Denied, or failed; a request of which nothing was answered may have been sent. [`Error::Caller`] when the body
+    /// of the request failed.
+    pub async fn send(
+        &self,
+        _session: &Session,
+        _what: pinfold::Request,
+        _request: Request<Body>,
+        _on_open: impl FnMut(&Arc<Decision>, &Held) + Send,
+    ) -> Result<Forwarded, Error> {
+        todo!("forward")
+    }
+
+    /// As [`send`](Self::send), for a request with an `Upgrade` header: over a new connection, which is never kept.
+    /// `Connection: upgrade` is added.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and `response-invalid` when the server switches to what was not asked for.
+    pub async fn upgrade(
+        &self,
+        _session: &Session,
+        _what: pinfold::Request,
+        _request: Request<Body>,
+        _on_open: impl FnMut(&Arc<Decision>, &Held) + Send,
+    ) -> Result<Upgrade, Error> {
+        todo!("forward")
+    }
+}
