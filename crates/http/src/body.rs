@@ -149,7 +149,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.state {
             State::Ended => SizeHint::with_exact(0),
-            State::Plain(wire) => wire.incoming.size_hint(),
+            State::Plain(wire) => wire.size_hint(),
             State::Decoded(_) => SizeHint::default(),
         }
     }
@@ -210,12 +210,27 @@ impl Wire {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
-            let data = match self.poll_frame(cx) {
+            let frame = match self.poll_piece(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) if !data.is_empty() => data,
-                    _nothing_or_trailers => continue,
-                },
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(Some(Ok(frame))) => frame,
+            };
+            if let Ok(data) = frame.into_data() {
+                return Poll::Ready(Some(Ok(data)));
+            }
+        }
+    }
+
+    /// The next bytes, or the trailers. None at the end.
+    pub(crate) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        loop {
+            let frame = match self.poll_frame(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(frame))) => frame,
                 Poll::Ready(Some(Err(error))) => {
                     self.link = None;
                     return Poll::Ready(Some(Err(error)));
@@ -225,7 +240,15 @@ impl Wire {
                     return Poll::Ready(None);
                 }
             };
-            return Poll::Ready(Some(self.charge(data)));
+            match frame.into_data() {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => return Poll::Ready(Some(self.charge(data).map(Frame::data))),
+                // They are the end: whoever hands them on may not ask again.
+                Err(trailers) => {
+                    self.finish();
+                    return Poll::Ready(Some(Ok(trailers)));
+                }
+            }
         }
     }
 
@@ -257,6 +280,10 @@ impl Wire {
         self.left = left;
         self.finish_at_end();
         Ok(data)
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
     }
 
     /// Whether the end was reached.

@@ -8,14 +8,12 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method};
-use pinfold::{Connector, Guard, Pinned};
+use pinfold::Guard;
 use pinfold_addr::Target;
 
 use crate::{
-    Body, Error, Limits, RequestBuilder, ResponseBody, TlsRoots,
-    link::{Link, Parser, Purpose},
+    Body, Error, Limits, RequestBuilder, ResponseBody, TlsRoots, dial::Dialer, link::Parser,
     pool::Pool,
-    tls::Tls,
 };
 
 /// An HTTP client whose every request, redirects included, is judged by a guard. Cheap to clone;
@@ -72,9 +70,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) user_agent: HeaderValue,
     pub(crate) decode: bool,
-    connector: Connector,
-    tls: Tls,
-    parser: Parser,
+    pub(crate) dialer: Dialer,
 }
 
 impl Client {
@@ -172,10 +168,8 @@ impl ClientBuilder {
     /// Makes the client. Reads the operating system's roots, when those are asked for.
     pub fn build(self) -> Client {
         let shared = Shared {
-            connector: self.guard.connector(),
-            tls: Tls::new(&self.roots),
+            dialer: Dialer::new(&self.guard, &self.roots, Parser::new(&self.limits)),
             pool: Pool::new(&self.limits, self.guard.generation()),
-            parser: Parser::new(&self.limits),
             guard: self.guard,
             limits: self.limits,
             user_agent: self.user_agent,
@@ -184,21 +178,6 @@ impl ClientBuilder {
         Client {
             shared: Arc::new(shared),
         }
-    }
-}
-
-impl Shared {
-    /// A new connection, under TLS when the scheme asks for it.
-    pub(crate) async fn open(&self, pinned: Pinned) -> Result<Box<Link>, Error> {
-        let target = pinned.target().clone();
-        let policy = pinned.policy().clone();
-        let connection = self.connector.connect(pinned).await?;
-        let purpose = Purpose::new(&target, connection.peer(), policy);
-        let stream = self
-            .tls
-            .wrap(connection, target.host(), target.scheme().is_tls())
-            .await?;
-        Link::new(stream, purpose, &self.parser).await
     }
 }
 

@@ -168,7 +168,11 @@ impl<'a> Exchange<'a> {
     ) -> Result<(Answer, Hop), Error> {
         let template = self.describe(&pinned, UNDIALED);
         let shared = self.shared;
-        let mut link = self.deadline.bound(pin!(shared.open(pinned))).await??;
+        let opened = self
+            .deadline
+            .bound(pin!(shared.dialer.open(pinned)))
+            .await??;
+        let mut link = opened.link;
         let sent = self.deadline.bound(pin!(link.send(request))).await?;
         let response = sent.map_err(|failure| failure.error)?;
         let hop = Hop {
@@ -364,7 +368,7 @@ impl Answer {
 }
 
 /// A guard also judges `ws`, `wss` and `ftp`, which are not HTTP.
-fn speaks_http(scheme: Scheme) -> Result<(), Error> {
+pub(crate) fn speaks_http(scheme: Scheme) -> Result<(), Error> {
     match scheme {
         Scheme::Http | Scheme::Https => Ok(()),
         other => Err(Error::denied(Denial::new(
@@ -382,14 +386,14 @@ fn smaller<T: Ord>(limit: T, own: Option<T>) -> T {
 }
 
 /// A target that cannot stand in a request. The parser of targets lets none through.
-fn unsendable(problem: impl std::fmt::Display) -> Error {
+pub(crate) fn unsendable(problem: impl std::fmt::Display) -> Error {
     Error::denied(Denial::new(
         Reason::UrlInvalid,
         format!("cannot be sent: {problem}"),
     ))
 }
 
-fn invalid(detail: &str) -> Error {
+pub(crate) fn invalid(detail: &str) -> Error {
     Error::exchange(Reason::ResponseInvalid, detail)
 }
 
@@ -397,7 +401,7 @@ fn invalid(detail: &str) -> Error {
 const OWN_HEADERS: usize = 5;
 
 /// Methods that send content as a rule.
-const CONTENT_METHODS: [Method; 3] = [Method::PATCH, Method::POST, Method::PUT];
+pub(crate) const CONTENT_METHODS: [Method; 3] = [Method::PATCH, Method::POST, Method::PUT];
 
 /// Stands for a peer until there is one.
 const UNDIALED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

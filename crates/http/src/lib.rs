@@ -43,6 +43,7 @@ mod client;
 mod connector;
 mod deadline;
 mod decode;
+mod dial;
 mod error;
 mod exchange;
 mod failed;

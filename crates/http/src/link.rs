@@ -13,6 +13,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use bytes::Bytes;
 use hyper::{
     body::Incoming,
     client::conn::http1::{Builder, Connection, SendRequest},
@@ -165,6 +166,24 @@ impl Link {
         }
     }
 
+    /// Drives the connection until nothing more comes of it: what was switched to another protocol soon has.
+    pub(crate) async fn end(&mut self) {
+        poll_fn(|cx| {
+            self.drive(cx);
+            match self.ended {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
+    /// The stream under it, once the driver has ended with an upgrade, and what came behind the head of the response.
+    pub(crate) fn into_stream(self) -> (Stream, Bytes) {
+        let parts = self.driver.into_parts();
+        (parts.io.into_inner(), parts.read_buf)
+    }
+
     /// Whether nothing more will come in.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended
@@ -179,12 +198,20 @@ impl Link {
 }
 
 /// How responses are parsed: strictly, and within the limits.
+#[derive(Debug)]
 pub(crate) struct Parser {
     builder: Builder,
     heads: u64,
 }
 
 impl Parser {
+    /// For whoever hands heads on: the names of headers are kept as they are written.
+    pub(crate) fn verbatim(limits: &Limits) -> Self {
+        let mut parser = Self::new(limits);
+        parser.builder.preserve_header_case(true);
+        parser
+    }
+
     pub(crate) fn new(limits: &Limits) -> Self {
         let mut builder = Builder::new();
         builder

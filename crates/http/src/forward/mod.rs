@@ -2,22 +2,34 @@
 //! it is. For proxies: no redirects, no decoding, no headers of our own.
 
 mod body;
+mod head;
+mod hop;
 mod stream;
+mod upload;
 
 use std::{sync::Arc, time::Duration};
 
 use http::Request;
 use pinfold::{Decision, Guard, Held, Session};
 
-use crate::{Body, Error, Limits, TlsRoots};
+use crate::{Body, Error, Limits, TlsRoots, dial::Dialer, link::Parser, pool::Pool};
 
 pub use body::ForwardedBody;
+use hop::Hop;
 pub use stream::UpgradedStream;
 
 /// Sends single requests over judged connections, kept ones where that is possible. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Forwarder {
+    shared: Arc<Shared>,
     patience: Duration,
+}
+
+/// What all exchanges of a forwarder share.
+#[derive(Debug)]
+struct Shared {
+    dialer: Dialer,
+    pool: Pool,
 }
 
 /// An answer, as the server gave it.
@@ -59,8 +71,15 @@ pub struct Switched {
 impl Forwarder {
     /// Connections of `guard`. Of the limits, `total`, `response_bytes` and `redirects` do not apply: only the terms of
     /// the policy bound how long an exchange takes and how much it brings.
-    pub fn new(_guard: &Guard, _limits: Limits, _roots: &TlsRoots) -> Self {
-        todo!("forward")
+    pub fn new(guard: &Guard, limits: Limits, roots: &TlsRoots) -> Self {
+        let shared = Shared {
+            dialer: Dialer::new(guard, roots, Parser::verbatim(&limits)),
+            pool: Pool::new(&limits, guard.generation()),
+        };
+        Self {
+            shared: Arc::new(shared),
+            patience: PATIENCE,
+        }
     }
 
     /// The same, with another patience: for the head of a response after the last piece of the request, and for each
@@ -89,12 +108,13 @@ impl Forwarder {
     /// of the request failed.
     pub async fn send(
         &self,
-        _session: &Session,
-        _what: pinfold::Request,
-        _request: Request<Body>,
-        _on_open: impl FnMut(&Arc<Decision>, &Held) + Send,
+        session: &Session,
+        what: pinfold::Request,
+        request: Request<Body>,
+        on_open: impl FnMut(&Arc<Decision>, &Held) + Send,
     ) -> Result<Forwarded, Error> {
-        todo!("forward")
+        let (mut hop, request) = Hop::new(self, session, what, request, on_open)?;
+        hop.send(request).await
     }
 
     /// As [`send`](Self::send), for a request with an `Upgrade` header: over a new connection, which is never kept.
@@ -105,11 +125,16 @@ impl Forwarder {
     /// As [`send`](Self::send), and `response-invalid` when the server switches to what was not asked for.
     pub async fn upgrade(
         &self,
-        _session: &Session,
-        _what: pinfold::Request,
-        _request: Request<Body>,
-        _on_open: impl FnMut(&Arc<Decision>, &Held) + Send,
+        session: &Session,
+        what: pinfold::Request,
+        mut request: Request<Body>,
+        on_open: impl FnMut(&Arc<Decision>, &Held) + Send,
     ) -> Result<Upgrade, Error> {
-        todo!("forward")
+        let protocols = head::upgrade(request.headers_mut())?;
+        let (mut hop, request) = Hop::new(self, session, what, request, on_open)?;
+        hop.upgrade(request, &protocols).await
     }
 }
+
+/// The patience of a forwarder that was told none.
+const PATIENCE: Duration = Duration::from_secs(60);
