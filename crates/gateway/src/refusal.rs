@@ -23,7 +23,8 @@ pub(crate) struct Refusal {
 }
 
 /// What is to blame; decides the status of HTTP (in brackets) and the reply of SOCKS.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     /// The request cannot be understood, or is of a kind that is not served [400].
     Malformed,
