@@ -333,5 +333,3 @@ const REASONS: usize = 200;
 /// What a new watcher sees of the past.
 const REPLAYED: usize = 100;
 
-#[cfg(test)]
-mod tests;

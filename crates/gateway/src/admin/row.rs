@@ -203,7 +203,7 @@ impl Masks {
     }
 
     fn shows(&self, judged: &JudgedAddress) -> bool {
-        !self.internal || judged.class == Class::Global
+        !self.internal || judged.class == Class::Public
     }
 
     fn hashed(&self, withheld: bool, text: &str) -> String {

@@ -1,6 +1,6 @@
 //! One connection of an operator: HTTP/1.1, few at a time, each step with a deadline.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -9,13 +9,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    access::{Access, Peer},
+    access::{Access, Origin, Peer},
     backend::Backend,
     paced::Paced,
     recent::Recent,
     routes,
 };
-use crate::listen::Stream;
+use crate::{
+    client::ClientAddress,
+    listen::{
+        Door, Raw, Stream,
+        tls::{Tls, proved},
+    },
+};
 
 /// The interface of one gateway.
 pub(crate) struct Admin {
@@ -49,6 +55,53 @@ impl Admin {
         Arc::clone(&self.connections).try_acquire_owned().ok()
     }
 
+    /// Accepts operators until `stop`. What is beyond the places is closed at once.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        door: Arc<Door>,
+        tls: Option<Arc<Tls>>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let raw = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                raw = door.accept() => raw,
+            };
+            match (raw, self.place()) {
+                (Ok(raw), Some(place)) => {
+                    let origin = origin(&raw.address, door.address());
+                    let serving = Arc::clone(&self).greet(raw, origin, tls.clone(), stop.clone());
+                    tokio::spawn(async move {
+                        serving.await;
+                        drop(place);
+                    });
+                }
+                (Ok(_), None) => {}
+                // Out of descriptors, or the client was gone already: asking again at once would only burn time.
+                (Err(_), _) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    async fn greet(
+        self: Arc<Self>,
+        raw: Raw,
+        origin: Origin,
+        tls: Option<Arc<Tls>>,
+        stop: CancellationToken,
+    ) {
+        let Some(tls) = tls else {
+            let certified = false;
+            return self.serve(raw.stream, Peer { origin, certified }, stop).await;
+        };
+        let handshake = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(raw.stream));
+        if let Ok(Ok(stream)) = handshake.await {
+            let certified = proved(&stream).is_some();
+            self.serve(stream, Peer { origin, certified }, stop).await;
+        }
+    }
+
     /// Serves one connection until it is done, or `stop`: then what is being answered may end.
     pub(crate) async fn serve(
         self: Arc<Self>,
@@ -77,10 +130,22 @@ impl Admin {
     }
 }
 
+/// Where a connection comes from, at a door that is bound to this address.
+fn origin(peer: &ClientAddress, local: Option<SocketAddr>) -> Origin {
+    match (peer, local) {
+        (ClientAddress::Unix { .. }, None) => Origin::Unix,
+        (ClientAddress::Tcp(peer), Some(local)) => Origin::tcp(*peer, local),
+        _ => Origin::Beyond,
+    }
+}
+
 /// Connections of operators at a time.
 const CONNECTIONS: usize = 64;
 /// Components that are taken in at a time.
 const UPLOADS: usize = 2;
+/// When a connection cannot be accepted.
+const PAUSE: Duration = Duration::from_millis(100);
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// For a head, the time between two requests included.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// Of a head.

@@ -332,7 +332,7 @@ function showStatus(status) {
 }
 
 function showPolicies(status, policies) {
-  const active = list(status.policy?.policies ?? policies.active);
+  const active = list(status.policy?.policies);
   byId("policies").replaceChildren(
     ...active.map((policy) =>
       make(
@@ -363,7 +363,7 @@ function showConnections(connections) {
       make(
         "tr",
         {},
-        cell(each.id, "right"),
+        make("td", {}, make("code", { text: each.request_id ?? "" })),
         cell(each.kind),
         make("td", { name: "host" }, make("code", { text: each.authority })),
         make("td", {}, make("code", { text: each.dialed ?? "–" })),
