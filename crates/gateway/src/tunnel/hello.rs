@@ -1,0 +1,77 @@
+//! What a client opens with: TLS or not, and for which name. No I/O.
+
+use rustls::server::Acceptor;
+
+/// How a client opens.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Opening {
+    /// With something else than TLS.
+    NotTls,
+    /// With TLS, for this name: in lower case, without the root dot. None when it gives none, or an address, which
+    /// servers ignore (RFC 6066, section 3).
+    Tls(Option<String>),
+    /// With what may be TLS, and is not shown to be: why.
+    Unreadable(&'static str),
+}
+
+/// Reads an opening, however it is cut into pieces and records.
+///
+/// With Encrypted ClientHello the name is the outer one, which names who decrypts. The inner one cannot be seen by
+/// anybody between.
+#[derive(Default)]
+pub(crate) struct Opener {
+    acceptor: Acceptor,
+    /// How many bytes the acceptor has.
+    fed: usize,
+}
+
+impl Opener {
+    /// Looks at all bytes so far; none when more are needed. Not to be asked again after an answer.
+    pub(crate) fn look(&mut self, bytes: &[u8]) -> Option<Opening> {
+        match bytes {
+            [] => None,
+            [kind, ..] if !CONTENT_TYPES.contains(kind) => Some(Opening::NotTls),
+            [_] => None,
+            [_, major, ..] if *major >= NO_MAJOR_VERSION => Some(Opening::NotTls),
+            [HANDSHAKE, ..] => self.read(bytes),
+            _ => Some(Opening::Unreadable("it begins with no handshake")),
+        }
+    }
+
+    fn read(&mut self, bytes: &[u8]) -> Option<Opening> {
+        let mut rest = bytes.get(self.fed..)?;
+        while !rest.is_empty() {
+            match self.acceptor.read_tls(&mut rest) {
+                Ok(read) if read > 0 => self.fed += read,
+                _ => return Some(Opening::Unreadable("its records do not end")),
+            }
+            match self.acceptor.accept() {
+                Ok(None) => {}
+                Ok(Some(accepted)) => return Some(named(accepted.client_hello().server_name())),
+                Err(_) => return Some(Opening::Unreadable("its first message is not understood")),
+            }
+        }
+        None
+    }
+}
+
+fn named(name: Option<&str>) -> Opening {
+    let canonical = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        name.strip_suffix('.').map(str::to_owned).unwrap_or(name)
+    };
+    Opening::Tls(name.map(canonical))
+}
+
+/// The first byte of a record of TLS. Servers differ in what they skip before the first handshake (alerts, say), so
+/// anything that could be a record counts as TLS, and must then be readable.
+const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 0x14..=0x18;
+
+const HANDSHAKE: u8 = 0x16;
+
+/// No version of TLS has a major number from here on, and lenient servers stop here. It leaves to other protocols
+/// most of what happens to begin like a record.
+const NO_MAJOR_VERSION: u8 = 0x10;
+
+#[cfg(test)]
+mod tests;
