@@ -3,7 +3,7 @@
 use pinfold_addr::Stage;
 use serde::{Deserialize, Serialize};
 
-use super::{Input, redact::Redacted, wire};
+use super::{Input, Redaction, redact::Redacted, wire};
 use crate::{Decision, Denial, JudgedAddress, PolicyRef};
 
 /// What a line of a log says of a decision, as far as replaying needs it. Other fields are ignored.
@@ -88,6 +88,83 @@ impl Entry {
     /// The longest line that is written, in bytes: 1 MiB. What a guard records is below 100 KiB, unless the
     /// embedder adds more labels than a policy would be shown.
     pub const MAX_LEN: usize = 1 << 20;
+
+    /// Reads a line of any of our logs. The log of a gateway tells more than decisions: its lines say by `event` what
+    /// they are, and hold a decision as `decision`. None for a line that is something else.
+    ///
+    /// # Errors
+    ///
+    /// When the line is no JSON, or no decision where it should be one.
+    ///
+    /// ```
+    /// use pinfold::record::Entry;
+    ///
+    /// let decided = r#"{"event":"decision","decision":{"id":7,"target":"https://a.example:443","verdict":"allow"}}"#;
+    /// assert_eq!(Entry::read(decided)?.map(|entry| entry.id), Some(7));
+    /// assert_eq!(Entry::read(r#"{"event":"end","bytes_up":1}"#)?, None);
+    /// assert_eq!(Entry::read(r#"{"id":8,"target":"https://a.example:443","verdict":"allow"}"#)?.map(|e| e.id), Some(8));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn read(line: &str) -> Result<Option<Self>, serde_json::Error> {
+        let Told { event } = serde_json::from_str(line)?;
+        match event.as_deref() {
+            None => serde_json::from_str(line).map(Some),
+            Some(DECISION) => serde_json::from_str::<Decided>(line).map(|line| Some(line.decision)),
+            Some(_) => Ok(None),
+        }
+    }
+}
+
+/// What a line of a gateway's log is.
+#[derive(Deserialize)]
+struct Told {
+    #[serde(default)]
+    event: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Decided {
+    decision: Entry,
+}
+
+/// The event that holds a decision.
+const DECISION: &str = "decision";
+
+/// A decision as a log holds it: without what is withheld, and marked when it cannot be replayed. As JSON it is what
+/// [`Entry`] reads, for whoever writes logs with more in a line than a [`Log`](super::Log) does.
+pub struct Written(Redacted);
+
+impl Written {
+    /// Withholds paths and queries. Policies are asked again when something is withheld: not on the task that decided.
+    pub fn of(decision: &Decision, redaction: Redaction) -> Self {
+        Self(Redacted::of(decision, redaction))
+    }
+
+    /// Leaves out what the policies were asked and answered. `why` marks a record that could have been replayed.
+    #[must_use]
+    pub fn without_input(mut self, why: Option<Mark>) -> Self {
+        self.0.decision.input = None;
+        self.0.mark = why;
+        // What is gone with the input is not missing in what is left.
+        self.0.redacted.retain(|part| *part == "detail");
+        self
+    }
+}
+
+impl Serialize for Written {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.line().serialize(serializer)
+    }
+}
+
+impl std::fmt::Debug for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Written")
+            .field("id", &self.0.decision.id)
+            .field("redacted", &self.0.redacted)
+            .field("mark", &self.0.mark)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A decision as it is written.
@@ -115,13 +192,16 @@ pub(super) fn line(mut written: Redacted) -> Option<Vec<u8>> {
 }
 
 impl Redacted {
-    fn to_json(&self) -> Option<Vec<u8>> {
-        let line = Line {
+    fn line(&self) -> Line<'_> {
+        Line {
             decision: &self.decision,
             redacted: &self.redacted,
             replay: self.mark,
-        };
-        let mut bytes = serde_json::to_vec(&line).ok()?;
+        }
+    }
+
+    fn to_json(&self) -> Option<Vec<u8>> {
+        let mut bytes = serde_json::to_vec(&self.line()).ok()?;
         bytes.push(b'\n');
         Some(bytes)
     }

@@ -75,7 +75,7 @@ mod tests;
 mod verdict;
 mod wire;
 
-pub use entry::{Entry, Mark};
+pub use entry::{Entry, Mark, Written};
 pub(crate) use input::Judges;
 pub use input::{Answered, Input, Inputs};
 pub use log::{Log, LogBuilder};

@@ -198,24 +198,27 @@ pub(crate) enum Left {
 
 impl Replay {
     fn line(&mut self, line: &Line, out: &mut Output) -> anyhow::Result<()> {
-        self.tally.records += 1;
         let text = match &line.text {
             Ok(text) => text,
             Err(problem) => return self.malformed(line.number, problem),
         };
-        match serde_json::from_str::<Entry>(text) {
-            Ok(entry) => self.entry(line.number, &entry, out),
+        match Entry::read(text) {
+            Ok(Some(entry)) => self.entry(line.number, &entry, out),
+            // A line of a gateway's log that holds no decision.
+            Ok(None) => Ok(()),
             Err(error) => self.malformed(line.number, &without_place(&error)),
         }
     }
 
     fn malformed(&mut self, number: usize, problem: &str) -> anyhow::Result<()> {
+        self.tally.records += 1;
         self.tally.malformed += 1;
         self.report.malformed(number, problem);
         Ok(())
     }
 
     fn entry(&mut self, number: usize, entry: &Entry, out: &mut Output) -> anyhow::Result<()> {
+        self.tally.records += 1;
         let outcome = self.outcome(entry);
         self.tally.add(entry, &outcome);
         match &outcome {

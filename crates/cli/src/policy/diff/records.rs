@@ -102,7 +102,10 @@ impl Records {
             let Some(line) = line else {
                 return Ok(None);
             };
-            let entry = self.entry(&line)?;
+            // A line of a gateway's log that holds no decision.
+            let Some(entry) = self.entry(&line)? else {
+                continue;
+            };
             self.counts.add(&entry);
             if let Ok(input) = replayable(&entry) {
                 return Ok(Some(question(entry.id, &self.name, input.clone())));
@@ -110,10 +113,10 @@ impl Records {
         }
     }
 
-    fn entry(&self, line: &Line) -> anyhow::Result<Entry> {
+    fn entry(&self, line: &Line) -> anyhow::Result<Option<Entry>> {
         let text = line.text.as_ref().map_err(|error| (*error).to_owned());
         let entry = text.and_then(|text| {
-            serde_json::from_str(text).map_err(|error| {
+            Entry::read(text).map_err(|error| {
                 let error = error.to_string();
                 // Each record has a line of its own: the parser's count of lines says nothing.
                 error.split(" at line ").next().unwrap_or(&error).to_owned()
