@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, Read},
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
     sync::OnceLock,
@@ -18,8 +18,11 @@ use pinfold::{
     policy::{Layer, LoadError, LoadOptions, Problem, Source},
     resolve::{Answers, Dns, Fixed, Resolve, ResolveError, Resolving},
 };
-use pinfold_addr::{Class, Classifier, Domain, Target};
-use pinfold_gateway::settings::{self, SettingsError};
+use pinfold_addr::{Domain, Target};
+use pinfold_gateway::{
+    config,
+    settings::{self, SettingsError},
+};
 
 use crate::{fault::Fault, files};
 
@@ -84,11 +87,11 @@ pub(crate) struct PolicyOptions {
 
     /// Exception to the floor: let the policy allow this network, on this port or on all.
     /// Metadata endpoints cannot be granted
-    #[arg(long, value_name = "PREFIX[:PORT]", value_parser = grant)]
+    #[arg(long, value_name = "PREFIX[:PORT]", value_parser = config::grant)]
     grant: Vec<Grant>,
 
     /// NAT64 prefix of this network (RFC 6052): IPv4 addresses inside it are judged too
-    #[arg(long, value_name = "PREFIX", value_parser = nat64)]
+    #[arg(long, value_name = "PREFIX", value_parser = config::nat64)]
     nat64: Vec<Ipv6Net>,
 }
 
@@ -104,7 +107,7 @@ pub(crate) struct DnsOptions {
     ///
     /// Further servers are asked when one does not answer, or says that it cannot (SERVFAIL, REFUSED). Half
     /// an answer is not judged: when all of them fail for AAAA alone, or for A alone, the name fails.
-    #[arg(long, value_name = "ADDR[:PORT]", value_parser = dns_server)]
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = config::dns_server)]
     dns: Vec<SocketAddr>,
 }
 
@@ -354,67 +357,6 @@ fn address(text: &str) -> Result<IpAddr, String> {
         .map_err(|_| format!("`{text}` is not an IP address"))
 }
 
-/// `ADDR:PORT`, or an address alone for port 53.
-fn dns_server(text: &str) -> Result<SocketAddr, String> {
-    const DNS_PORT: u16 = 53;
-    is_unambiguous(text)?;
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text);
-    text.parse()
-        .or_else(|_| {
-            bare.parse()
-                .map(|address| SocketAddr::new(address, DNS_PORT))
-        })
-        .map_err(|_| String::from("write an address and a port, such as `192.0.2.53:53`"))
-}
-
-fn grant(text: &str) -> Result<Grant, String> {
-    is_unambiguous(text)?;
-    text.parse::<Grant>().map_err(|error| error.to_string())
-}
-
-/// Refuses `::1:53`, which is an address in one reading and an address with a port in another.
-fn is_unambiguous(text: &str) -> Result<(), String> {
-    let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
-    match text.rsplit_once(':') {
-        Some((address, port))
-            if is_address(text) && is_address(address) && port.parse::<u16>().is_ok() =>
-        {
-            Err(format!(
-                "write `[{address}]:{port}` for a port, `[{text}]` for an address alone"
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A prefix of one of the lengths of RFC 6052, where an operator may have one.
-fn nat64(text: &str) -> Result<Ipv6Net, String> {
-    let prefix = text
-        .parse::<Ipv6Net>()
-        .ok()
-        .filter(|prefix| Classifier::with_nat64(vec![*prefix]).is_ok())
-        .ok_or("write an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits, such as `64:ff9b::/96`")?;
-    if prefix.addr() != prefix.network() {
-        return Err("the address has bits beyond the length of the prefix".into());
-    }
-    if !may_translate(prefix.network()) {
-        return Err("no translator may use this prefix (RFC 6052, section 3)".into());
-    }
-    Ok(prefix)
-}
-
-/// An operator translates below 64:ff9b::/32 or in a prefix of its own: not in other forms of IPv4 in
-/// IPv6 (`::/96`, mapped, 6to4, Teredo), whose addresses would then be read in two ways.
-fn may_translate(first: Ipv6Addr) -> bool {
-    const WELL_KNOWN: [u16; 2] = [0x64, 0xff9b];
-    let is_own = matches!(first.segments()[0], 0x2000..=0x3fff | 0xfc00..=0xfdff);
-    let class = Classifier::default().classify(first.into()).class;
-    first.segments().starts_with(&WELL_KNOWN) || (is_own && class != Class::Tunnelled)
-}
-
 /// A method in upper case: a policy compares names.
 pub(crate) fn method(text: &str) -> Result<http::Method, String> {
     text.to_ascii_uppercase()
@@ -501,67 +443,6 @@ mod tests {
     use pinfold_gateway::settings::MAX_TOML;
 
     use super::*;
-
-    #[test]
-    fn a_dns_server_has_port_53_unless_it_says_otherwise() {
-        for (text, server) in [
-            ("192.0.2.53", Some("192.0.2.53:53")),
-            ("192.0.2.53:5353", Some("192.0.2.53:5353")),
-            ("2001:db8::53", Some("[2001:db8::53]:53")),
-            ("[2001:db8::53]:5353", Some("[2001:db8::53]:5353")),
-            ("[2001:db8::53]", Some("[2001:db8::53]:53")),
-            ("::1", Some("[::1]:53")),
-            ("dns.example", None),
-            ("::1:53", None),
-            ("2001:db8::53:5353", None),
-            ("[::1", None),
-            ("", None),
-        ] {
-            let parsed = dns_server(text).ok().map(|server| server.to_string());
-            assert_eq!(parsed.as_deref(), server, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_grant_of_an_address_and_a_port_has_brackets() {
-        for (text, granted) in [
-            ("127.0.0.2:80", Some("127.0.0.2:80")),
-            ("[fd00::1]:8080", Some("[fd00::1]:8080")),
-            ("[fd00::1:8080]", Some("fd00::1:8080")),
-            ("fd00::1", Some("fd00::1")),
-            ("fd00::1:ab", Some("fd00::1:ab")),
-            ("fd00:1:2:3:4:5:6:7", Some("fd00:1:2:3:4:5:6:7")),
-            ("fd00::/8", Some("fd00::/8")),
-            ("fd00::1:8080", None),
-            ("::1:80", None),
-        ] {
-            let parsed = grant(text).ok().map(|grant| grant.to_string());
-            assert_eq!(parsed.as_deref(), granted, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_nat64_prefix_is_one_that_a_translator_may_use() {
-        for (text, good) in [
-            ("64:ff9b::/96", true),
-            ("64:ff9b:1::/48", true),
-            ("2001:db8:122::/48", true),
-            ("fd00:64::/96", true),
-            ("64:ff9b::/95", false),
-            ("64:ff9b::1/96", false),
-            ("2001:db8:122:344::/48", false),
-            ("::/96", false),
-            ("::ffff:0:0/96", false),
-            ("::ffff:0:0:0/96", false),
-            ("2002::/32", false),
-            ("2001::/32", false),
-            ("fe80::/64", false),
-            ("ff00::/96", false),
-            ("192.0.2.0/24", false),
-        ] {
-            assert_eq!(nat64(text).is_ok(), good, "{text}");
-        }
-    }
 
     #[test]
     fn a_layer_has_a_name_and_perhaps_files() {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+pub(crate) use pinfold_gateway::suggest::{nearest, suggestion};
+
 use crate::fault::Fault;
 
 /// The error of a TOML file: where, what, and for a misspelt key the one that was probably meant.
@@ -10,47 +12,5 @@ pub(crate) fn not_valid(file: &Path, error: toml::de::Error) -> anyhow::Error {
     match suggestion(error.message()) {
         Some(hint) => anyhow::Error::from(error).context(Fault::new(message, hint)),
         None => anyhow::Error::from(error).context(message),
-    }
-}
-
-/// For "unknown field `prots`, expected one of `ports`, ...": a hint with the nearest name.
-pub(crate) fn suggestion(message: &str) -> Option<String> {
-    let mut names = message.split('`').skip(1).step_by(2);
-    let given = names.next().filter(|_| message.starts_with("unknown "))?;
-    nearest(given, names).map(|name| format!("did you mean `{name}`?"))
-}
-
-/// The name at the smallest edit distance, if it is small.
-pub(crate) fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let near = names
-        .map(|name| (strsim::levenshtein(given, name), name))
-        .min_by_key(|(cost, _)| *cost)?;
-    (near.0 <= 1 + given.len() / 4).then_some(near.1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_name_is_suggested_when_it_is_near() {
-        for (message, hint) in [
-            (
-                "unknown field `prots`, expected one of `ports`, `hosts`",
-                Some("did you mean `ports`?"),
-            ),
-            (
-                "unknown variant `rst`, expected one of `rust`, `c`",
-                Some("did you mean `rust`?"),
-            ),
-            (
-                "unknown field `zzzzz`, expected one of `ports`, `hosts`",
-                None,
-            ),
-            ("missing field `ports`", None),
-            ("", None),
-        ] {
-            assert_eq!(suggestion(message).as_deref(), hint, "{message}");
-        }
     }
 }

@@ -4,12 +4,17 @@
 //! be left out: `Config::default()` is a proxy on loopback with the shipped policy.
 
 mod admin;
+mod check;
+mod files;
 mod identity;
 mod limits;
 mod listener;
 mod names;
 mod policy;
+mod problem;
+mod read;
 mod records;
+mod risk;
 mod subject_name;
 mod text;
 mod tunnels;
@@ -21,6 +26,7 @@ pub use limits::{Limits, SubjectLimits};
 pub use listener::{Bind, ClientAuth, Listener, ListenerTls, Protocol, ProxyProtocol};
 pub use names::{Dns, Floor, dns_server, grant, nat64};
 pub use policy::{LayerConfig, PolicyConfig, Report, Shadow, SubjectPattern};
+pub use problem::{ConfigError, Problem};
 pub use records::{DecisionLog, LogTo, Metrics, Records, Tracing, Withhold};
 pub use subject_name::{InvalidSubject, SubjectName};
 pub use tunnels::{NonTls, Sni, Tunnels};
@@ -77,4 +83,10 @@ impl Default for Config {
             drain: Span::seconds(30),
         }
     }
+}
+
+/// Whether an address is this machine's alone.
+pub(crate) fn is_loopback(address: std::net::IpAddr) -> bool {
+    let class = pinfold_addr::Classifier::default().classify(address).class;
+    class == pinfold_addr::Class::Loopback
 }

@@ -147,3 +147,69 @@ fn may_translate(first: Ipv6Addr) -> bool {
     let class = Classifier::default().classify(first.into()).class;
     first.segments().starts_with(&WELL_KNOWN) || (is_own && class != Class::Tunnelled)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dns_server_has_port_53_unless_it_says_otherwise() {
+        for (text, server) in [
+            ("192.0.2.53", Some("192.0.2.53:53")),
+            ("192.0.2.53:5353", Some("192.0.2.53:5353")),
+            ("2001:db8::53", Some("[2001:db8::53]:53")),
+            ("[2001:db8::53]:5353", Some("[2001:db8::53]:5353")),
+            ("[2001:db8::53]", Some("[2001:db8::53]:53")),
+            ("::1", Some("[::1]:53")),
+            ("dns.example", None),
+            ("::1:53", None),
+            ("2001:db8::53:5353", None),
+            ("[::1", None),
+            ("", None),
+        ] {
+            let parsed = dns_server(text).ok().map(|server| server.to_string());
+            assert_eq!(parsed.as_deref(), server, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_grant_of_an_address_and_a_port_has_brackets() {
+        for (text, granted) in [
+            ("127.0.0.2:80", Some("127.0.0.2:80")),
+            ("[fd00::1]:8080", Some("[fd00::1]:8080")),
+            ("[fd00::1:8080]", Some("fd00::1:8080")),
+            ("fd00::1", Some("fd00::1")),
+            ("fd00::1:ab", Some("fd00::1:ab")),
+            ("fd00:1:2:3:4:5:6:7", Some("fd00:1:2:3:4:5:6:7")),
+            ("fd00::/8", Some("fd00::/8")),
+            ("fd00::1:8080", None),
+            ("::1:80", None),
+        ] {
+            let parsed = grant(text).ok().map(|grant| grant.to_string());
+            assert_eq!(parsed.as_deref(), granted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_nat64_prefix_is_one_that_a_translator_may_use() {
+        for (text, good) in [
+            ("64:ff9b::/96", true),
+            ("64:ff9b:1::/48", true),
+            ("2001:db8:122::/48", true),
+            ("fd00:64::/96", true),
+            ("64:ff9b::/95", false),
+            ("64:ff9b::1/96", false),
+            ("2001:db8:122:344::/48", false),
+            ("::/96", false),
+            ("::ffff:0:0/96", false),
+            ("::ffff:0:0:0/96", false),
+            ("2002::/32", false),
+            ("2001::/32", false),
+            ("fe80::/64", false),
+            ("ff00::/96", false),
+            ("192.0.2.0/24", false),
+        ] {
+            assert_eq!(nat64(text).is_ok(), good, "{text}");
+        }
+    }
+}

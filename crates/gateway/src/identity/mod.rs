@@ -36,7 +36,7 @@ pub use self::{
 };
 use crate::{
     client::{Client, ClientAddress},
-    config::{self, CredentialKind, SubjectName, Way},
+    config::{self, SubjectName, Way},
     refusal::{Kind, Refusal},
     subject::Subject,
 };

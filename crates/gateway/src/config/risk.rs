@@ -1,0 +1,82 @@
+//! What a configuration allows that its operator should know of. None of it is an error.
+
+use super::{Bind, Config, Listener, Sni, Way, check::is_local};
+
+impl Config {
+    /// Risky settings, each in a sentence.
+    pub fn risks(&self) -> Vec<String> {
+        let mut risks: Vec<_> = self.listener.iter().flat_map(of_listener).collect();
+        if self.report.all {
+            risks.push(
+                "the policy only reports: what it denies is let through, for everybody".into(),
+            );
+        }
+        if !self.report.subjects.is_empty() {
+            let subjects: Vec<_> = self
+                .report
+                .subjects
+                .iter()
+                .map(|s| format!("`{s}`"))
+                .collect();
+            let subjects = subjects.join(", ");
+            risks.push(format!(
+                "the policy only reports for {subjects}: what it denies is let through"
+            ));
+        }
+        for grant in &self.floor.grants {
+            risks.push(format!(
+                "the floor is open towards {grant}: only the policy keeps clients away"
+            ));
+        }
+        risks.extend(self.of_tunnels());
+        if self.policy.inert_wasi {
+            risks.push("policies may import WASI: they are given one that does nothing".into());
+        }
+        risks
+    }
+
+    fn of_tunnels(&self) -> Option<String> {
+        let sni = match self.tunnels.sni {
+            Sni::Enforce => return None,
+            Sni::Log => {
+                "a tunnel may carry TLS for another name than was asked for: it is only logged"
+            }
+            Sni::Off => "a tunnel may carry TLS for another name than was asked for: nobody looks",
+        };
+        Some(sni.into())
+    }
+}
+
+fn of_listener(listener: &Listener) -> Vec<String> {
+    let (name, bind, identity) = (&listener.name, &listener.bind, &listener.identity);
+    let local = is_local(bind);
+    let mut risks = Vec::new();
+    if !local && !identity.required {
+        risks.push(format!(
+            "the listener `{name}` at {bind} serves whoever reaches it: an open proxy"
+        ));
+    }
+    let secret = |way: &Way| matches!(way, Way::Basic | Way::Bearer);
+    if !local && listener.tls.is_none() && identity.ways.iter().any(secret) {
+        risks.push(format!(
+            "the listener `{name}` at {bind} takes passwords and tokens in clear text"
+        ));
+    }
+    if matches!(bind, Bind::Unix(_)) && listener.unix_mode.get() & OTHERS != 0 {
+        let mode = listener.unix_mode;
+        risks.push(format!(
+            "every user may connect to {bind}: its mode is {mode}"
+        ));
+    }
+    if let Some(proxy) = &listener.proxy_protocol
+        && let Some(all) = proxy.from.iter().find(|net| net.prefix_len() == 0)
+    {
+        risks.push(format!(
+            "the listener `{name}` believes the PROXY header of anybody in {all}"
+        ));
+    }
+    risks
+}
+
+/// Whoever is neither the owner nor of the group.
+const OTHERS: u32 = 0o007;
