@@ -1,8 +1,234 @@
 //! The proxy that speaks HTTP: `CONNECT`, requests in absolute form, answers to what is refused.
+//!
+//! ```text
+//!   socket ──► gate ──► library ──► service ──► target ──► identity ──► connect ──► tunnel
+//!              strict heads,        one request  what is    who asks     forward ──► exchange
+//!              deadlines                         asked                   upgrade ──► tunnel
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `gate.rs`, `head/`, `chunks.rs` | HTTP/1 read strictly, before the library reads it |
+//! | `activity.rs`, `scope.rs` | what the parts of a connection know of each other; its tasks |
+//! | `service.rs` | from a request to its answer |
+//! | `target.rs`, `fields.rs` | what is asked for; which fields travel on |
+//! | `connect.rs`, `forward.rs`, `upgrade.rs` | the three ways out |
+//! | `exchange.rs`, `upload.rs` | a forwarded exchange while it is open |
+//! | `answer.rs` | what a client is told |
 
-use std::sync::Arc;
+mod activity;
+mod answer;
+mod chunks;
+mod connect;
+mod exchange;
+mod fields;
+mod forward;
+mod gate;
+mod head;
+mod reply;
+mod scope;
+mod service;
+mod target;
+mod upgrade;
+mod upload;
 
-use crate::{listen::Accepted, shared::Shared};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
 
-/// Serves a client until it or the gateway is done.
-pub(crate) async fn serve(_shared: Arc<Shared>, _accepted: Accepted) {}
+use bytes::BytesMut;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    time::timeout,
+};
+
+use self::{gate::Gate, head::Bounds, scope::Scope, service::Proxy};
+use crate::{
+    config,
+    listen::{Accepted, Stream},
+    shared::Shared,
+};
+
+/// Serves a client until it or the gateway is done. Dropped, it ends all that belongs to the connection.
+pub(crate) fn serve(
+    shared: Arc<Shared>,
+    accepted: Accepted,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(run(shared, accepted))
+}
+
+async fn run(shared: Arc<Shared>, accepted: Accepted) {
+    let Accepted {
+        mut stream,
+        client,
+        permit,
+    } = accepted;
+    let limits = Limits::of(&shared.config.load());
+    let begun = timeout(limits.head_time, version(&mut stream)).await;
+    let Ok(Ok(Some((version, begun)))) = begun else {
+        // Nothing came, or not in time: there is nothing to answer.
+        return;
+    };
+    let scope = Scope::default();
+    let _all_tasks = scope.bind();
+    let proxy = Proxy::new(shared, client, scope.clone());
+    let connection = match version {
+        Version::Http1 => http1(&proxy, stream, begun, limits),
+        Version::Http2 => http2(&proxy, stream, begun, limits),
+    };
+    drive(&proxy, connection, limits).await;
+    // Tunnels go on after the connection has become one.
+    scope.finished().await;
+    drop(permit);
+}
+
+enum Version {
+    Http1,
+    Http2,
+}
+
+/// What the first bytes say, and these bytes; none when none came.
+async fn version(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Version, BytesMut)>> {
+    let mut begun = BytesMut::with_capacity(PREFACE.len());
+    while PREFACE.starts_with(&begun) {
+        if begun.len() == PREFACE.len() {
+            return Ok(Some((Version::Http2, begun)));
+        }
+        let left = PREFACE.len() - begun.len();
+        let mut piece = [0; PREFACE.len()];
+        let piece = piece.get_mut(..left).unwrap_or_default();
+        let length = stream.read(piece).await?;
+        if length == 0 {
+            break;
+        }
+        begun.extend_from_slice(piece.get(..length).unwrap_or_default());
+    }
+    Ok((!begun.is_empty()).then_some((Version::Http1, begun)))
+}
+
+fn http1(proxy: &Proxy, stream: Box<dyn Stream>, begun: BytesMut, limits: Limits) -> Connection {
+    let gate = Gate::http1(stream, begun, proxy.activity(), &limits.gate());
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // The gate has deadlines of its own, and answers.
+        .header_read_timeout(None)
+        .max_headers(limits.bounds.fields)
+        .max_buf_size(limits.bounds.bytes.max(READ_BUFFER))
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(gate), proxy.clone())
+        .with_upgrades();
+    Box::pin(connection)
+}
+
+fn http2(proxy: &Proxy, stream: Box<dyn Stream>, begun: BytesMut, limits: Limits) -> Connection {
+    let gate = Gate::http2(stream, begun, proxy.activity(), &limits.gate());
+    let connection = http2::Builder::new(proxy.scope())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.bounds.bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(LOCAL_RESETS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PONG_WITHIN)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(gate), proxy.clone());
+    Box::pin(connection)
+}
+
+/// Runs a connection; asks it to end when the gateway drains, or when it was idle for too long.
+async fn drive(proxy: &Proxy, mut connection: Connection, limits: Limits) {
+    let activity = proxy.activity();
+    tokio::select! {
+        _ = &mut connection => return,
+        () = proxy.shared().draining.cancelled() => {}
+        () = activity.idle(limits.head_time, limits.keep_alive) => {}
+    }
+    connection.as_mut().leave();
+    // Exchanges end in their own time. A connection without any has no more to wait for than a farewell.
+    tokio::select! {
+        _ = connection => {}
+        () = activity.idle(FAREWELL, FAREWELL) => {}
+    }
+}
+
+/// A connection that can be asked to end.
+trait Graceful: Future<Output = hyper::Result<()>> + Send {
+    fn leave(self: Pin<&mut Self>);
+}
+
+type Connection = Pin<Box<dyn Graceful>>;
+
+impl Graceful for http1::UpgradeableConnection<TokioIo<Gate<Box<dyn Stream>>>, Proxy> {
+    fn leave(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl Graceful for http2::Connection<TokioIo<Gate<Box<dyn Stream>>>, Proxy, Scope> {
+    fn leave(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Bounds of one connection, as they were when it came.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    bounds: Bounds,
+    head_time: Duration,
+    keep_alive: Duration,
+    idle: Duration,
+    streams: u32,
+}
+
+impl Limits {
+    fn of(config: &config::Config) -> Self {
+        let (limits, tunnels) = (&config.limits, &config.tunnels);
+        Self {
+            bounds: Bounds {
+                bytes: usize::try_from(limits.head.get()).unwrap_or(usize::MAX),
+                fields: limits.headers,
+            },
+            head_time: limits.head_time.get(),
+            keep_alive: limits.keep_alive.get(),
+            idle: tunnels.idle.get(),
+            streams: limits.streams,
+        }
+    }
+
+    fn gate(self) -> gate::Limits {
+        gate::Limits {
+            bounds: self.bounds,
+            head_time: self.head_time,
+            stalled: self.idle,
+        }
+    }
+}
+
+/// What a client of HTTP/2 says first (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The smallest read buffer that the library takes, and then some.
+const READ_BUFFER: usize = 16 << 10;
+
+/// Streams that a client may reset before we have looked at them ("rapid reset").
+const PENDING_RESETS: usize = 20;
+
+/// Streams that we reset because of a client's faults, until the connection is ended for them.
+const LOCAL_RESETS: usize = 100;
+
+/// Bytes that a client may send on a stream, and on all, before they are taken.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// Bytes of a stream that wait to be sent.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// Whether a client of HTTP/2 is still there: asked this often, answered within this time.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PONG_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long a connection that is asked to end may take, once nothing goes on there.
+const FAREWELL: Duration = Duration::from_secs(5);

@@ -1,0 +1,223 @@
+//! The gate between a client that writes bytes and a library that reads them.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+use super::*;
+
+const LIMITS: Limits = Limits {
+    bounds: Bounds {
+        bytes: 1024,
+        fields: 10,
+    },
+    head_time: Duration::from_secs(10),
+    stalled: Duration::from_secs(60),
+};
+
+struct Bench {
+    client: DuplexStream,
+    gate: Gate<DuplexStream>,
+    activity: Arc<Activity>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (client, server) = duplex(64 << 10);
+        let activity = Activity::new();
+        let gate = Gate::http1(server, BytesMut::new(), Arc::clone(&activity), &LIMITS);
+        Self {
+            client,
+            gate,
+            activity,
+        }
+    }
+
+    /// Everything that the library gets until the client ends; none when it waits for ever.
+    async fn passed(&mut self) -> Option<Vec<u8>> {
+        let mut passed = Vec::new();
+        let all = self.gate.read_to_end(&mut passed);
+        tokio::time::timeout(Duration::from_secs(3600), all)
+            .await
+            .ok()
+            .map(|_| passed)
+    }
+
+    /// What the service is told for each request in turn.
+    fn refused(&self) -> Vec<Option<String>> {
+        let heads = (0..3).map(|_| self.activity.next());
+        heads
+            .map(|refusal| refusal.map(|refusal| refusal.code.into_owned()))
+            .collect()
+    }
+}
+
+const GET: &[u8] = b"GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n";
+
+/// What the library gets of a client that writes `bytes` in pieces of `size`, and ends.
+async fn through(bytes: &[u8], size: usize) -> (Option<Vec<u8>>, Vec<Option<String>>) {
+    let mut bench = Bench::new();
+    for piece in bytes.chunks(size) {
+        bench.client.write_all(piece).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    bench.client.shutdown().await.unwrap();
+    (bench.passed().await, bench.refused())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_well_formed_passes_unchanged() {
+    let length = b"POST http://a/ HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello".as_slice();
+    let chunked =
+        b"POST http://a/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;x\r\nhello\r\n0\r\nA: b\r\n\r\n";
+    let rows = [
+        ("one", GET.to_vec()),
+        ("pipelined", GET.repeat(3)),
+        ("a body, and the next", [length, GET].concat()),
+        ("chunks, and the next", [chunked, GET].concat()),
+        (
+            "a tunnel",
+            [
+                b"CONNECT a:1 HTTP/1.1\r\n\r\n".as_slice(),
+                b"\x16\x03\n\0 anything",
+            ]
+            .concat(),
+        ),
+        (
+            "an upgrade",
+            [
+                b"GET http://a/ HTTP/1.1\r\nUpgrade: websocket\r\n\r\n".as_slice(),
+                b"\x81\x05\n",
+            ]
+            .concat(),
+        ),
+    ];
+    for (name, bytes) in rows {
+        for size in [1, 7, bytes.len()] {
+            let (passed, refused) = through(&bytes, size).await;
+            assert_eq!(
+                passed.as_deref(),
+                Some(&*bytes),
+                "{name} in pieces of {size}"
+            );
+            assert_eq!(refused, [None, None, None], "{name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_line_before_a_request_is_passed_over_once() {
+    for size in [1, 100] {
+        let (passed, _) = through(&[b"\r\n", GET].concat(), size).await;
+        assert_eq!(passed.as_deref(), Some(GET));
+        let mut bench = Bench::new();
+        bench
+            .client
+            .write_all(&[b"\r\n\r\n", GET].concat())
+            .await
+            .unwrap();
+        let mut stand_in = vec![0; STAND_IN.len()];
+        bench.gate.read_exact(&mut stand_in).await.unwrap();
+        assert_eq!(stand_in, STAND_IN);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_head_is_replaced_and_nothing_follows_it() {
+    let bad = b"GET http://a/ HTTP/1.1\r\nA : b\r\n\r\nGET http://smuggled/ HTTP/1.1\r\n\r\n";
+    for size in [1, 500] {
+        let mut bench = Bench::new();
+        let bytes = [GET, bad].concat();
+        for piece in bytes.chunks(size) {
+            bench.client.write_all(piece).await.unwrap();
+        }
+        let mut passed = vec![0; GET.len() + STAND_IN.len()];
+        bench.gate.read_exact(&mut passed).await.unwrap();
+        assert_eq!(passed, [GET, STAND_IN].concat());
+        let refused = [None, Some("header-name-invalid".to_owned()), None];
+        assert_eq!(bench.refused(), refused);
+        assert_eq!(
+            bench.passed().await,
+            None,
+            "not even the end of the connection"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn malformed_chunks_break_the_connection() {
+    let mut bench = Bench::new();
+    let head = b"POST http://a/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n".as_slice();
+    bench
+        .client
+        .write_all(&[head, b"5\nhello"].concat())
+        .await
+        .unwrap();
+    let mut passed = Vec::new();
+    let error = bench.gate.read_to_end(&mut passed).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    assert_eq!(passed, head);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_has_its_time_from_its_first_byte() {
+    let mut bench = Bench::new();
+    let began = Instant::now();
+    let client = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        for byte in GET {
+            bench.client.write_all(&[*byte]).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let mut stand_in = vec![0; STAND_IN.len()];
+    bench.gate.read_exact(&mut stand_in).await.unwrap();
+    assert_eq!(began.elapsed(), Duration::from_secs(30) + LIMITS.head_time);
+    assert_eq!(bench.activity.next().unwrap().code, "head-timeout");
+    client.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endless_head_is_refused_at_its_limit() {
+    let mut bench = Bench::new();
+    let head = [GET.strip_suffix(b"\r\n").unwrap(), &[b'x'; 2000]].concat();
+    bench.client.write_all(&head).await.unwrap();
+    let mut stand_in = vec![0; STAND_IN.len()];
+    bench.gate.read_exact(&mut stand_in).await.unwrap();
+    assert_eq!(bench.activity.next().unwrap().code, "head-too-large");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_is_not_waited_for() {
+    let (_client, server) = duplex(16);
+    let mut gate = Gate::http1(server, BytesMut::new(), Activity::new(), &LIMITS);
+    let began = Instant::now();
+    let error = gate.write_all(&[0; 100]).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert_eq!(began.elapsed(), LIMITS.stalled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_waits_for_what_the_client_still_sends() {
+    let mut bench = Bench::new();
+    let began = Instant::now();
+    bench.gate.shutdown().await.unwrap();
+    assert_eq!(began.elapsed(), LINGER_TIME, "the client keeps silent");
+
+    let mut bench = Bench::new();
+    bench.client.write_all(&[b'x'; 10_000]).await.unwrap();
+    bench.client.shutdown().await.unwrap();
+    let began = Instant::now();
+    bench.gate.shutdown().await.unwrap();
+    assert_eq!(began.elapsed(), Duration::ZERO, "the client has ended");
+
+    let mut bench = Bench::new();
+    bench
+        .client
+        .write_all(b"CONNECT a:1 HTTP/1.1\r\n\r\n")
+        .await
+        .unwrap();
+    let mut head = [0; 24];
+    bench.gate.read_exact(&mut head).await.unwrap();
+    let began = Instant::now();
+    bench.gate.shutdown().await.unwrap();
+    assert_eq!(began.elapsed(), Duration::ZERO, "half of a tunnel");
+}
