@@ -19,8 +19,9 @@ use crate::{
     identity::Identities,
     limit::Admission,
     listen::{Door, Entrance, Inherited, Manner, Operators, tls},
-    live::{self, Registry},
+    live::Registry,
     policy::{Failure, Prepared, SelfTest},
+    shadow::{Feed, Shadow},
     shared::Shared,
     telemetry::Telemetry,
 };
@@ -28,7 +29,7 @@ use crate::{
 /// Everything that a gateway is made of, ready to accept.
 pub(crate) struct Assembled {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) entrances: Vec<Arc<Entrance>>,
+    pub(crate) doors: Vec<(Arc<Entrance>, Door)>,
     pub(crate) operators: Option<Operators>,
     pub(crate) admin: Arc<Admin>,
     /// Cancelled when an operator asks for a drain.
@@ -41,24 +42,26 @@ pub(crate) async fn assemble(
     test: Option<SelfTest>,
 ) -> Result<Assembled, StartError> {
     let mut inherited = Inherited::all().map_err(StartError::System)?;
-    let entrances = entrances(&config, &mut inherited)?;
+    let doors = doors(&config, &mut inherited)?;
     let operators = operators(&config, &mut inherited)?;
     let access = Access::new(&config.admin).map_err(StartError::File)?;
     let identities =
         Identities::read(&config).map_err(|error| StartError::File(error.to_string()))?;
-    let (prepared, guard) = loaded(&config, own(&entrances, operators.as_ref()), test).await?;
+    let (prepared, guard) = loaded(&config, own(&doors, operators.as_ref()), test).await?;
     let recent = Recent::new(&config.records.log.withhold);
-    let bus = Bus::new(vec![recent.clone()]);
+    let feed = Arc::new(Feed::default());
+    let bus = Bus::new(vec![recent.clone(), feed.clone()]);
     let policies = prepared
         .manage(guard.clone(), bus.clone())
         .map_err(StartError::System)?;
-    let listeners = entrances.iter().map(|entrance| shown(entrance)).collect();
+    let listeners = doors.iter().map(shown).collect();
     let asked = CancellationToken::new();
     let shared = Arc::new(Shared {
         connector: guard.connector(),
         forwarder: forwarder(&guard),
         admission: Admission::new(&config.limits),
         live: Arc::new(Registry::new(bus.clone())),
+        shadow: Shadow::new(feed, bus.clone(), guard.limits()),
         telemetry: Telemetry {},
         config: ArcSwap::from_pointee(config),
         draining: CancellationToken::new(),
@@ -69,7 +72,6 @@ pub(crate) async fn assemble(
         bus,
         guard,
     });
-    revoke(&shared);
     let operated = Operated::new(
         Arc::clone(&shared),
         Arc::clone(&recent),
@@ -79,25 +81,29 @@ pub(crate) async fn assemble(
     let admin = Admin::new(Arc::new(operated), access, recent);
     Ok(Assembled {
         shared,
-        entrances,
+        doors,
         operators,
         admin: Arc::new(admin),
         asked,
     })
 }
 
-fn entrances(config: &Config, inherited: &mut Inherited) -> Result<Vec<Arc<Entrance>>, StartError> {
+fn doors(
+    config: &Config,
+    inherited: &mut Inherited,
+) -> Result<Vec<(Arc<Entrance>, Door)>, StartError> {
     let open = |listener: &config::Listener| {
         let manner = Manner {
             unix_mode: listener.unix_mode,
             reuse_port: listener.reuse_port,
             backlog: config.limits.backlog,
         };
-        Ok(Arc::new(Entrance {
+        let entrance = Entrance {
             tls: secured(listener.tls.as_ref().map(tls::Files::of_listener))?,
-            door: door(&listener.bind, manner, inherited)?,
             config: ArcSwap::from_pointee(listener.clone()),
-        }))
+        };
+        let door = door(&listener.bind, manner, inherited)?;
+        Ok((Arc::new(entrance), door))
     };
     config.listener.iter().map(open).collect()
 }
@@ -113,14 +119,15 @@ fn operators(config: &Config, inherited: &mut Inherited) -> Result<Option<Operat
         backlog: ADMIN_BACKLOG,
     };
     Ok(Some(Operators {
-        tls: secured(admin.tls.as_ref().map(tls::Files::of_admin))?.map(Arc::new),
+        tls: secured(admin.tls.as_ref().map(tls::Files::of_admin))?,
         door: Arc::new(door(&admin.bind, manner, inherited)?),
     }))
 }
 
-fn secured(files: Option<tls::Files>) -> Result<Option<tls::Tls>, StartError> {
+fn secured(files: Option<tls::Files>) -> Result<Option<Arc<tls::Tls>>, StartError> {
     let read = files.map(|files| tls::Tls::new(&files)).transpose();
-    read.map_err(|error| StartError::File(error.to_string()))
+    let read = read.map_err(|error| StartError::File(error.to_string()))?;
+    Ok(read.map(Arc::new))
 }
 
 fn door(
@@ -135,8 +142,8 @@ fn door(
 }
 
 /// Where the gateway itself listens, so that nobody is led to fetch from it.
-fn own(entrances: &[Arc<Entrance>], operators: Option<&Operators>) -> Vec<SocketAddr> {
-    let doors = entrances.iter().map(|entrance| &entrance.door);
+fn own(doors: &[(Arc<Entrance>, Door)], operators: Option<&Operators>) -> Vec<SocketAddr> {
+    let doors = doors.iter().map(|(_, door)| door);
     let doors = doors.chain(operators.map(|operators| &*operators.door));
     doors.filter_map(Door::address).collect()
 }
@@ -216,21 +223,10 @@ fn forwarder(guard: &Guard) -> pinfold_http::Forwarder {
     pinfold_http::Forwarder::new(guard, pinfold_http::Limits::default(), &roots)
 }
 
-/// Judges again what is open, after each swap, until the gateway ends.
-fn revoke(shared: &Arc<Shared>) {
-    let (registry, guard) = (Arc::clone(&shared.live), shared.guard.clone());
-    let of = Arc::clone(shared);
-    let review = live::review::run(registry, guard, move || {
-        of.config.load().tunnels.revocation.get()
-    });
-    let cut = shared.cut.clone();
-    tokio::spawn(async move { cut.run_until_cancelled(review).await });
-}
-
 /// A listener, as operators are shown it.
-fn shown(entrance: &Entrance) -> Value {
+fn shown((entrance, door): &(Arc<Entrance>, Door)) -> Value {
     let config = entrance.config.load();
-    let bound = entrance.door.address().map(|address| address.to_string());
+    let bound = door.address().map(|address| address.to_string());
     json!({
         "name": config.name,
         "bind": bound.unwrap_or_else(|| config.bind.to_string()),

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use pinfold::{Connection, Decision, Guard, Observer, Request, Session};
-use pinfold_addr::Target;
+use pinfold_addr::{Scheme, Target};
 
 use crate::{
     client::{Client, RequestId},
@@ -78,6 +78,15 @@ pub(crate) async fn open(shared: &Arc<Shared>, ask: Ask) -> Result<Opened, Refus
     })
 }
 
+/// The target of a tunnel to `host:port`: judged as `http` on port 80, where nobody speaks TLS, and as `https` on any
+/// other.
+pub(crate) fn tunnel_target(authority: &str) -> Result<Target, pinfold_addr::Refusal> {
+    match Target::from_authority(Scheme::Https, authority)? {
+        target if target.port() == 80 => Target::from_authority(Scheme::Http, authority),
+        target => Ok(target),
+    }
+}
+
 fn described(ask: Ask, report: bool) -> (Request, Arc<Asked>) {
     let (host, port) = (ask.target.host(), ask.target.port());
     let asked = Asked {
@@ -91,7 +100,9 @@ fn described(ask: Ask, report: bool) -> (Request, Arc<Asked>) {
         began: std::time::Instant::now(),
         client: ask.client,
     };
-    let mut request = Request::new(ask.target).label("listener", &*asked.client.listener.name);
+    let mut request = Request::new(ask.target)
+        .label("listener", &*asked.client.listener.name)
+        .label("kind", kind(asked.kind));
     if let Some(method) = &asked.method {
         request = request.method(method);
     }
@@ -99,6 +110,16 @@ fn described(ask: Ask, report: bool) -> (Request, Arc<Asked>) {
         request = request.subject(subject.name());
     }
     (request, Arc::new(asked))
+}
+
+/// The kind of a request, as policies know it. What becomes of a request in absolute form is not known when it is
+/// judged.
+fn kind(exchange: Exchange) -> &'static str {
+    match exchange {
+        Exchange::Connect => "connect",
+        Exchange::Forward | Exchange::Upgrade => "forward",
+        Exchange::Socks => "socks",
+    }
 }
 
 fn observed(guard: &Guard, bus: &Bus, asked: &Arc<Asked>) -> Session {

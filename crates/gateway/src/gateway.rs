@@ -1,12 +1,15 @@
 //! A running gateway: started from a configuration, reloaded, drained.
 
 use std::{
-    fmt, io,
+    fmt,
+    future::Future,
+    io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -14,8 +17,11 @@ use crate::{
     admin::Admin,
     assemble::{self, Assembled},
     event::{Event, Phase},
-    listen::{self, Door, Entrance, Operators},
-    policy::SelfTest,
+    listen::{self, Entrance, Operators},
+    live::{Closing, review},
+    policy::{SelfTest, Trigger},
+    reload::Parts,
+    service,
     shared::Shared,
 };
 
@@ -23,6 +29,7 @@ use crate::{
 pub struct Gateway {
     shared: Arc<Shared>,
     entrances: Vec<Arc<Entrance>>,
+    addresses: Vec<SocketAddr>,
     operators: Option<Operators>,
     admin: Arc<Admin>,
     /// Cancelled when an operator asks for a drain.
@@ -76,23 +83,33 @@ impl Gateway {
     pub async fn start(config: Config, test: Option<SelfTest>) -> Result<Self, StartError> {
         let Assembled {
             shared,
-            entrances,
+            doors,
             operators,
             admin,
             asked,
         } = assemble::assemble(config, test).await?;
-        for entrance in &entrances {
-            tokio::spawn(listen::accept(Arc::clone(&shared), Arc::clone(entrance)));
+        let addresses = doors
+            .iter()
+            .filter_map(|(_, door)| door.address())
+            .collect();
+        let entrances = doors
+            .iter()
+            .map(|(entrance, _)| Arc::clone(entrance))
+            .collect();
+        for (entrance, door) in doors {
+            let accepting = listen::accept(Arc::clone(&shared), entrance, door);
+            shared.connections.spawn(accepting);
         }
         if let Some(operators) = &operators {
             let Operators { door, tls } = operators;
             let stop = shared.cut.clone();
             tokio::spawn(Arc::clone(&admin).run(Arc::clone(door), tls.clone(), stop));
         }
-        shared.bus.tell(&Event::Phase(Phase::Ready));
+        begin(&shared);
         Ok(Self {
             shared,
             entrances,
+            addresses,
             operators,
             admin,
             asked,
@@ -101,8 +118,7 @@ impl Gateway {
 
     /// Where it listens, in the order of the configuration, without Unix sockets; for tests that bind port 0.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        let doors = self.entrances.iter().map(|entrance| &entrance.door);
-        doors.filter_map(Door::address).collect()
+        self.addresses.clone()
     }
 
     /// Where operators connect.
@@ -117,25 +133,77 @@ impl Gateway {
 
     /// Reads everything again that may change while running: policies, certificates, credentials, the token, and of
     /// the configuration what needs no new listener. What is wrong stays as it was, and is told.
-    pub fn reload(&self, _config: Config) {}
+    pub fn reload(&self, config: Config) {
+        service::reloading();
+        let parts = Parts {
+            shared: &self.shared,
+            entrances: &self.entrances,
+            operators: self.operators.as_ref(),
+            admin: &self.admin,
+        };
+        parts.reload(config);
+        service::ready();
+    }
 
     /// Accepts no more, lets open exchanges end, cuts what is left after `drain`.
     pub async fn drain(self) -> Drained {
         let began = Instant::now();
         let shared = &self.shared;
+        let time = shared.config.load().drain.get();
+        service::stopping(time.saturating_add(FAREWELL));
         shared.bus.tell(&Event::Phase(Phase::Draining));
         shared.draining.cancel();
         shared.connections.close();
-        let time = shared.config.load().drain.get();
-        let _ = tokio::time::timeout(time, shared.connections.wait()).await;
-        let cut = shared.connections.len();
-        shared.cut.cancel();
-        shared.connections.wait().await;
+        let cut = match timeout(time, shared.connections.wait()).await {
+            Ok(()) => 0,
+            Err(_) => self.cut().await,
+        };
         shared.bus.tell(&Event::Phase(Phase::Stopped));
         Drained {
             cut,
             took: began.elapsed(),
         }
+    }
+
+    /// Ends what did not end by itself: what is listed as open is told why, and has a moment for that.
+    async fn cut(&self) -> usize {
+        let shared = &self.shared;
+        let left = shared.connections.len().max(shared.live.len());
+        shared.live.close_all(Closing::Drained);
+        let _ = timeout(FAREWELL, shared.connections.wait()).await;
+        shared.cut.cancel();
+        shared.connections.wait().await;
+        left
+    }
+}
+
+/// What goes on beside the connections, until the gateway ends.
+fn begin(shared: &Arc<Shared>) {
+    let of = Arc::clone(shared);
+    let bound = move || of.config.load().tunnels.revocation.get();
+    let review = review::run(Arc::clone(&shared.live), shared.guard.clone(), bound);
+    spawn_until_cut(shared, review);
+    spawn_until_cut(shared, service::watchdog());
+    let of = Arc::clone(shared);
+    spawn_until_cut(shared, async move {
+        let config = of.config.load_full();
+        let shadow = config.shadow.as_ref();
+        of.shadow.follow(shadow, &of.policies, Trigger::Start).await;
+    });
+    shared.bus.tell(&Event::Phase(Phase::Ready));
+    service::ready();
+}
+
+fn spawn_until_cut(shared: &Shared, task: impl Future<Output = ()> + Send + 'static) {
+    let cut = shared.cut.clone();
+    tokio::spawn(async move { cut.run_until_cancelled(task).await });
+}
+
+/// Dropped without a drain, it ends at once.
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.shared.draining.cancel();
+        self.shared.cut.cancel();
     }
 }
 
@@ -172,3 +240,6 @@ fn bind_hint(problem: &io::Error) -> Option<&'static str> {
         _ => None,
     }
 }
+
+/// For connections to end after they were told to, and to tell so.
+const FAREWELL: Duration = Duration::from_secs(1);

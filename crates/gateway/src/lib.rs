@@ -29,14 +29,24 @@ mod identity;
 mod limit;
 mod listen;
 mod live;
+pub mod operator;
 mod policy;
 mod refusal;
+mod reload;
+mod service;
 mod shadow;
 mod shared;
 mod socks;
 mod subject;
+pub mod suggest;
 mod telemetry;
 mod tunnel;
+
+pub mod credential {
+    //! Entries for the file of credentials.
+
+    pub use crate::identity::{CredentialsError, Entry, Unfit, basic_entry, bearer_entry, generated};
+}
 
 pub use config::Config;
 pub use gateway::{Drained, Gateway, StartError};

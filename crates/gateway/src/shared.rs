@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config, event::Bus, identity::Identities, limit::Admission, live::Registry, policy::Manager,
-    subject::Subject, telemetry::Telemetry,
+    shadow::Shadow, subject::Subject, telemetry::Telemetry,
 };
 
 /// What all connections share.
@@ -21,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) live: Arc<Registry>,
     pub(crate) policies: Manager,
     pub(crate) identities: Identities,
+    pub(crate) shadow: Shadow,
     pub(crate) telemetry: Telemetry,
     /// What of the configuration may change while running; the rest was used up at start.
     pub(crate) config: ArcSwap<config::Config>,

@@ -2,20 +2,22 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use super::{Entrance, Raw, greet::greet};
+use futures_util::FutureExt;
+
+use super::{Door, Entrance, Raw, greet::greet};
 use crate::{
     event::{Bus, Event},
     shared::Shared,
 };
 
-/// Accepts until the gateway drains. Each connection is a task among `shared.connections`.
-pub(crate) async fn accept(shared: Arc<Shared>, entrance: Arc<Entrance>) {
+/// Accepts until the gateway drains, and closes the door then. Each connection is a task among `shared.connections`.
+pub(crate) async fn accept(shared: Arc<Shared>, entrance: Arc<Entrance>, door: Door) {
     let mut pause = Pause::default();
     loop {
         let accepted = tokio::select! {
             biased;
-            () = shared.draining.cancelled() => return,
-            accepted = entrance.door.accept() => accepted,
+            () = shared.draining.cancelled() => break,
+            accepted = door.accept() => accepted,
         };
         match accepted {
             Ok(raw) => {
@@ -27,6 +29,13 @@ pub(crate) async fn accept(shared: Arc<Shared>, entrance: Arc<Entrance>) {
                 let name = &entrance.config.load().name.clone();
                 pause.after(&shared.bus, name, &error).await;
             }
+        }
+    }
+    // Who is in the queue of the kernel already would be reset when the door closes.
+    for _ in 0..shared.config.load().limits.backlog {
+        match door.accept().now_or_never() {
+            Some(Ok(raw)) => begin(&shared, &entrance, raw),
+            _ => break,
         }
     }
 }

@@ -50,11 +50,10 @@ pub(crate) struct Accepted {
     pub(crate) permit: Permit,
 }
 
-/// A listener that is open.
+/// What a listener does with those who come in. Its door is apart, so that it can be closed while they stay.
 #[derive(Debug)]
 pub(crate) struct Entrance {
-    pub(crate) door: Door,
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Option<Arc<Tls>>,
     /// What of it may change while running is replaced as a whole.
     pub(crate) config: ArcSwap<config::Listener>,
 }
