@@ -22,6 +22,8 @@ use ipnet::Ipv6Net;
 use pinfold::Grant;
 use serde_json::Value;
 
+use crate::fault::Fault;
+
 pub(crate) use self::{
     alone::Alone,
     case::{Case, id_of},
@@ -72,6 +74,26 @@ impl Suite {
             suites.extend(read::file(file.as_ref())?);
         }
         Ok(suites)
+    }
+
+    /// Refuses cases that expect nothing, where that would test nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first of them, with its place.
+    pub(crate) fn each_expects(suites: &[Self]) -> anyhow::Result<()> {
+        for suite in suites {
+            if let Some(case) = suite.cases().iter().find(|case| case.expect().is_none()) {
+                let (file, name) = (suite.file.display(), case.name());
+                let line = case
+                    .line
+                    .map_or_else(String::new, |line| format!(":{line}"));
+                let message = format!("`{file}`{line}: the case `{name}` expects nothing");
+                let hint = "say what it should end in: `expect = \"deny\"`, or a table with `verdict`, `code`, ...";
+                return Err(Fault::new(message, hint).into());
+            }
+        }
+        Ok(())
     }
 
     /// The cases; none of a suite about settings.

@@ -44,7 +44,7 @@ impl Plan {
         let (default, default_from) = settings(args, &subject)?;
         let mut suites = Suite::read(&vector_files(args, &subject)?)?;
         if args.pack.is_none() {
-            each_expects(&suites)?;
+            Suite::each_expects(&suites)?;
             filter(args, &mut suites)?;
         }
         Ok(Self {
@@ -164,21 +164,6 @@ fn no_vectors(subject: &Subject) -> anyhow::Error {
         None => "name files or folders with `--vectors`, or run `--pack ssrf`",
     };
     Fault::new("there are no vectors: nothing would be tested", hint).into()
-}
-
-fn each_expects(suites: &[Suite]) -> anyhow::Result<()> {
-    for suite in suites {
-        if let Some(case) = suite.cases().iter().find(|case| case.expect().is_none()) {
-            let (file, name) = (suite.file.display(), case.name());
-            let line = case
-                .line
-                .map_or_else(String::new, |line| format!(":{line}"));
-            let message = format!("`{file}`{line}: the case `{name}` expects nothing");
-            let hint = "say what it should end in: `expect = \"deny\"`, or a table with `verdict`, `code`, ...";
-            return Err(Fault::new(message, hint).into());
-        }
-    }
-    Ok(())
 }
 
 /// Leaves the cases that the filter takes.

@@ -1,0 +1,204 @@
+//! What is to judge: one policy, or a chain of layers, with settings, in memory.
+
+use std::path::{Path, PathBuf};
+
+use pinfold::{
+    GuardBuilder,
+    policy::{Layer, Source},
+};
+use serde_json::Value;
+
+use super::{ChangeError, settings};
+
+/// The policies of a gateway, as they are or as they would be: one, or a chain of layers.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    layers: Vec<CandidateLayer>,
+    cache: Option<PathBuf>,
+    inert_wasi: bool,
+}
+
+/// One policy with its settings.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CandidateLayer {
+    /// The name of its layer; `policy` where there is only one policy.
+    pub name: String,
+    /// The component: bytes, or the shipped one. Never a path: what is tested is what is loaded.
+    pub source: Source,
+    /// Its settings.
+    pub settings: Value,
+}
+
+/// What an operator asks to be swapped in. What is left out stays as it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Change {
+    /// The layer; none where there is only one policy.
+    pub(crate) layer: Option<String>,
+    pub(crate) component: Option<Source>,
+    pub(crate) settings: Option<Value>,
+}
+
+impl Candidate {
+    pub(super) fn new(
+        layers: Vec<CandidateLayer>,
+        cache: Option<PathBuf>,
+        inert_wasi: bool,
+    ) -> Self {
+        Self {
+            layers,
+            cache,
+            inert_wasi,
+        }
+    }
+
+    /// The policies, in the order in which they are asked; one or more.
+    pub fn layers(&self) -> &[CandidateLayer] {
+        &self.layers
+    }
+
+    /// Where compiled policies are kept.
+    pub fn cache(&self) -> Option<&Path> {
+        self.cache.as_deref()
+    }
+
+    /// Whether policies may import WASI that does nothing.
+    pub fn inert_wasi(&self) -> bool {
+        self.inert_wasi
+    }
+
+    /// A guard that begins with this candidate.
+    pub fn of_guard(&self, builder: GuardBuilder) -> GuardBuilder {
+        let mut builder = builder.inert_wasi(self.inert_wasi);
+        if let Some(dir) = &self.cache {
+            builder = builder.code_cache(dir);
+        }
+        self.chain().into_iter().fold(builder, GuardBuilder::layer)
+    }
+
+    /// The only policy under other settings; none where there are several, and nobody could say whose settings they
+    /// are.
+    #[must_use]
+    pub fn under(&self, settings: &Value) -> Option<Self> {
+        let [only] = &self.layers[..] else {
+            return None;
+        };
+        let only = CandidateLayer {
+            settings: settings.clone(),
+            ..only.clone()
+        };
+        Some(Self {
+            layers: vec![only],
+            ..self.clone()
+        })
+    }
+
+    pub(super) fn chain(&self) -> Vec<Layer> {
+        self.layers.iter().map(CandidateLayer::layer).collect()
+    }
+
+    /// The layer that is meant: the named one, or the only one.
+    pub(crate) fn find(&self, name: Option<&str>) -> Result<&CandidateLayer, ChangeError> {
+        match (name, &self.layers[..]) {
+            (None, [only]) => Ok(only),
+            (None, several) => Err(ChangeError::request(
+                "layer-missing",
+                format!("there are {} layers: {}", several.len(), self.names()),
+                "say which one",
+            )),
+            (Some(name), all) => all.iter().find(|layer| layer.name == name).ok_or_else(|| {
+                ChangeError::request(
+                    "layer-unknown",
+                    format!("there is no layer of this name, there is {}", self.names()),
+                    "name a layer that there is; the chain itself is changed in the configuration",
+                )
+            }),
+        }
+    }
+
+    /// This candidate with one layer changed.
+    pub(crate) fn with(&self, change: &Change) -> Result<Self, ChangeError> {
+        if change.component.is_none() && change.settings.is_none() {
+            let message = "neither a component nor settings are given";
+            return Err(ChangeError::request(
+                "change-empty",
+                message,
+                "give one of them, or both",
+            ));
+        }
+        let name = self.find(change.layer.as_deref())?.name.clone();
+        let mut next = self.clone();
+        for layer in next.layers.iter_mut().filter(|layer| layer.name == name) {
+            layer.apply(change);
+        }
+        Ok(next)
+    }
+
+    /// The layers of `next` that differ, when both have the same layers in the same order.
+    pub(super) fn changed<'a>(&self, next: &'a Self) -> Option<Vec<&'a CandidateLayer>> {
+        fn names(of: &Candidate) -> impl Iterator<Item = &String> {
+            of.layers.iter().map(|layer| &layer.name)
+        }
+        if self.inert_wasi != next.inert_wasi || !names(self).eq(names(next)) {
+            return None;
+        }
+        let pairs = self.layers.iter().zip(&next.layers);
+        let changed = pairs.filter(|(old, new)| !old.is(new));
+        Some(changed.map(|(_, new)| new).collect())
+    }
+
+    /// Takes bytes that `other` holds too from there, so that they are in memory once.
+    pub(super) fn share(&mut self, other: &Self) {
+        for layer in &mut self.layers {
+            let known = other.layers.iter().map(|known| &known.source);
+            if let Some(known) = known
+                .into_iter()
+                .find(|known| is_same(known, &layer.source))
+            {
+                layer.source = known.clone();
+            }
+        }
+    }
+
+    fn names(&self) -> String {
+        let names = self.layers.iter().map(|layer| format!("`{}`", layer.name));
+        names.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl CandidateLayer {
+    pub(super) fn layer(&self) -> Layer {
+        Layer::new(&self.name, self.source.clone()).settings(self.settings.clone())
+    }
+
+    fn apply(&mut self, change: &Change) {
+        if let Some(component) = &change.component {
+            self.source = component.clone();
+        }
+        if let Some(settings) = &change.settings {
+            self.settings = settings.clone();
+        }
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        is_same(&self.source, &other.source) && self.settings == other.settings
+    }
+}
+
+impl Change {
+    /// Settings as a client sent them, in TOML or JSON.
+    pub(crate) fn settings_of(text: &str) -> Result<Value, ChangeError> {
+        settings::parse(text, Path::new("")).map_err(|error| {
+            let message = format!("the settings cannot be used: {error}");
+            ChangeError::request("settings-unreadable", message, error.hint())
+        })
+    }
+}
+
+fn is_same(one: &Source, other: &Source) -> bool {
+    match (one, other) {
+        (Source::Shipped, Source::Shipped) => true,
+        (Source::Bytes(one), Source::Bytes(other)) => one == other,
+        _ => false,
+    }
+}
