@@ -8,7 +8,6 @@ use http::{
 use super::reply::Reply;
 use crate::{
     client::RequestId,
-    config::Way,
     refusal::{Kind, Refusal},
 };
 
@@ -54,7 +53,7 @@ pub(crate) fn refusal(
     refusal: &Refusal,
     id: RequestId,
     format: Format,
-    ways: &[Way],
+    challenges: &[&'static str],
 ) -> Response<Reply> {
     let (mime, body) = match format {
         Format::Text => ("text/plain; charset=utf-8", text(refusal)),
@@ -80,9 +79,9 @@ pub(crate) fn refusal(
         headers.insert(RETRY_AFTER, seconds.max(1).into());
     }
     if refusal.kind == Kind::Unauthenticated {
-        challenges(ways).for_each(|challenge| {
+        for challenge in challenges {
             headers.append(PROXY_AUTHENTICATE, HeaderValue::from_static(challenge));
-        });
+        }
     }
     response
 }
@@ -104,15 +103,6 @@ fn json(refusal: &Refusal, id: RequestId) -> String {
         "request_id": id,
     }});
     format!("{error}\n")
-}
-
-/// How a client may say who it is.
-fn challenges(ways: &[Way]) -> impl Iterator<Item = &'static str> {
-    ways.iter().filter_map(|way| match way {
-        Way::Basic => Some("Basic realm=\"pinfold\", charset=\"UTF-8\""),
-        Way::Bearer => Some("Bearer realm=\"pinfold\""),
-        _ => None,
-    })
 }
 
 /// A code of a policy that cannot be in a header is left out: the body has it.
@@ -176,7 +166,7 @@ mod tests {
             .hint("ask for less")
             .retry_after(Duration::from_millis(1200));
         let id = RequestId::next();
-        let response = refusal(&cause, id, Format::Json, &[Way::Basic]);
+        let response = refusal(&cause, id, Format::Json, &["Basic"]);
         assert_eq!(response.status(), 429);
         let header = |name: &str| response.headers().get(name).unwrap().to_str().unwrap();
         assert_eq!(header("pinfold-reason"), "rate-exceeded");
@@ -196,7 +186,7 @@ mod tests {
     #[test]
     fn who_is_not_known_is_told_how_to_say_it() {
         let cause = Refusal::new(Kind::Unauthenticated, "identity", "credentials-missing");
-        let ways = [Way::Mtls, Way::Basic, Way::Bearer, Way::Source];
+        let ways = ["Basic realm=\"pinfold\"", "Bearer realm=\"pinfold\""];
         let response = refusal(&cause, RequestId::next(), Format::Text, &ways);
         assert_eq!(response.status(), 407);
         let challenges = response.headers().get_all(PROXY_AUTHENTICATE);

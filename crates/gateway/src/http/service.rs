@@ -134,8 +134,8 @@ impl Proxy {
 
     fn refuse(&self, id: RequestId, manner: &Manner, no: No) -> Response<Reply> {
         let client = &self.parts.client;
-        let ways = &client.listener.identity.ways;
-        let response = answer::refusal(&no.refusal, id, manner.format, ways);
+        let challenges = self.shared().identities.challenges(client);
+        let response = answer::refusal(&no.refusal, id, manner.format, &challenges);
         if !no.judged {
             let turned = Turned {
                 at: SystemTime::now(),
