@@ -19,8 +19,10 @@
 
 mod admin;
 mod assemble;
+mod check;
 mod client;
 pub mod config;
+mod descriptors;
 mod egress;
 mod event;
 mod gateway;
@@ -45,9 +47,22 @@ mod tunnel;
 pub mod credential {
     //! Entries for the file of credentials.
 
-    pub use crate::identity::{CredentialsError, Entry, Unfit, basic_entry, bearer_entry, generated};
+    pub use crate::identity::{
+        CredentialsError, Entry, Unfit, basic_entry, bearer_entry, generated,
+    };
 }
 
+pub use check::{Checked, check};
 pub use config::Config;
-pub use gateway::{Drained, Gateway, StartError};
+pub use descriptors::Descriptors;
+pub use gateway::{Drained, Gateway, Listening, StartError};
 pub use policy::{Candidate, CandidateLayer, SelfTest, Untested, settings};
+
+/// A policy in a line: its layer, its name, the beginning of its digest.
+pub(crate) fn shown_policy(policy: &pinfold::PolicyRef) -> String {
+    let digest = policy.digest.get(..12).unwrap_or(&policy.digest);
+    match &policy.layer {
+        Some(layer) => format!("{layer}: {} ({digest})", policy.name),
+        None => format!("{} ({digest})", policy.name),
+    }
+}

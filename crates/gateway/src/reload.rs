@@ -65,8 +65,10 @@ impl Parts<'_> {
     }
 
     fn token(&self, next: &Config) {
-        if next.admin.token_file.is_some() {
-            self.tell("token", self.admin.access().reload(&next.admin));
+        // Also without one: what was the token is none any more.
+        let result = self.admin.reload(next);
+        if next.admin.token_file.is_some() || result.is_err() {
+            self.tell("token", result);
         }
     }
 

@@ -158,18 +158,23 @@ pub(super) fn shadow(value: &Value, out: &mut Output) -> anyhow::Result<()> {
     if value["candidate"].is_null() {
         return Ok(out.line("no candidate watches")?);
     }
+    if value["watching"] == false {
+        out.line("no candidate watches; of the last one:")?;
+    }
     out.line(format_args!(
         "{LABEL}candidate{LABEL:#}  {}",
         reference(&value["candidate"])
     ))?;
     out.line(format_args!(
-        "{LABEL}asked{LABEL:#}      {}, differs in {}, dropped {}\n",
-        shown(&value["asked"]),
-        shown(&value["differs"]),
+        "{LABEL}compared{LABEL:#}   {}: looser in {}, stricter in {}, other reason in {}; dropped {}\n",
+        shown(&value["compared"]),
+        shown(&value["loosened"]),
+        shown(&value["tightened"]),
+        shown(&value["other_reason"]),
         shown(&value["dropped"]),
     ))?;
     let mut table = Table::new(&["count", "active", "candidate", ""]);
-    for pair in list(&value["pairs"]) {
+    for pair in list(&value["differences"]) {
         let loosens = if pair["loosens"] == true { "loosens" } else { "" };
         table.row([
             shown(&pair["count"]),

@@ -74,7 +74,11 @@ impl Access {
     pub(crate) fn new(config: &config::Admin) -> Result<Self, String> {
         let access = Self {
             token: ArcSwapOption::empty(),
-            names: config.names.iter().map(|name| name.to_lowercase()).collect(),
+            names: config
+                .names
+                .iter()
+                .map(|name| name.to_lowercase())
+                .collect(),
         };
         access.reload(config)?;
         Ok(access)
@@ -116,9 +120,8 @@ impl Access {
         let host: Authority = host.parse().map_err(|_| HOST_UNKNOWN)?;
         let name = host.host().to_ascii_lowercase();
         let literal = name.trim_start_matches('[').trim_end_matches(']');
-        let known = literal.parse::<IpAddr>().is_ok()
-            || name == "localhost"
-            || self.names.contains(&name);
+        let known =
+            literal.parse::<IpAddr>().is_ok() || name == "localhost" || self.names.contains(&name);
         if known { Ok(()) } else { Err(HOST_UNKNOWN) }
     }
 

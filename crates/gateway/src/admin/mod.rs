@@ -25,9 +25,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use access::{Access, Origin, Peer};
-pub(crate) use answer::Problem;
-pub(crate) use backend::{Backend, Change, Changing};
+pub(crate) use access::Access;
 pub(crate) use operated::Operated;
 pub(crate) use recent::Recent;
 pub(crate) use server::Admin;

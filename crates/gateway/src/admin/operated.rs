@@ -12,11 +12,12 @@ use super::{
     answer::Problem,
     backend::{Backend, Change, Changing},
     recent::Recent,
-    row,
+    row::{self, Masks},
 };
 use crate::{
     live::{Closing, Open},
     policy::{ChangeError, Changed, Trigger},
+    shadow::Report,
     shared::Shared,
 };
 
@@ -154,7 +155,9 @@ impl Backend for Operated {
     }
 
     fn shadow(&self) -> Value {
-        json!({"candidate": null})
+        let report = self.shared.shadow.report();
+        let none = || json!({"watching": false});
+        report.map_or_else(none, |report| shadowed(&self.recent.masks(), &report))
     }
 
     fn config(&self) -> Value {
@@ -163,7 +166,7 @@ impl Backend for Operated {
 
     fn change(&self, change: Change) -> Changing {
         let shared = Arc::clone(&self.shared);
-        let drain = self.drain.clone();
+        let (drain, masks) = (self.drain.clone(), self.recent.masks());
         Box::pin(async move {
             let policies = &shared.policies;
             match change {
@@ -178,9 +181,17 @@ impl Backend for Operated {
                     true => Ok(json!({"closed": id})),
                     false => Err(NOT_OPEN.detail(format!("no open request has the id `{id}`"))),
                 },
-                Change::ShadowStart(_) | Change::ShadowStop | Change::ShadowPromote => {
-                    Err(NO_CANDIDATE)
+                Change::ShadowStart(change) => {
+                    let started = shared.shadow.start(&change, policies).await;
+                    let candidate = started.map_err(|error| problem(&error))?;
+                    Ok(json!({"watching": true, "candidate": row::reference(&candidate)}))
                 }
+                Change::ShadowStop => {
+                    let report = shared.shadow.stop(Trigger::Admin);
+                    let report = report.map_err(|error| problem(&error))?;
+                    Ok(shadowed(&masks, &report))
+                }
+                Change::ShadowPromote => changed(shared.shadow.promote(policies).await),
             }
         })
     }
@@ -208,6 +219,22 @@ fn problem(error: &ChangeError) -> Problem {
     Problem::new(status, error.code(), hint).detail(error.to_string())
 }
 
+/// What a candidate would have decided, with a mark at what it would let through.
+fn shadowed(masks: &Masks, report: &Report) -> Value {
+    let mut value = json!(report);
+    for difference in value["differences"].as_array_mut().into_iter().flatten() {
+        let allows = |verdict: &Value| verdict == "allow" || verdict == "allow-target";
+        let loosens = allows(&difference["candidate"]) && !allows(&difference["active"]);
+        difference["loosens"] = loosens.into();
+        for sample in difference["latest"].as_array_mut().into_iter().flatten() {
+            if let Some(name) = sample["subject"].as_str() {
+                sample["subject"] = masks.subject(name).into();
+            }
+        }
+    }
+    value
+}
+
 /// Values of headers for the collector of traces are secrets. Files of secrets are named, not shown.
 fn without_secrets(mut config: Value) -> Value {
     if let Some(headers) = config.pointer_mut("/records/tracing/headers")
@@ -221,4 +248,3 @@ fn without_secrets(mut config: Value) -> Value {
 }
 
 const NOT_OPEN: Problem = Problem::new(404, "not-open", "`/connections` lists what is open");
-const NO_CANDIDATE: Problem = Problem::new(409, "shadow-missing", "start a candidate first");

@@ -6,6 +6,7 @@ use std::{
     time::SystemTime,
 };
 
+use arc_swap::ArcSwap;
 use pinfold::{Decision, Outcome};
 use serde_json::{Value, json};
 
@@ -20,7 +21,7 @@ use crate::{
 
 /// Takes all events, and keeps the last of each kind.
 pub(crate) struct Recent {
-    masks: Masks,
+    masks: ArcSwap<Masks>,
     state: Mutex<State>,
 }
 
@@ -58,7 +59,7 @@ impl Recent {
     /// Lists that are empty; what is withheld from the log is withheld here.
     pub(crate) fn new(withhold: &[Withhold]) -> Arc<Self> {
         Arc::new(Self {
-            masks: Masks::new(withhold),
+            masks: ArcSwap::from_pointee(Masks::new(withhold)),
             state: Mutex::new(State {
                 number: 0,
                 since: SystemTime::now(),
@@ -74,8 +75,13 @@ impl Recent {
     }
 
     /// What stands for what in all that is shown.
-    pub(crate) fn masks(&self) -> &Masks {
-        &self.masks
+    pub(super) fn masks(&self) -> Arc<Masks> {
+        self.masks.load_full()
+    }
+
+    /// Withholds other things from now on.
+    pub(super) fn reload(&self, withhold: &[Withhold]) {
+        self.masks.store(self.masks().renewed(withhold).into());
     }
 
     /// The last denials and refusals, newest first, and how often each reason came.
@@ -97,15 +103,8 @@ impl Recent {
     }
 
     /// The last changes of policies, files and phase, newest first.
-    pub(crate) fn changes(&self) -> Value {
+    pub(super) fn changes(&self) -> Value {
         let entries = self.state().changes.newest(CHANGES);
-        self.rows(&entries)
-    }
-
-    /// The changes of policies alone: what the history of the policies shows.
-    pub(super) fn policy_changes(&self) -> Value {
-        let mut entries = self.state().changes.newest(CHANGES);
-        entries.retain(|entry| matches!(entry.event, Event::Policy(_)));
         self.rows(&entries)
     }
 
@@ -154,7 +153,7 @@ impl Recent {
     }
 
     fn shown(&self, entry: &Entry) -> Value {
-        let mut row = self.masks.row(entry.at, &entry.event);
+        let mut row = self.masks.load().row(entry.at, &entry.event);
         row["seq"] = entry.number.into();
         row
     }
@@ -332,4 +331,3 @@ const TIMINGS: usize = 1_024;
 const REASONS: usize = 200;
 /// What a new watcher sees of the past.
 const REPLAYED: usize = 100;
-

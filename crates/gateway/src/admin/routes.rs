@@ -158,7 +158,7 @@ fn read(admin: &Admin, what: What, request: &Request<Incoming>) -> Result<Answer
         What::Connections => backend.connections(most(request, CONNECTIONS)?),
         What::Policies => {
             let mut policies = backend.policies();
-            policies["changes"] = admin.recent.policy_changes();
+            policies["changes"] = admin.recent.changes();
             policies
         }
         What::Shadow => backend.shadow(),
@@ -172,11 +172,7 @@ fn read(admin: &Admin, what: What, request: &Request<Incoming>) -> Result<Answer
     Ok(answer::json(&value))
 }
 
-async fn changed(
-    admin: &Admin,
-    what: What,
-    request: Request<Incoming>,
-) -> Result<Answer, Problem> {
+async fn changed(admin: &Admin, what: What, request: Request<Incoming>) -> Result<Answer, Problem> {
     // Held until the change is done: what was sent is in memory as long.
     let _place = match what {
         What::Swap | What::ShadowStart => {
@@ -275,8 +271,11 @@ const NO_PROXY: Problem = Problem::new(
     "this is the interface for operators: send requests to a listener of the proxy",
 );
 const NOT_FOUND: Problem = Problem::new(404, "not-found", "docs/gateway-admin.md lists the routes");
-const WRONG_METHOD: Problem =
-    Problem::new(405, "method-wrong", "docs/gateway-admin.md lists the routes");
+const WRONG_METHOD: Problem = Problem::new(
+    405,
+    "method-wrong",
+    "docs/gateway-admin.md lists the routes",
+);
 const NOT_READY: Problem = Problem::new(503, "not-ready", "`/status` says which phase it is in");
 const BUSY: Problem = Problem::new(503, "busy", "other policies are being taken in: try again");
 const NOT_DONE: Problem = Problem::new(
@@ -295,4 +294,3 @@ const NO_LIMIT: Problem = Problem::new(400, "limit-malformed", "write `?limit=50
 pub(super) fn all_routes() -> impl Iterator<Item = (&'static str, Method, What)> {
     ROUTES.iter().cloned()
 }
-

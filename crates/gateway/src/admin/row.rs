@@ -11,8 +11,8 @@ use crate::{
     client::Client,
     config::Withhold,
     event::{
-        Asked, Decided, Ended, Event, Phase, PolicyChange, PolicyEvent, Reloaded, ShadowDiffers,
-        TunnelNotice, Turned,
+        Asked, Decided, Ended, Event, Exchange, Phase, PolicyChange, PolicyEvent, Reloaded,
+        ShadowDiffers, TunnelNotice, Turned,
     },
     subject::Subject,
 };
@@ -26,21 +26,30 @@ pub(crate) struct Masks {
     subjects: bool,
     clients: bool,
     /// Random, and only here: what is hashed can be compared while the gateway runs, and not looked up.
-    key: [u8; 16],
+    key: Option<[u8; 16]>,
 }
 
 impl Masks {
     pub(crate) fn new(withhold: &[Withhold]) -> Self {
-        let has = |what| withhold.contains(&what);
         let mut key = [0; 16];
-        // Without randomness a hash would say who it is.
-        let keyed = getrandom::fill(&mut key).is_ok();
+        // Without randomness a hash would say who it is: then nothing stands for it.
+        let key = getrandom::fill(&mut key).is_ok().then_some(key);
+        Self::with(withhold, key)
+    }
+
+    /// Others, under which the same hashes stand for the same.
+    pub(super) fn renewed(&self, withhold: &[Withhold]) -> Self {
+        Self::with(withhold, self.key)
+    }
+
+    fn with(withhold: &[Withhold], key: Option<[u8; 16]>) -> Self {
+        let has = |what| withhold.contains(&what);
         Self {
             quotes: has(Withhold::Paths) || has(Withhold::Queries),
             internal: has(Withhold::InternalAddresses),
             subjects: has(Withhold::Subjects),
             clients: has(Withhold::Clients),
-            key: if keyed { key } else { [0; 16] },
+            key,
         }
     }
 
@@ -97,9 +106,13 @@ impl Masks {
             "denied_by": decision.denied_by,
             "timings": decision.timings,
         }));
-        row.append(&mut self.denial(decision.outcome.denial()));
+        let quotable = decision.input.as_ref().is_none_or(|input| {
+            let target = input.request.target();
+            target.path() != "/" || target.query().is_some()
+        });
+        row.append(&mut self.denial(decision.outcome.denial(), quotable));
         let would = decision.would_deny.as_ref();
-        let would = would.map(|denial| self.denial(Some(denial)));
+        let would = would.map(|denial| self.denial(Some(denial), quotable));
         row.insert("would_deny".into(), would.into());
         row
     }
@@ -122,7 +135,7 @@ impl Masks {
         fields(json!({
             "listener": client.listener.name,
             "client": self.hashed(self.clients, &address),
-            "subject": subject.map(|subject| self.hashed(self.subjects, subject.name())),
+            "subject": subject.map(|subject| self.subject(subject.name())),
             "way": subject.map(Subject::way),
         }))
     }
@@ -163,18 +176,29 @@ impl Masks {
 
     fn shadow(&self, differs: &ShadowDiffers) -> Map<String, Value> {
         let mut row = self.asked(&differs.asked);
+        // A tunnel has neither path nor query.
+        let kind = differs.asked.kind;
+        let quotable = matches!(kind, Exchange::Forward | Exchange::Upgrade);
         let ruling = |denial: Option<&Denial>| match denial {
             None => fields(json!({"verdict": "allow"})),
-            Some(_) => self.denial(denial),
+            Some(_) => self.denial(denial, quotable),
         };
         row.insert("active".into(), ruling(differs.active.as_ref()).into());
-        row.insert("candidate".into(), ruling(differs.candidate.as_ref()).into());
+        row.insert(
+            "candidate".into(),
+            ruling(differs.candidate.as_ref()).into(),
+        );
         row
     }
 
-    /// Stage, code, detail, hint.
-    pub(crate) fn denial(&self, denial: Option<&Denial>) -> Map<String, Value> {
-        let detail = denial.map(|denial| match self.hides(denial) {
+    /// The name of a subject, or what stands for it.
+    pub(super) fn subject(&self, name: &str) -> String {
+        self.hashed(self.subjects, name)
+    }
+
+    /// Stage, code, detail, hint. `quotable`: there is a path or a query that the detail may quote.
+    fn denial(&self, denial: Option<&Denial>, quotable: bool) -> Map<String, Value> {
+        let detail = denial.map(|denial| match self.hides(denial, quotable) {
             true => Redaction::DETAIL,
             false => denial.detail(),
         });
@@ -188,7 +212,7 @@ impl Masks {
 
     /// Whether a detail may quote what is withheld: that of a policy a path or a query, that about an address the
     /// address.
-    fn hides(&self, denial: &Denial) -> bool {
+    fn hides(&self, denial: &Denial, quotable: bool) -> bool {
         let of_host = denial.reason().is_some_and(|reason| {
             matches!(
                 reason.stage(),
@@ -199,7 +223,7 @@ impl Masks {
             denial.stage(),
             Stage::Connect | Stage::Resolve | Stage::Address
         );
-        (self.quotes && !of_host) || (self.internal && of_address)
+        (self.quotes && quotable && !of_host) || (self.internal && of_address)
     }
 
     fn shows(&self, judged: &JudgedAddress) -> bool {
@@ -210,11 +234,10 @@ impl Masks {
         if !withheld {
             return text.into();
         }
-        if self.key == [0; 16] {
+        let Some(key) = self.key else {
             return "withheld".into();
-        }
-        let hash = Sha256::new_with_prefix(self.key).chain_update(text);
-        let hash = hash.finalize();
+        };
+        let hash = Sha256::new_with_prefix(key).chain_update(text).finalize();
         hash.iter()
             .take(8)
             .map(|octet| format!("{octet:02x}"))

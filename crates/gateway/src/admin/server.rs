@@ -16,6 +16,7 @@ use super::{
     routes,
 };
 use crate::{
+    Config,
     client::ClientAddress,
     listen::{
         Door, Raw, Stream,
@@ -45,9 +46,10 @@ impl Admin {
         }
     }
 
-    /// Who may do what; to read the token again.
-    pub(crate) fn access(&self) -> &Access {
-        &self.access
+    /// Reads the token again, and withholds what is to be withheld now. What was good stays when that fails.
+    pub(crate) fn reload(&self, config: &Config) -> Result<(), String> {
+        self.recent.reload(&config.records.log.withhold);
+        self.access.reload(&config.admin)
     }
 
     /// A place for one more connection; none when there are too many.
@@ -93,7 +95,9 @@ impl Admin {
     ) {
         let Some(tls) = tls else {
             let certified = false;
-            return self.serve(raw.stream, Peer { origin, certified }, stop).await;
+            return self
+                .serve(raw.stream, Peer { origin, certified }, stop)
+                .await;
         };
         let handshake = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(raw.stream));
         if let Ok(Ok(stream)) = handshake.await {

@@ -14,7 +14,11 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_util::sync::CancellationToken;
 
-use super::{access::Needs, *};
+use super::{
+    access::{Needs, Origin, Peer},
+    backend::{Backend, Change, Changing},
+    *,
+};
 use crate::{config, policy};
 
 /// A gateway that says the same whatever happens, and notes what it is to change.
@@ -92,7 +96,11 @@ fn told(change: &policy::Change) -> String {
         Some(_) => "other".into(),
     };
     let settings = change.settings.as_ref().map(ToString::to_string);
-    format!("{:?} {component} {}", change.layer, settings.unwrap_or("same".into()))
+    format!(
+        "{:?} {component} {}",
+        change.layer,
+        settings.unwrap_or("same".into())
+    )
 }
 
 pub(super) const UNIX: Peer = Peer {
@@ -132,7 +140,10 @@ pub(super) struct Said(String);
 
 impl Said {
     fn status(&self) -> u16 {
-        self.0.get(9..12).and_then(|code| code.parse().ok()).unwrap_or(0)
+        self.0
+            .get(9..12)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0)
     }
 
     fn body(&self) -> &str {
@@ -144,7 +155,10 @@ impl Said {
     }
 
     fn code(&self) -> String {
-        self.json()["error"]["code"].as_str().unwrap_or("none").into()
+        self.json()["error"]["code"]
+            .as_str()
+            .unwrap_or("none")
+            .into()
     }
 
     fn header(&self, name: &str) -> Option<&str> {
@@ -178,11 +192,19 @@ async fn every_route_that_reads_answers() {
         ("/healthz", "application/json", "\"ok\""),
         ("/readyz", "application/json", "\"ready\""),
         ("/status", "application/json", "\"latency\""),
-        ("/metrics", "application/openmetrics-text; version=1.0.0; charset=utf-8", "pinfold_up 1"),
+        (
+            "/metrics",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            "pinfold_up 1",
+        ),
         ("/policies", "application/json", "\"changes\""),
         ("/connections", "application/json", "\"most\":1000"),
         ("/connections?limit=7", "application/json", "\"most\":7"),
-        ("/connections?limit=99999", "application/json", "\"most\":1000"),
+        (
+            "/connections?limit=99999",
+            "application/json",
+            "\"most\":1000",
+        ),
         ("/denials", "application/json", "\"by_reason\""),
         ("/decisions", "application/json", "\"decisions\":[]"),
         ("/shadow", "application/json", "\"shadow\""),
@@ -197,10 +219,17 @@ async fn every_route_that_reads_answers() {
         assert_eq!(said.status(), 200, "{path}: {}", said.0);
         assert_eq!(said.header("content-type"), Some(kind), "{path}");
         assert!(said.body().contains(part), "{path}: {}", said.body());
-        assert_eq!(said.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(
+            said.header("x-content-type-options"),
+            Some("nosniff"),
+            "{path}"
+        );
         assert_eq!(said.header("cache-control"), Some("no-store"), "{path}");
         let policy = said.header("content-security-policy").unwrap();
-        assert!(policy.starts_with("default-src 'none';"), "{path}: {policy}");
+        assert!(
+            policy.starts_with("default-src 'none';"),
+            "{path}: {policy}"
+        );
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
         assert_eq!(said.header("access-control-allow-origin"), None, "{path}");
         let head = ask(&admin, LOOPBACK, &request(&Method::HEAD, path, "", "")).await;
@@ -223,7 +252,11 @@ async fn what_is_not_there_is_said() {
     ];
     for (row, request, status, code) in table {
         let said = ask(&admin, LOOPBACK, &request).await;
-        assert_eq!((said.status(), said.code().as_str()), (status, code), "{row}");
+        assert_eq!(
+            (said.status(), said.code().as_str()),
+            (status, code),
+            "{row}"
+        );
         assert!(said.json()["error"]["hint"].is_string(), "{row}");
     }
 }
@@ -245,17 +278,57 @@ async fn every_change_is_handed_on() {
     let (admin, fake) = admin(Fake::default());
     let component = "AGFzbQ=="; // Four octets.
     let table = [
-        (Method::POST, "/policies/swap", json!({"settings": {"a": 1}}).to_string(), "swap None same {\"a\":1}"),
-        (Method::POST, "/policies/swap?layer=team", json!({"component": component}).to_string(), "swap Some(\"team\") 4 bytes same"),
-        (Method::POST, "/policies/swap", json!({"layer": "a", "shipped": true, "settings": {}}).to_string(), "swap Some(\"a\") shipped {}"),
-        (Method::POST, "/policies/rollback", String::new(), "Rollback(None)"),
-        (Method::POST, "/policies/rollback", "{\"generation\":3}".into(), "Rollback(Some(3))"),
+        (
+            Method::POST,
+            "/policies/swap",
+            json!({"settings": {"a": 1}}).to_string(),
+            "swap None same {\"a\":1}",
+        ),
+        (
+            Method::POST,
+            "/policies/swap?layer=team",
+            json!({"component": component}).to_string(),
+            "swap Some(\"team\") 4 bytes same",
+        ),
+        (
+            Method::POST,
+            "/policies/swap",
+            json!({"layer": "a", "shipped": true, "settings": {}}).to_string(),
+            "swap Some(\"a\") shipped {}",
+        ),
+        (
+            Method::POST,
+            "/policies/rollback",
+            String::new(),
+            "Rollback(None)",
+        ),
+        (
+            Method::POST,
+            "/policies/rollback",
+            "{\"generation\":3}".into(),
+            "Rollback(Some(3))",
+        ),
         (Method::POST, "/policies/reload", String::new(), "Reload"),
-        (Method::POST, "/shadow/start", json!({"settings": {}}).to_string(), "shadow None same {}"),
+        (
+            Method::POST,
+            "/shadow/start",
+            json!({"settings": {}}).to_string(),
+            "shadow None same {}",
+        ),
         (Method::POST, "/shadow/stop", String::new(), "ShadowStop"),
-        (Method::POST, "/shadow/promote", String::new(), "ShadowPromote"),
+        (
+            Method::POST,
+            "/shadow/promote",
+            String::new(),
+            "ShadowPromote",
+        ),
         (Method::POST, "/drain", String::new(), "Drain"),
-        (Method::DELETE, "/connections/0a1b2c3d-7", String::new(), "Close(\"0a1b2c3d-7\")"),
+        (
+            Method::DELETE,
+            "/connections/0a1b2c3d-7",
+            String::new(),
+            "Close(\"0a1b2c3d-7\")",
+        ),
     ];
     for (method, path, body, expected) in table {
         let said = ask(&admin, UNIX, &request(&method, path, CHANGE, &body)).await;
@@ -264,7 +337,12 @@ async fn every_change_is_handed_on() {
         assert_eq!(change.as_deref(), Some(expected), "{path}");
     }
     let wasm = "pinfold-admin: 1\r\ncontent-type: application/wasm\r\n";
-    let said = ask(&admin, UNIX, &request(&Method::POST, "/policies/swap", wasm, "\0asm")).await;
+    let said = ask(
+        &admin,
+        UNIX,
+        &request(&Method::POST, "/policies/swap", wasm, "\0asm"),
+    )
+    .await;
     assert_eq!(said.status(), 200);
     let change = fake.changes.lock().unwrap().pop();
     assert_eq!(change.as_deref(), Some("swap None 4 bytes same"));
@@ -284,7 +362,12 @@ async fn no_change_without_a_proof() {
         for (row, peer, headers, status) in [
             ("on loopback, without a proof", LOOPBACK, CHANGE, 403),
             ("no intent", UNIX, "content-type: application/json\r\n", 403),
-            ("cross-site", UNIX, "pinfold-admin: 1\r\nsec-fetch-site: cross-site\r\n", 403),
+            (
+                "cross-site",
+                UNIX,
+                "pinfold-admin: 1\r\nsec-fetch-site: cross-site\r\n",
+                403,
+            ),
         ] {
             let said = ask(&admin, peer, &request(&method, path, headers, "{}")).await;
             assert_eq!(said.status(), status, "{path}, {row}: {}", said.0);
@@ -308,21 +391,91 @@ async fn what_is_sent_is_bounded_and_strict() {
         .into_bytes()
     };
     let table = [
-        ("no JSON", post("/policies/swap", CHANGE, "{"), 400, "body-malformed"),
-        ("nothing to change", post("/policies/swap", CHANGE, "{}"), 400, "body-empty"),
-        ("a key that is none", post("/policies/swap", CHANGE, "{\"setings\": {}}"), 400, "body-malformed"),
-        ("no base64", post("/policies/swap", CHANGE, "{\"component\": \"?\"}"), 400, "body-malformed"),
-        ("both", post("/policies/swap", CHANGE, "{\"component\": \"AAAA\", \"shipped\": true}"), 400, "body-malformed"),
-        ("no media type", post("/policies/swap", "pinfold-admin: 1\r\n", "{}"), 415, "media-type-unknown"),
-        ("a form", post("/policies/swap", "pinfold-admin: 1\r\ncontent-type: text/plain\r\n", "{}"), 415, "media-type-unknown"),
-        ("rollback to a word", post("/policies/rollback", CHANGE, "{\"generation\": \"x\"}"), 400, "body-malformed"),
-        ("rollback, too large", post("/policies/rollback", CHANGE, &large), 413, "body-too-large"),
-        ("a component, too large", announced("application/wasm", body::COMPONENT + 1), 413, "body-too-large"),
-        ("JSON, too large", announced("application/json", (body::COMPONENT / 3 * 4) + body::SETTINGS + 9), 413, "body-too-large"),
+        (
+            "no JSON",
+            post("/policies/swap", CHANGE, "{"),
+            400,
+            "body-malformed",
+        ),
+        (
+            "nothing to change",
+            post("/policies/swap", CHANGE, "{}"),
+            400,
+            "body-empty",
+        ),
+        (
+            "a key that is none",
+            post("/policies/swap", CHANGE, "{\"setings\": {}}"),
+            400,
+            "body-malformed",
+        ),
+        (
+            "no base64",
+            post("/policies/swap", CHANGE, "{\"component\": \"?\"}"),
+            400,
+            "body-malformed",
+        ),
+        (
+            "both",
+            post(
+                "/policies/swap",
+                CHANGE,
+                "{\"component\": \"AAAA\", \"shipped\": true}",
+            ),
+            400,
+            "body-malformed",
+        ),
+        (
+            "no media type",
+            post("/policies/swap", "pinfold-admin: 1\r\n", "{}"),
+            415,
+            "media-type-unknown",
+        ),
+        (
+            "a form",
+            post(
+                "/policies/swap",
+                "pinfold-admin: 1\r\ncontent-type: text/plain\r\n",
+                "{}",
+            ),
+            415,
+            "media-type-unknown",
+        ),
+        (
+            "rollback to a word",
+            post("/policies/rollback", CHANGE, "{\"generation\": \"x\"}"),
+            400,
+            "body-malformed",
+        ),
+        (
+            "rollback, too large",
+            post("/policies/rollback", CHANGE, &large),
+            413,
+            "body-too-large",
+        ),
+        (
+            "a component, too large",
+            announced("application/wasm", body::COMPONENT + 1),
+            413,
+            "body-too-large",
+        ),
+        (
+            "JSON, too large",
+            announced(
+                "application/json",
+                (body::COMPONENT / 3 * 4) + body::SETTINGS + 9,
+            ),
+            413,
+            "body-too-large",
+        ),
     ];
     for (row, request, status, code) in table {
         let said = ask(&admin, UNIX, &request).await;
-        assert_eq!((said.status(), said.code().as_str()), (status, code), "{row}");
+        assert_eq!(
+            (said.status(), said.code().as_str()),
+            (status, code),
+            "{row}"
+        );
     }
     let settings = format!("{{\"settings\": \"{}\"}}", "x".repeat(body::SETTINGS));
     let said = ask(&admin, UNIX, &post("/policies/swap", CHANGE, &settings)).await;
@@ -336,7 +489,12 @@ async fn only_so_many_policies_are_taken_in_at_a_time() {
         slow: true,
         ..Fake::default()
     });
-    let swap = request(&Method::POST, "/policies/swap", CHANGE, "{\"shipped\": true}");
+    let swap = request(
+        &Method::POST,
+        "/policies/swap",
+        CHANGE,
+        "{\"shipped\": true}",
+    );
     let mut waiting = Vec::new();
     while admin.uploads.available_permits() > 0 {
         let mut connection = connect(&admin, UNIX);

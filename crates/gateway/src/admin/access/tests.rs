@@ -37,19 +37,110 @@ fn who_may_do_what() {
     // Origin, certificate, whether a token is configured, what is sent: health, reading, change.
     let table = [
         ("unix", Origin::Unix, false, false, None, [200, 200, 200]),
-        ("unix, wrong token", Origin::Unix, false, true, Some(&wrong), [401, 401, 401]),
-        ("loopback", Origin::Loopback, false, false, None, [200, 200, 403]),
-        ("loopback, a token is there", Origin::Loopback, false, true, None, [200, 200, 401]),
-        ("loopback, right token", Origin::Loopback, false, true, Some(&right), [200, 200, 200]),
-        ("loopback, wrong token", Origin::Loopback, false, true, Some(&wrong), [401, 401, 401]),
-        ("loopback, token for nothing", Origin::Loopback, false, false, Some(&right), [401, 401, 401]),
-        ("loopback, certificate", Origin::Loopback, true, false, None, [200, 200, 200]),
-        ("beyond", Origin::Beyond, false, false, None, [200, 403, 403]),
-        ("beyond, a token is there", Origin::Beyond, false, true, None, [200, 401, 401]),
-        ("beyond, right token", Origin::Beyond, false, true, Some(&right), [200, 200, 200]),
-        ("beyond, wrong token", Origin::Beyond, false, true, Some(&wrong), [401, 401, 401]),
-        ("beyond, certificate", Origin::Beyond, true, true, None, [200, 200, 200]),
-        ("beyond, certificate and wrong token", Origin::Beyond, true, true, Some(&wrong), [401, 401, 401]),
+        (
+            "unix, wrong token",
+            Origin::Unix,
+            false,
+            true,
+            Some(&wrong),
+            [401, 401, 401],
+        ),
+        (
+            "loopback",
+            Origin::Loopback,
+            false,
+            false,
+            None,
+            [200, 200, 403],
+        ),
+        (
+            "loopback, a token is there",
+            Origin::Loopback,
+            false,
+            true,
+            None,
+            [200, 200, 401],
+        ),
+        (
+            "loopback, right token",
+            Origin::Loopback,
+            false,
+            true,
+            Some(&right),
+            [200, 200, 200],
+        ),
+        (
+            "loopback, wrong token",
+            Origin::Loopback,
+            false,
+            true,
+            Some(&wrong),
+            [401, 401, 401],
+        ),
+        (
+            "loopback, token for nothing",
+            Origin::Loopback,
+            false,
+            false,
+            Some(&right),
+            [401, 401, 401],
+        ),
+        (
+            "loopback, certificate",
+            Origin::Loopback,
+            true,
+            false,
+            None,
+            [200, 200, 200],
+        ),
+        (
+            "beyond",
+            Origin::Beyond,
+            false,
+            false,
+            None,
+            [200, 403, 403],
+        ),
+        (
+            "beyond, a token is there",
+            Origin::Beyond,
+            false,
+            true,
+            None,
+            [200, 401, 401],
+        ),
+        (
+            "beyond, right token",
+            Origin::Beyond,
+            false,
+            true,
+            Some(&right),
+            [200, 200, 200],
+        ),
+        (
+            "beyond, wrong token",
+            Origin::Beyond,
+            false,
+            true,
+            Some(&wrong),
+            [401, 401, 401],
+        ),
+        (
+            "beyond, certificate",
+            Origin::Beyond,
+            true,
+            true,
+            None,
+            [200, 200, 200],
+        ),
+        (
+            "beyond, certificate and wrong token",
+            Origin::Beyond,
+            true,
+            true,
+            Some(&wrong),
+            [401, 401, 401],
+        ),
     ];
     for (row, origin, certified, token, sent, expected) in table {
         let mut headers = headers(&[("host", "127.0.0.1:4751"), ("pinfold-admin", "1")]);
@@ -71,7 +162,11 @@ fn a_token_is_one_word_of_the_scheme() {
         ("another scheme", format!("Basic {TOKEN}"), false),
         ("nothing", "Bearer ".into(), false),
         ("half of it", format!("Bearer {}", &TOKEN[..16]), false),
-        ("other letters", format!("Bearer {}", TOKEN.to_uppercase()), false),
+        (
+            "other letters",
+            format!("Bearer {}", TOKEN.to_uppercase()),
+            false,
+        ),
     ];
     for (row, sent, expected) in table {
         let headers = headers(&[("host", "localhost"), ("authorization", &sent)]);
@@ -90,8 +185,16 @@ fn a_name_that_nobody_listed_leads_nowhere() {
         ("localhost", &["LocalHost:4751"], 200),
         ("a listed name", &["Gateway.Example"], 200),
         ("another name", &["evil.example:4751"], 403),
-        ("a name that ends like a listed one", &["x.gateway.example"], 403),
-        ("a name that begins like localhost", &["localhost.evil.example"], 403),
+        (
+            "a name that ends like a listed one",
+            &["x.gateway.example"],
+            403,
+        ),
+        (
+            "a name that begins like localhost",
+            &["localhost.evil.example"],
+            403,
+        ),
         ("an address inside a name", &["127.0.0.1.evil.example"], 403),
         ("a short address", &["127.1"], 403),
         ("user information", &["127.0.0.1@evil.example"], 403),
@@ -116,15 +219,58 @@ fn a_name_that_nobody_listed_leads_nowhere() {
 fn a_page_of_another_site_changes_nothing() {
     let table = [
         ("no browser", &[("pinfold-admin", "1")][..], "ok"),
-        ("its own page", &[("pinfold-admin", "1"), ("origin", "http://127.0.0.1:4751"), ("sec-fetch-site", "same-origin")], "ok"),
-        ("a form", &[("origin", "http://evil.example"), ("content-type", "text/plain")], "cross-site"),
-        ("a form without an origin", &[("content-type", "text/plain")], "intent-missing"),
-        ("an origin that is withheld", &[("pinfold-admin", "1"), ("origin", "null")], "cross-site"),
-        ("another port", &[("pinfold-admin", "1"), ("origin", "http://127.0.0.1:8000")], "cross-site"),
-        ("the header, from elsewhere", &[("pinfold-admin", "1"), ("sec-fetch-site", "cross-site")], "cross-site"),
-        ("another port, as the browser says", &[("pinfold-admin", "1"), ("sec-fetch-site", "same-site")], "cross-site"),
-        ("another value", &[("pinfold-admin", "yes")], "intent-missing"),
-        ("twice", &[("pinfold-admin", "1"), ("pinfold-admin", "1")], "intent-missing"),
+        (
+            "its own page",
+            &[
+                ("pinfold-admin", "1"),
+                ("origin", "http://127.0.0.1:4751"),
+                ("sec-fetch-site", "same-origin"),
+            ],
+            "ok",
+        ),
+        (
+            "a form",
+            &[
+                ("origin", "http://evil.example"),
+                ("content-type", "text/plain"),
+            ],
+            "cross-site",
+        ),
+        (
+            "a form without an origin",
+            &[("content-type", "text/plain")],
+            "intent-missing",
+        ),
+        (
+            "an origin that is withheld",
+            &[("pinfold-admin", "1"), ("origin", "null")],
+            "cross-site",
+        ),
+        (
+            "another port",
+            &[("pinfold-admin", "1"), ("origin", "http://127.0.0.1:8000")],
+            "cross-site",
+        ),
+        (
+            "the header, from elsewhere",
+            &[("pinfold-admin", "1"), ("sec-fetch-site", "cross-site")],
+            "cross-site",
+        ),
+        (
+            "another port, as the browser says",
+            &[("pinfold-admin", "1"), ("sec-fetch-site", "same-site")],
+            "cross-site",
+        ),
+        (
+            "another value",
+            &[("pinfold-admin", "yes")],
+            "intent-missing",
+        ),
+        (
+            "twice",
+            &[("pinfold-admin", "1"), ("pinfold-admin", "1")],
+            "intent-missing",
+        ),
     ];
     for (row, pairs, expected) in table {
         let pairs = [&[("host", "127.0.0.1:4751")], pairs].concat();
@@ -140,12 +286,37 @@ fn a_page_of_another_site_changes_nothing() {
 fn loopback_is_both_ends() {
     let table = [
         ("both", "127.0.0.1:9", "127.0.0.1:4751", Origin::Loopback),
-        ("another of loopback", "127.0.0.2:9", "127.0.0.1:4751", Origin::Loopback),
+        (
+            "another of loopback",
+            "127.0.0.2:9",
+            "127.0.0.1:4751",
+            Origin::Loopback,
+        ),
         ("IPv6", "[::1]:9", "[::1]:4751", Origin::Loopback),
-        ("bound to everything", "127.0.0.1:9", "0.0.0.0:4751", Origin::Beyond),
-        ("from elsewhere", "10.0.0.1:9", "127.0.0.1:4751", Origin::Beyond),
-        ("to elsewhere", "127.0.0.1:9", "10.0.0.1:4751", Origin::Beyond),
-        ("mapped", "[::ffff:127.0.0.1]:9", "127.0.0.1:4751", Origin::Beyond),
+        (
+            "bound to everything",
+            "127.0.0.1:9",
+            "0.0.0.0:4751",
+            Origin::Beyond,
+        ),
+        (
+            "from elsewhere",
+            "10.0.0.1:9",
+            "127.0.0.1:4751",
+            Origin::Beyond,
+        ),
+        (
+            "to elsewhere",
+            "127.0.0.1:9",
+            "10.0.0.1:4751",
+            Origin::Beyond,
+        ),
+        (
+            "mapped",
+            "[::ffff:127.0.0.1]:9",
+            "127.0.0.1:4751",
+            Origin::Beyond,
+        ),
     ];
     for (row, peer, local, expected) in table {
         let found = Origin::tcp(peer.parse().unwrap(), local.parse().unwrap());
@@ -177,7 +348,11 @@ fn a_token_is_long_and_is_read_again() {
     let access = Access::new(&config).unwrap();
     let sent = format!("Bearer {TOKEN}");
     let sent = headers(&[("host", "localhost"), ("authorization", &sent)]);
-    let reads = || access.check(peer(Origin::Beyond, false), Needs::Reading, &sent).is_ok();
+    let reads = || {
+        access
+            .check(peer(Origin::Beyond, false), Needs::Reading, &sent)
+            .is_ok()
+    };
     assert!(reads());
     std::fs::write(file.path(), "short").unwrap();
     assert!(access.reload(&config).is_err());

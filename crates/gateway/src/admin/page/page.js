@@ -351,7 +351,7 @@ function showPolicies(status, policies) {
   byId("kept").hidden = !error;
   if (error) show("kept", "The last change was refused at " + error.step + ": " + error.error);
   const changes = list(policies.changes);
-  byId("changes").replaceChildren(...changes.map((row) => make("li", {}, make("time", { text: clock(row.time), title: row.time }), " ", make("span", { text: changed(row) }))));
+  byId("changes").replaceChildren(...changes.map((row) => make("li", {}, make("time", { text: clock(row.time), title: row.time }), " ", make("span", { text: row.event === "policy" ? changed(row) : row.event + ": " + explained(row) }))));
   byId("changes-none").hidden = changes.length > 0;
 }
 
@@ -438,10 +438,10 @@ function showShadow(shadow) {
   show(
     "shadow-state",
     candidate
-      ? "Candidate " + candidate.name + " " + short(candidate.digest) + " (settings " + short(candidate.settings_digest) + "): asked " + count(shadow.asked) + ", differs in " + count(shadow.differs) + ", not asked for want of time " + count(shadow.dropped) + "."
+      ? (shadow.watching ? "Watches: " : "Watched until it was stopped: ") + candidate.name + " " + short(candidate.digest) + ", settings " + short(candidate.settings_digest) + ". Compared " + count(shadow.compared) + ": looser in " + count(shadow.loosened) + ", stricter in " + count(shadow.tightened) + ", other reason in " + count(shadow.other_reason) + ". Dropped " + count(shadow.dropped) + "."
       : "No candidate watches. Start one with: pinfold gateway shadow start",
   );
-  const pairs = list(shadow.pairs);
+  const pairs = list(shadow.differences);
   byId("shadow-table").hidden = pairs.length === 0;
   byId("shadow-pairs").replaceChildren(
     ...pairs.map((pair) => {
@@ -450,9 +450,13 @@ function showShadow(shadow) {
     }),
   );
   byId("shadow-sample").replaceChildren(
-    ...list(shadow.sample)
+    ...pairs
+      .flatMap((pair) => list(pair.latest).map((sample) => ({ ...sample, pair })))
+      .sort((a, b) => String(b.at).localeCompare(String(a.at)))
       .slice(0, 20)
-      .map((row) => make("li", {}, make("time", { text: clock(row.time) }), " ", make("code", { text: row.authority ?? "" }), " ", make("span", { text: verdictOf(row.active) + " → " + verdictOf(row.candidate) }))),
+      .map((sample) =>
+        make("li", {}, make("time", { text: clock(sample.at), title: sample.at }), " ", make("code", { text: sample.authority ?? "" }), " ", make("span", { text: sample.pair.active + " → " + sample.pair.candidate }), make("span", { text: sample.subject ?? "", name: "detail" })),
+      ),
   );
 }
 

