@@ -10,6 +10,7 @@
 
 mod budgets;
 mod connector;
+mod forward;
 mod headers;
 mod pool;
 mod redirects;
