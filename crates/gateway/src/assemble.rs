@@ -124,7 +124,7 @@ fn operators(config: &Config, inherited: &mut Inherited) -> Result<Option<Operat
     }))
 }
 
-fn secured(files: Option<tls::Files>) -> Result<Option<Arc<tls::Tls>>, StartError> {
+pub(crate) fn secured(files: Option<tls::Files>) -> Result<Option<Arc<tls::Tls>>, StartError> {
     let read = files.map(|files| tls::Tls::new(&files)).transpose();
     let read = read.map_err(|error| StartError::File(error.to_string()))?;
     Ok(read.map(Arc::new))
@@ -149,7 +149,7 @@ fn own(doors: &[(Arc<Entrance>, Door)], operators: Option<&Operators>) -> Vec<So
 }
 
 /// Reads, tests and compiles the first policies, which takes a while.
-async fn loaded(
+pub(crate) async fn loaded(
     config: &Config,
     own: Vec<SocketAddr>,
     test: Option<SelfTest>,

@@ -6,7 +6,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::time::timeout;
@@ -16,8 +16,8 @@ use crate::{
     Config,
     admin::Admin,
     assemble::{self, Assembled},
-    event::{Event, Phase},
-    listen::{self, Entrance, Operators},
+    event::{Event, Phase, Reloaded},
+    listen::{self, Door, Entrance, Operators},
     live::{Closing, review},
     policy::{SelfTest, Trigger},
     reload::Parts,
@@ -30,10 +30,21 @@ pub struct Gateway {
     shared: Arc<Shared>,
     entrances: Vec<Arc<Entrance>>,
     addresses: Vec<SocketAddr>,
+    listening: Vec<Listening>,
     operators: Option<Operators>,
     admin: Arc<Admin>,
     /// Cancelled when an operator asks for a drain.
     asked: CancellationToken,
+}
+
+/// A listener that is bound.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Listening {
+    /// Its name.
+    pub name: String,
+    /// `127.0.0.1:4750`, `unix:PATH`.
+    pub bind: String,
 }
 
 /// Why a gateway does not start.
@@ -92,6 +103,7 @@ impl Gateway {
             .iter()
             .filter_map(|(_, door)| door.address())
             .collect();
+        let listening = doors.iter().map(Listening::of).collect();
         let entrances = doors
             .iter()
             .map(|(entrance, _)| Arc::clone(entrance))
@@ -110,6 +122,7 @@ impl Gateway {
             shared,
             entrances,
             addresses,
+            listening,
             operators,
             admin,
             asked,
@@ -119,6 +132,23 @@ impl Gateway {
     /// Where it listens, in the order of the configuration, without Unix sockets; for tests that bind port 0.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.addresses.clone()
+    }
+
+    /// The listeners, in the order of the configuration.
+    pub fn listening(&self) -> &[Listening] {
+        &self.listening
+    }
+
+    /// The active policies, in the order in which they are asked, each in a line.
+    pub fn policies(&self) -> Vec<String> {
+        let policies = self.shared.guard.policies();
+        policies.iter().map(crate::shown_policy).collect()
+    }
+
+    /// What this machine lacks to run policies at full speed, and what is done instead.
+    pub fn fallbacks(&self) -> Vec<String> {
+        let fallbacks = self.shared.guard.fallbacks();
+        fallbacks.iter().map(ToString::to_string).collect()
     }
 
     /// Where operators connect.
@@ -143,6 +173,15 @@ impl Gateway {
         };
         parts.reload(config);
         service::ready();
+    }
+
+    /// Tells that the configuration could not be read again: everything stays as it was.
+    pub fn keep(&self, why: impl fmt::Display) {
+        self.shared.bus.tell(&Event::Reloaded(Arc::new(Reloaded {
+            at: SystemTime::now(),
+            what: "configuration",
+            error: Some(why.to_string()),
+        })));
     }
 
     /// Accepts no more, lets open exchanges end, cuts what is left after `drain`.
@@ -213,6 +252,17 @@ impl fmt::Debug for Gateway {
             .field("addresses", &self.addresses())
             .field("admin", &self.admin_address())
             .finish_non_exhaustive()
+    }
+}
+
+impl Listening {
+    fn of((entrance, door): &(Arc<Entrance>, Door)) -> Self {
+        let config = entrance.config.load();
+        let bound = door.address().map(|address| address.to_string());
+        Self {
+            name: config.name.clone(),
+            bind: bound.unwrap_or_else(|| config.bind.to_string()),
+        }
     }
 }
 
