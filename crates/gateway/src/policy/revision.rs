@@ -104,7 +104,9 @@ impl History {
         if wanted == self.active.number {
             return Err(nothing("this revision is the active one"));
         }
-        let found = self.revisions.iter().find(|known| known.number == wanted);
+        // A revision that is no longer kept may be by way of one that restored it.
+        let found = |is_it: fn(&Revision) -> u64| self.iter().find(|known| is_it(known) == wanted);
+        let found = found(|known| known.number).or_else(|| found(Revision::root));
         found.cloned().ok_or_else(|| {
             let known: Vec<_> = self
                 .iter()
@@ -186,8 +188,15 @@ mod tests {
             assert_eq!(error, said, "{row}");
         }
         assert_eq!(history.target(Some(7)).unwrap().number, 7);
+        back(&mut history, 10);
+        (11..=12).for_each(|number| swap(&mut history, number));
+        let restored = history.target(Some(8)).unwrap();
+        assert_eq!(
+            restored.number, 10,
+            "8 itself is gone, what restored it is not"
+        );
         history.keep(0);
         assert!(history.target(None).is_err());
-        assert_eq!(history.active().number, 9);
+        assert_eq!(history.active().number, 12);
     }
 }

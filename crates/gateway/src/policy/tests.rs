@@ -86,7 +86,12 @@ impl Bench {
     fn of(config: impl Fn(&std::path::Path) -> PolicyConfig, test: Option<SelfTest>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("settings.toml"), "ports = [443]").unwrap();
-        let prepared = Prepared::read(&config(dir.path()), &limits(), test).unwrap();
+        // A policy that was compiled once is not compiled again: that is not what is tested here.
+        let config = PolicyConfig {
+            cache: Some(dir.path().join("cache")),
+            ..config(dir.path())
+        };
+        let prepared = Prepared::read(&config, &limits(), test).unwrap();
         let resolver = Fixed::default().rule("a.example=93.184.216.34").unwrap();
         let builder = Guard::builder().limits(limits()).resolver(resolver);
         let guard = prepared.build(builder).unwrap();
@@ -337,8 +342,7 @@ async fn each_step_keeps_what_is_active() {
             expected,
             "{row}: who asked for nonsense is told, nobody else"
         );
-        let port = 1000 + u16::try_from(row.len()).unwrap();
-        bench.policies.swap(settings(&[port])).await.unwrap();
+        bench.policies.swap(settings(&[80])).await.unwrap();
         assert!(bench.policies.status().error.is_none(), "{row}");
         bench.policies.rollback(None).await.unwrap();
         bench.seen.take();
@@ -475,7 +479,8 @@ async fn what_was_asked_for_last_stays_and_no_more_wait_than_may() {
     assert_eq!(bench.policies.status().under_way, Some(Trigger::Admin));
     let mut waiting = Vec::new();
     for port in 0..failure::QUEUE {
-        let command = manager::Order::Swap(settings(&[1000 + u16::try_from(port).unwrap()]));
+        let change = settings(&[80 + u16::try_from(port % 2).unwrap()]);
+        let command = manager::Order::Swap(change);
         waiting.push(bench.policies.send(command, Trigger::Admin).unwrap());
     }
     let error = bench.policies.swap(settings(&[2])).await.unwrap_err();
@@ -484,7 +489,7 @@ async fn what_was_asked_for_last_stays_and_no_more_wait_than_may() {
     assert_eq!(slow.await.unwrap().unwrap().generation, 2);
     let last = waiting.pop().unwrap().await.unwrap().unwrap();
     assert_eq!(last.generation, 2 + failure::QUEUE as u64);
-    assert!(bench.has(&json!({"ports": [1000 + failure::QUEUE - 1]})));
+    assert!(bench.has(&json!({"ports": [81]})));
 }
 
 #[tokio::test]
@@ -527,7 +532,7 @@ async fn no_request_fails_while_policies_are_swapped() {
     });
     for at in 0..50_u16 {
         // 443 is allowed under every second one.
-        let change = settings(&[442 + at % 2, 2000 + at]);
+        let change = settings(&[442 + at % 2]);
         let changed = bench.policies.swap(change).await.unwrap();
         assert_eq!(changed.generation, u64::from(at) + 2);
     }

@@ -50,6 +50,7 @@ impl Bench {
         };
         let config = PolicyConfig {
             layer: layers.iter().map(layer).collect(),
+            cache: Some(dir.path().join("cache")),
             watch: false,
             ..PolicyConfig::default()
         };
