@@ -74,4 +74,6 @@ const HANDSHAKE: u8 = 0x16;
 const NO_MAJOR_VERSION: u8 = 0x10;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

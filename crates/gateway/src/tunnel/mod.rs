@@ -115,7 +115,12 @@ async fn run(
     match end {
         End::Closed(closing) => closing,
         End::Refused(words) => {
-            farewell(&mut tunnel.client, words).await;
+            let Tunnel {
+                mut client, server, ..
+            } = tunnel;
+            // The server waits for nothing.
+            drop(server);
+            farewell(&mut client, words).await;
             Closing::Mismatch
         }
     }

@@ -1,30 +1,7 @@
-use std::sync::Arc;
-
-use rustls::{ClientConfig, ClientConnection, RootCertStore, pki_types::ServerName};
-
-use super::*;
-
-/// What a real client sends first.
-fn hello(name: &str) -> Vec<u8> {
-    hello_of(config(), name)
-}
-
-fn config() -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth()
-}
-
-fn hello_of(config: ClientConfig, name: &str) -> Vec<u8> {
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut bytes = Vec::new();
-    client.write_tls(&mut bytes).unwrap();
-    bytes
-}
+use super::{
+    testing::{config, hello, hello_of},
+    *,
+};
 
 fn named(name: &str) -> Option<Opening> {
     Some(Opening::Tls(Some(name.into())))
