@@ -194,3 +194,130 @@ impl Report {
 
 /// Failed vectors that a message names.
 const SHOWN: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use pinfold::policy::Source;
+    use pinfold_gateway::CandidateLayer;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const VECTORS: &str = r#"
+        [[case]]
+        name = "a web site"
+        url = "https://a.example/"
+        resolves_to = ["93.184.216.34"]
+        expect = "allow"
+
+        [[case]]
+        name = "another port"
+        url = "https://a.example:8443/"
+        resolves_to = ["93.184.216.34"]
+        expect = { verdict = "deny", code = "port-denied" }
+    "#;
+
+    const OF_SETTINGS: &str = r#"
+        settings = { ports = ["x"] }
+        [[problems]]
+        path = "/ports/0"
+    "#;
+
+    fn candidate(layers: &[(&str, Value)]) -> Candidate {
+        Candidate::of(
+            layers.iter().map(|(name, settings)| {
+                CandidateLayer::new(*name, Source::Shipped, settings.clone())
+            }),
+        )
+    }
+
+    fn outcome(files: &[(&str, &str)], candidate: &Candidate) -> Result<(), Untested> {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        self_test(&[dir.path().to_owned()])(candidate)
+    }
+
+    #[test]
+    fn a_candidate_passes_when_it_judges_every_vector_as_expected() {
+        let web = || json!({"ports": [443]});
+        let one = |settings: Value| candidate(&[("policy", settings)]);
+        let chain = |team: Value| candidate(&[("organisation", json!({})), ("team", team)]);
+        let own = format!("settings = {{ ports = [443] }}\n{VECTORS}");
+        let vectors = &[("a.toml", VECTORS)][..];
+        let table: [(&str, &[(&str, &str)], Candidate, &str); 9] = [
+            ("as expected", vectors, one(web()), ""),
+            (
+                "too open",
+                vectors,
+                one(json!({})),
+                "1 of 2 vectors failed: `another port` (a.toml): verdict is `allow` instead of `deny`",
+            ),
+            ("of a chain the whole", vectors, chain(web()), ""),
+            (
+                "a chain that is too open",
+                vectors,
+                chain(json!({})),
+                "1 of 2 vectors failed",
+            ),
+            (
+                "settings of the suite",
+                &[("b.toml", &own)],
+                one(json!({})),
+                "",
+            ),
+            (
+                "of nobody in a chain",
+                &[("b.toml", &own)],
+                chain(web()),
+                "nobody knows whose they are",
+            ),
+            (
+                "settings that are refused",
+                &[("c.toml", OF_SETTINGS)],
+                one(web()),
+                "",
+            ),
+            ("none", &[], one(web()), "hold no vectors"),
+            (
+                "no vectors",
+                &[("d.toml", "[[case]]")],
+                one(web()),
+                "d.toml",
+            ),
+        ];
+        for (row, files, candidate, said) in table {
+            match (outcome(files, &candidate), said) {
+                (Ok(()), "") => {}
+                (Err(untested), said) if !said.is_empty() => {
+                    assert!(untested.to_string().contains(said), "{row}: {untested}");
+                }
+                (other, _) => panic!("{row}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn settings_that_are_refused_fail_no_vector() {
+        let wrong = candidate(&[("policy", json!({"ports": "all"}))]);
+        let untested = outcome(&[("a.toml", VECTORS)], &wrong).unwrap_err();
+        assert!(
+            matches!(untested, Untested::Load(LoadError::Settings(_))),
+            "{untested}"
+        );
+    }
+
+    #[test]
+    fn without_vectors_there_is_nothing_to_fail() {
+        assert_eq!(self_test(&[])(&candidate(&[("policy", json!({}))])), Ok(()));
+        let gone = self_test(&[Path::new("/nowhere/at-all").to_owned()]);
+        let untested = gone(&candidate(&[("policy", json!({}))])).unwrap_err();
+        assert!(
+            untested.to_string().contains("/nowhere/at-all"),
+            "{untested}"
+        );
+    }
+}

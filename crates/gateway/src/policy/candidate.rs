@@ -52,6 +52,11 @@ impl Candidate {
         }
     }
 
+    /// These policies, without a cache and without WASI; for who tests a [`SelfTest`](crate::SelfTest).
+    pub fn of(layers: impl IntoIterator<Item = CandidateLayer>) -> Self {
+        Self::new(layers.into_iter().collect(), None, false)
+    }
+
     /// The policies, in the order in which they are asked; one or more.
     pub fn layers(&self) -> &[CandidateLayer] {
         &self.layers
@@ -167,6 +172,15 @@ impl Candidate {
 }
 
 impl CandidateLayer {
+    /// A policy in a layer of this name.
+    pub fn new(name: impl Into<String>, source: Source, settings: Value) -> Self {
+        Self {
+            name: name.into(),
+            source,
+            settings,
+        }
+    }
+
     pub(super) fn layer(&self) -> Layer {
         Layer::new(&self.name, self.source.clone()).settings(self.settings.clone())
     }
