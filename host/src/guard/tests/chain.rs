@@ -8,7 +8,7 @@ use std::{
 use super::*;
 use crate::policy::{Layer, tests::guests};
 
-fn fixture(name: &str) -> Source {
+pub(super) fn fixture(name: &str) -> Source {
     Source::Bytes(guests::component(name).into())
 }
 
