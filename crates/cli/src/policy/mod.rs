@@ -3,10 +3,10 @@
 mod bench;
 mod build;
 pub(crate) mod diff;
-mod new;
+pub(crate) mod new;
 mod pack;
 pub(crate) mod project;
-mod questions;
+pub(crate) mod questions;
 pub(crate) mod subject;
 pub(crate) mod suggest;
 mod test;
