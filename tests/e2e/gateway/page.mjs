@@ -16,7 +16,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const LONGEST = 60000; // Of the whole.
+const LONGEST = 90000; // Of the whole.
 const FLAGS = [
   "--headless",
   "--no-sandbox",
@@ -91,7 +91,7 @@ function call(method, params = {}) {
 }
 
 async function value(expression) {
-  const { result, exceptionDetails } = await call("Runtime.evaluate", { expression, returnByValue: true, awaitPromise: true });
+  const { result, exceptionDetails } = await call("Runtime.evaluate", { expression, returnByValue: true, awaitPromise: true, allowUnsafeEvalBlockedByCSP: false });
   if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
   return result.value;
 }
@@ -101,9 +101,15 @@ const pause = (time) => new Promise((done) => setTimeout(done, time));
 async function until(expression, within = 10000) {
   const end = Date.now() + within;
   for (;;) {
-    const found = await value(expression);
-    if (found) return found;
-    if (Date.now() > end) throw new Error("still not: " + expression);
+    // What is not there yet, on a page that still loads, may well come.
+    let why = "it is not";
+    try {
+      const found = await value(expression);
+      if (found) return found;
+    } catch (error) {
+      why = error.message;
+    }
+    if (Date.now() > end) throw new Error(expression + ": " + why);
     await pause(50);
   }
 }
@@ -153,16 +159,24 @@ async function step(step) {
   throw new Error("no such step");
 }
 
-function end(more = {}) {
-  process.stdout.write(JSON.stringify({ ...seen, ...more }), () => {
-    browser.once("exit", () => {
-      rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-      process.exit(more.failed === undefined ? 0 : 1);
-    });
-    if (browser.exitCode !== null || !browser.pid) process.exit(1);
-    browser.kill("SIGKILL");
-  });
+// Says what was seen, and leaves nothing behind: a browser that is asked to end ends its children, too.
+async function end(more = {}) {
+  await new Promise((done) => process.stdout.write(JSON.stringify({ ...seen, ...more }), done));
+  const gone = new Promise((done) => browser.once("exit", done));
+  session = undefined;
+  call("Browser.close").catch(() => {});
+  const late = setTimeout(() => browser.kill("SIGKILL"), 3000);
+  if (browser.pid && browser.exitCode === null) await gone;
+  clearTimeout(late);
+  try {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  } catch {
+    // A child that still writes: the system cleans its folder of temporary files.
+  }
+  process.exit(more.failed === undefined ? 0 : 1);
 }
+
+browser.on("exit", () => waiting.forEach(({ failed }) => failed(new Error("the browser has ended"))));
 
 const { targetInfos } = await call("Target.getTargets");
 const page = targetInfos.find((target) => target.type === "page");
@@ -174,8 +188,8 @@ for (const each of input.steps) {
   try {
     seen.results.push((await step(each)) ?? null);
   } catch (error) {
-    end({ failed: each, why: String(error.message ?? error) });
-    await new Promise(() => {});
+    const shown = await value("document.body?.innerText").catch(() => "");
+    await end({ failed: each, why: String(error.message ?? error), shown });
   }
 }
-end();
+await end();

@@ -18,7 +18,12 @@ use crate::{fault::Fault, files, text::Printable};
 #[command(next_help_heading = "Gateway")]
 pub(super) struct GatewayOptions {
     /// The gateway's interface for operators: `127.0.0.1:4751`, `unix:PATH`, or `https://ADDRESS:PORT`
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4751", global = true)]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:4751",
+        global = true
+    )]
     admin: Place,
 
     /// File with the token of `admin.token_file`; changes need it, a Unix socket, or a certificate
@@ -116,7 +121,8 @@ impl GatewayOptions {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.body(Full::new(ask.body.into()));
-        request.map_err(|_| Fault::new("this cannot be sent", "write ids and tokens in ASCII").into())
+        request
+            .map_err(|_| Fault::new("this cannot be sent", "write ids and tokens in ASCII").into())
     }
 
     async fn answer(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Fault> {
@@ -129,7 +135,9 @@ impl GatewayOptions {
             let answer = sender.send_request(request).await;
             let answer = answer.map_err(|error| self.broken(&error))?;
             let status = answer.status();
-            let body = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
+            let body = Limited::new(answer.into_body(), ANSWER_BYTES)
+                .collect()
+                .await;
             let body = body.map_err(|_| self.fault("broke off its answer", "try again"))?;
             Ok((status, body.to_bytes()))
         };
@@ -172,7 +180,10 @@ impl GatewayOptions {
 
     fn broken(&self, error: &hyper::Error) -> Fault {
         let message = format!("the gateway at `{}` gave no answer: {error}", self.admin);
-        Fault::new(message, "where it has `admin.tls`, write `--admin https://…`")
+        Fault::new(
+            message,
+            "where it has `admin.tls`, write `--admin https://…`",
+        )
     }
 
     fn not_ours(&self) -> Fault {
@@ -206,7 +217,9 @@ impl GatewayOptions {
                 "the gateway has no token: set `admin.token_file` and give it (`--token-file`), or bind a Unix \
                  socket (`admin.bind`) and use it (`--admin unix:PATH`)"
             }
-            ("token-wrong", _) => "`--token-file` must hold what the gateway's `admin.token_file` holds",
+            ("token-wrong", _) => {
+                "`--token-file` must hold what the gateway's `admin.token_file` holds"
+            }
             _ => text("hint"),
         };
         Fault::new(message, hint)
@@ -217,7 +230,9 @@ fn token(file: &std::path::Path) -> anyhow::Result<String> {
     use std::io::Read;
 
     let mut text = String::new();
-    let read = files::regular(file)?.take(TOKEN_BYTES).read_to_string(&mut text);
+    let read = files::regular(file)?
+        .take(TOKEN_BYTES)
+        .read_to_string(&mut text);
     read.map_err(|error| {
         let message = format!("cannot read `{}`: {error}", file.display());
         Fault::new(message, "the file holds one token, in ASCII")

@@ -134,7 +134,10 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         Ok(value) if args.json => out.json_pretty(&value)?,
         Ok(value) => show(&value, out)?,
         Err(Refused(fault)) => {
-            output::note(format_args!("{BAD}error{BAD:#}: {}", crate::text::Printable(&fault.to_string())));
+            output::note(format_args!(
+                "{BAD}error{BAD:#}: {}",
+                crate::text::Printable(&fault.to_string())
+            ));
             output::hint(crate::text::Printable(fault.hint()));
             return Ok(Exit::Refused);
         }
@@ -147,11 +150,15 @@ type Show = fn(&Value, &mut Output) -> anyhow::Result<()>;
 
 impl Verb {
     fn asked(&self) -> anyhow::Result<(Ask, Show)> {
-        let limited = |path: &str, limit: &Limit| Ask::read(format!("{path}?limit={}", limit.limit));
+        let limited =
+            |path: &str, limit: &Limit| Ask::read(format!("{path}?limit={}", limit.limit));
         Ok(match self {
             Self::Status => (Ask::read("/status"), shapes::status),
             Self::Policies => (Ask::read("/policies"), shapes::policies),
-            Self::Swap(policy) => (Ask::change("/policies/swap", policy.body()?), shapes::changed),
+            Self::Swap(policy) => (
+                Ask::change("/policies/swap", policy.body()?),
+                shapes::changed,
+            ),
             Self::Rollback { generation } => {
                 let body = match generation {
                     Some(generation) => json!({"generation": generation}).to_string().into(),
@@ -164,7 +171,10 @@ impl Verb {
             Self::Connections(limit) => (limited("/connections", limit), shapes::connections),
             Self::Denials(limit) => (limited("/denials", limit), shapes::denials),
             Self::Decisions(limit) => (limited("/decisions", limit), shapes::decisions),
-            Self::Close { id } => (Ask::delete(format!("/connections/{}", path_part(id)?)), shapes::done),
+            Self::Close { id } => (
+                Ask::delete(format!("/connections/{}", path_part(id)?)),
+                shapes::done,
+            ),
             Self::Drain => (Ask::change("/drain", Vec::new()), shapes::done),
             Self::Config => (Ask::read("/config"), shapes::config),
         })
@@ -213,7 +223,11 @@ fn component(file: &std::path::Path) -> anyhow::Result<Vec<u8>> {
 
 /// An id goes into a path: nothing in it may lead to another one.
 fn path_part(id: &str) -> anyhow::Result<&str> {
-    match !id.is_empty() && id.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-') {
+    match !id.is_empty()
+        && id
+            .bytes()
+            .all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+    {
         true => Ok(id),
         false => Err(Fault::new(
             "this is no request id",

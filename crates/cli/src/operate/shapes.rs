@@ -17,7 +17,9 @@ pub(super) fn status(value: &Value, out: &mut Output) -> anyhow::Result<()> {
     for listener in list(&value["listeners"]) {
         let tls = if listener["tls"] == true { ", TLS" } else { "" };
         let (name, bind) = (shown(&listener["name"]), shown(&listener["bind"]));
-        out.line(format_args!("{LABEL}listener{LABEL:#}    {name} on {bind}{tls}"))?;
+        out.line(format_args!(
+            "{LABEL}listener{LABEL:#}    {name} on {bind}{tls}"
+        ))?;
     }
     out.line(format_args!(
         "{LABEL}generation{LABEL:#}  {} (from {})",
@@ -25,11 +27,21 @@ pub(super) fn status(value: &Value, out: &mut Output) -> anyhow::Result<()> {
         shown(&policy["source"]),
     ))?;
     for each in list(&policy["policies"]) {
-        out.line(format_args!("{LABEL}policy{LABEL:#}      {}", reference(each)))?;
+        out.line(format_args!(
+            "{LABEL}policy{LABEL:#}      {}",
+            reference(each)
+        ))?;
     }
     if !policy["last_error"].is_null() {
-        let (step, error) = (&policy["last_error"]["step"], &policy["last_error"]["error"]);
-        out.line(format_args!("{BAD}kept{BAD:#}        the last change was refused at {}: {}", shown(step), shown(error)))?;
+        let (step, error) = (
+            &policy["last_error"]["step"],
+            &policy["last_error"]["error"],
+        );
+        out.line(format_args!(
+            "{BAD}kept{BAD:#}        the last change was refused at {}: {}",
+            shown(step),
+            shown(error)
+        ))?;
     }
     out.line("")?;
     counts(value, out)
@@ -44,7 +56,11 @@ fn counts(value: &Value, out: &mut Output) -> anyhow::Result<()> {
     out.line("")?;
     let mut table = Table::new(&["limit", "used", "of"]);
     for limit in list(&value["limits"]) {
-        table.row([shown(&limit["name"]), shown(&limit["used"]), of(&limit["limit"])]);
+        table.row([
+            shown(&limit["name"]),
+            shown(&limit["used"]),
+            of(&limit["limit"]),
+        ]);
     }
     table.print(out)?;
     out.line("")?;
@@ -85,7 +101,9 @@ pub(super) fn changed(value: &Value, out: &mut Output) -> anyhow::Result<()> {
     let generation = shown(&value["generation"]);
     match value["swapped"] == false {
         true => out.line(format_args!("generation {generation} was active already"))?,
-        false => out.line(format_args!("{GOOD}generation {generation} is active{GOOD:#}"))?,
+        false => out.line(format_args!(
+            "{GOOD}generation {generation} is active{GOOD:#}"
+        ))?,
     }
     for policy in list(&value["policies"]) {
         out.line(format_args!("  {}", reference(policy)))?;
@@ -134,11 +152,20 @@ pub(super) fn decisions(value: &Value, out: &mut Output) -> anyhow::Result<()> {
 }
 
 fn rows(value: &Value, out: &mut Output) -> anyhow::Result<()> {
-    let mut table = Table::new(&["time", "verdict", "target", "subject", "client", "code", "detail"]);
+    let mut table = Table::new(&[
+        "time", "verdict", "target", "subject", "client", "code", "detail",
+    ]);
     for row in list(value) {
         let would = &row["would_deny"];
         let (verdict, why) = match would.is_null() {
-            true => (shown(if row["verdict"].is_null() { &row["event"] } else { &row["verdict"] }), row),
+            true => (
+                shown(if row["verdict"].is_null() {
+                    &row["event"]
+                } else {
+                    &row["verdict"]
+                }),
+                row,
+            ),
             false => ("would-deny".into(), would),
         };
         table.row([
@@ -148,7 +175,11 @@ fn rows(value: &Value, out: &mut Output) -> anyhow::Result<()> {
             shown(&row["subject"]),
             shown(&row["client"]),
             shown(&why["code"]),
-            shown(if why["detail"].is_null() { &row["dialed"] } else { &why["detail"] }),
+            shown(if why["detail"].is_null() {
+                &row["dialed"]
+            } else {
+                &why["detail"]
+            }),
         ]);
     }
     Ok(table.print(out)?)
@@ -175,7 +206,11 @@ pub(super) fn shadow(value: &Value, out: &mut Output) -> anyhow::Result<()> {
     ))?;
     let mut table = Table::new(&["count", "active", "candidate", ""]);
     for pair in list(&value["differences"]) {
-        let loosens = if pair["loosens"] == true { "loosens" } else { "" };
+        let loosens = if pair["loosens"] == true {
+            "loosens"
+        } else {
+            ""
+        };
         table.row([
             shown(&pair["count"]),
             shown(&pair["active"]),

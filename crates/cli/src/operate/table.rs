@@ -34,7 +34,10 @@ impl Table {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            cells
+                .map(|cell: &String| cell.chars().count())
+                .max()
+                .unwrap_or(0)
         };
         (0..columns).map(width).collect()
     }
@@ -42,6 +45,8 @@ impl Table {
 
 fn line(row: &[String], widths: &[usize]) -> String {
     let cells = row.iter().zip(widths);
-    let cells: Vec<_> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
+    let cells: Vec<_> = cells
+        .map(|(cell, width)| format!("{cell:width$}"))
+        .collect();
     cells.join("  ").trim_end().to_owned()
 }

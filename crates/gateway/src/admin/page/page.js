@@ -339,8 +339,8 @@ function showPolicies(status, policies) {
         "tr",
         {},
         cell((policy.layer ? policy.layer + ": " : "") + policy.name, "host"),
-        make("td", {}, make("code", { text: short(policy.digest), title: policy.digest })),
-        make("td", {}, make("code", { text: short(policy.settings_digest), title: policy.settings_digest })),
+        make("td", { name: "short" }, make("code", { text: short(policy.digest), title: policy.digest })),
+        make("td", { name: "short" }, make("code", { text: short(policy.settings_digest), title: policy.settings_digest })),
       ),
     ),
   );
@@ -363,10 +363,10 @@ function showConnections(connections) {
       make(
         "tr",
         {},
-        make("td", {}, make("code", { text: each.request_id ?? "" })),
+        make("td", { name: "short" }, make("code", { text: each.request_id ?? "" })),
         cell(each.kind),
         make("td", { name: "host" }, make("code", { text: each.authority })),
-        make("td", {}, make("code", { text: each.dialed ?? "–" })),
+        make("td", { name: "short" }, make("code", { text: each.dialed ?? "–" })),
         who(each),
         cell((each.policy ?? "") + " " + (each.generation ?? ""), "", each.digest),
         cell(span((Number(each.age_ms) || 0) / 1000), "right"),
@@ -413,8 +413,8 @@ function showLatency(latency) {
         "svg",
         { viewBox: "0 0 100 7", preserveAspectRatio: "none", "aria-hidden": "true" },
         draw("rect", { class: "back", y: 3, width: 100, height: 1 }),
-        draw("rect", { x: Math.min(from, 98), width: Math.max(2, to - from), height: 7, rx: 1 }),
       );
+      if (to > 0) bar.append(draw("rect", { x: Math.min(from, 98), width: Math.max(2, to - from), height: 7, rx: 1 }));
       return make("tr", {}, cell(steps[step]), make("td", {}, bar), cell(micros(p50), "right"), cell(micros(p99), "right"));
     }),
   );
@@ -471,7 +471,8 @@ function tick() {
   now = { all: 0, denied: 0 };
   const most = Math.max(1, ...RATES.all);
   const path = (values) => "M" + values.map((value, at) => ((at * 240) / (HISTORY - 1)).toFixed(1) + "," + (38 - (value / most) * 36).toFixed(1)).join("L");
-  byId("rates").replaceChildren(draw("path", { d: path(RATES.all) }), draw("path", { class: "denied", d: path(RATES.denied) }));
+  byId("rates").replaceChildren(draw("path", { d: path(RATES.all) }));
+  if (RATES.denied.some(Boolean)) byId("rates").prepend(draw("path", { class: "denied", d: path(RATES.denied) }));
 }
 
 // --- begin -----------------------------------------------------------------------------------------------------

@@ -81,6 +81,7 @@ async fn decisions_appear_pause_and_are_found() {
         {"until": format!("{rows} >= 6")},
         {"click": "#pause"},
         {"until": "document.querySelector('#pause').getAttribute('aria-pressed') === 'true'"},
+        {"pause": 1000}, // What was to be drawn already is drawn.
         {"until": "window.paused = document.querySelector('#rows').textContent"},
         {"pause": 500},
         {"until": "document.querySelector('#rows').textContent === window.paused"},
@@ -127,13 +128,16 @@ async fn keys_reach_everything() {
 async fn a_gateway_that_is_gone_is_said_and_found_again() {
     let (admin, _) = admin(Fake::default());
     let served = Served::start(&admin).await;
-    let link = |text: &str| json!({"until": format!("document.querySelector('#link').textContent === '{text}'"), "within": 20000});
+    let link = |text: &str| json!({"until": format!("document.querySelector('#link').textContent === '{text}'"), "within": 30000});
     let (address, stop) = (served.address, served.stop.clone());
     let later = Arc::clone(&admin);
     let restarting = tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        while later.recent.summary()["streams"] == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(3)).await;
         stop.cancel();
-        tokio::time::sleep(Duration::from_secs(6)).await;
+        tokio::time::sleep(Duration::from_secs(8)).await;
         let again = Served::on(&later, TcpListener::bind(address).await.unwrap());
         later.recent.take(&refused("after it came back"));
         again
