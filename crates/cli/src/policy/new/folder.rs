@@ -8,7 +8,7 @@ use super::File;
 use crate::fault::Fault;
 
 /// Writes the files. Nothing is overwritten: the folder must not be there, or be empty.
-pub(super) fn write(folder: &Path, files: &[File]) -> anyhow::Result<()> {
+pub(crate) fn write(folder: &Path, files: &[File]) -> anyhow::Result<()> {
     require_empty(folder)?;
     for file in files {
         let path = folder.join(&file.path);

@@ -2,7 +2,7 @@
 
 mod c;
 mod egress;
-mod folder;
+pub(crate) mod folder;
 mod javascript;
 mod lock;
 mod python;
@@ -12,7 +12,8 @@ mod vendor;
 
 use std::path::{Path, PathBuf};
 
-use self::template::{File, Template};
+pub(crate) use self::template::File;
+use self::template::Template;
 use crate::{
     exit::Exit,
     fault::Fault,

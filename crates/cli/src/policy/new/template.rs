@@ -30,10 +30,10 @@ pub(super) use file;
 
 /// One file that is written.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct File {
+pub(crate) struct File {
     /// Relative to the project, with `/`.
-    pub(super) path: String,
-    pub(super) content: String,
+    pub(crate) path: String,
+    pub(crate) content: String,
 }
 
 impl Template {
