@@ -67,7 +67,8 @@
 //!
 //! # Reading order
 //!
-//! [`Guard`] and [`Session`] are the way of a request; [`Admitted`] and [`Pinned`] its proofs;
+//! [`Guard`] and [`Session`] are the way of a request; [`Admitted`] and [`Pinned`] its proofs; [`Held`] is what an open
+//! connection can be judged again by;
 //! [`policy`] loads and runs policies; [`resolve`] asks for names; [`Connector`] opens sockets;
 //! [`Limits`] bounds everything. [`addr`] knows URLs and addresses.
 //!

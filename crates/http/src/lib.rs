@@ -2,7 +2,8 @@
 //!
 //! [`Client`] sends requests whose every hop is judged by a [`pinfold::Guard`]: the target before it is
 //! looked up, each address before it is dialled, and the same again for every redirect.
-//! [`GuardedConnector`] gives the judged sockets to those who use hyper themselves.
+//! [`GuardedConnector`] gives the judged sockets to those who use hyper themselves, and [`Forwarder`] sends the requests
+//! of others: it is what a proxy is made of.
 //!
 //! ```no_run
 //! use pinfold::Guard;
@@ -35,7 +36,10 @@
 //!   when it is idempotent and not a byte came back, or when nothing of it was sent. Such a hop, and no
 //!   other, looks its name up twice and leaves two records: the first says `reused`.
 //!
-//! What is *not* done: charsets other than UTF-8, trailers, `100 Continue`, caching.
+//! What is said here of redirects, decoding and headers is the [`Client`]'s; a [`Forwarder`] follows, decodes and
+//! adds nothing, and hands on trailers, `100 Continue` and upgrades.
+//!
+//! What a client does *not* do: charsets other than UTF-8, trailers, `100 Continue`, caching.
 #![forbid(unsafe_code)]
 
 mod body;

@@ -70,6 +70,63 @@
 //! decision costs more. [`Guard::fallbacks`](crate::Guard::fallbacks) says whether this
 //! machine makes policies slower than they could be: log it at the start.
 //!
+//! ## Finding out what a policy would break
+//!
+//! A policy that is too strict shows when it is enforced. [`Session::reporting`](crate::Session::reporting) lets pass what
+//! the policies deny, for those sessions only, and each record says what it would have been:
+//!
+//! ```
+//! use pinfold::{Guard, Request, addr::Target, resolve::Fixed};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let guard = Guard::builder()
+//!     .resolver(Fixed::default().rule("feed.example=93.184.216.34")?)
+//!     .settings(serde_json::json!({ "hosts": { "deny": ["feed.example"] } }))
+//!     .build()?;
+//! let session = guard.session().reporting();
+//! let pinned = session.pin(Request::new(Target::parse("https://feed.example/")?)).await?;
+//! // It may be dialled. The record says so too, in `Decision::would_deny`.
+//! assert_eq!(pinned.would_deny().unwrap().code(), "host-denied");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - Only denials of policies are lifted, failures of a policy (`policy-*`) among them. What the parser, the floor or the
+//!   terms of a policy that allows refuse, is refused.
+//! - Each layer of a chain is asked about the target, so that the terms of those that allow it hold. The first denial
+//!   stands in the record, and [`denied_by`](crate::Decision::denied_by) names its layer.
+//! - A hop that would have been allowed is not changed by it: what a policy filters out of an answer stays out.
+//! - While it is on, a subject reaches the inner network. Switch it on for whom you know, and for a time.
+//!
+//! A record of such a hop replays like any other: its [`input`](crate::Decision::input) holds what the policies
+//! answered, and says `report`.
+//!
+//! ## What stays open when the policy changes
+//!
+//! A swap is for requests to come. A tunnel may live for hours: who keeps some open judges them again.
+//! [`Connection::held`](crate::Connection::held) is what one was opened for, and
+//! [`Guard::rejudge`](crate::Guard::rejudge) asks the policies of now about it, without a lookup:
+//!
+//! ```
+//! use pinfold::{Denial, Guard, Held};
+//!
+//! /// What is to be closed, after each change of [`Guard::generation`].
+//! async fn revoked(guard: &Guard, open: &[Held]) -> Vec<Denial> {
+//!     let mut revoked = Vec::new();
+//!     for held in open {
+//!         revoked.extend(guard.rejudge(held).await.err());
+//!     }
+//!     revoked
+//! }
+//! # let guard = Guard::builder().resolver(pinfold::resolve::Fixed::default()).build().unwrap();
+//! # drop(revoked(&guard, &[]));
+//! ```
+//!
+//! Read the generation before you begin, and begin again when it has changed meanwhile. `policy-busy` and `policy-timeout`
+//! speak of the machine: ask again while there is time, then close. Connections that are kept for requests to come
+//! need none of this: those of `pinfold-http` end with the generation.
+//!
 //! ## Several policies: organisation, team, service
 //!
 //! Rules of several owners need not be merged into one policy: each owner has a layer, with a policy and settings

@@ -107,3 +107,14 @@
 //! | 69 | timing and error differences | refusals are made before any socket; what a client is told holds no address | `bypasses::refusal_names_no_address` |
 //! | 70 | a client that the guard does not see | see [`howto`](super::howto); `clippy.toml` bans shown for Rust | not testable here |
 //! | 71 | bombs, endless bodies, slow headers | budgets for bytes as received, bytes as decoded, time and redirects | `bypasses::decompression_bomb`, `bypasses::endless_body`, `bypasses::slow_headers` |
+//!
+//! ## A proxy for others
+//!
+//! | # | bypass | closed by | shown by |
+//! |---|---|---|---|
+//! | 72 | report mode as a way in: what is only reported reaches loopback or the metadata endpoint | [`Session::reporting`](crate::Session::reporting) lifts what a *policy* denies; parser, floor, terms and proofs are not the policy's | `host/src/guard/tests/report::what_a_policy_denies_passes_and_is_told`, `host/src/guard/tests/report::terms_hold_whatever_is_let_pass` |
+//! | 73 | a line of a log that hides what was let pass | the denial stands in the record, and follows from its input | `host/src/guard/tests/report::a_line_that_says_otherwise_contradicts_itself` |
+//! | 74 | a tunnel that outlives the policy that allowed it | [`Guard::rejudge`](crate::Guard::rejudge): the same request and answer under the policies of now | `host/src/guard/tests/report::what_is_open_is_judged_under_the_policies_of_now`, `host/src/guard/tests/report::judging_again_knows_the_floor_the_guard_and_the_peer` |
+//! | 75 | a `Host` or a path other than what was judged, through a proxy | both are written from the judged target | `crates/http/tests/it/forward::heads_go_through_as_they_are` |
+//! | 76 | one message, two ends: a proxy that hands on two framings, or one it does not know | requests are framed anew; a response with both loses the length and its connection, another coding is refused | `crates/http/tests/it/forward::requests_are_framed_as_their_bodies_are`, `crates/http/tests/it/forward::what_frames_a_response_twice_or_oddly_is_not_handed_on` |
+//! | 77 | an upgrade to what nobody offered | the protocols of `101` are among those of the request; the connection is new and never kept | `crates/http/tests/it/forward::what_is_not_an_upgrade_is_an_answer_or_refused` |

@@ -18,7 +18,28 @@ pub use body::ForwardedBody;
 use hop::Hop;
 pub use stream::UpgradedStream;
 
-/// Sends single requests over judged connections, kept ones where that is possible. Cheap to clone.
+/// Sends single requests over judged connections, kept ones where that is possible. Cheap to clone; clones share the
+/// kept connections.
+///
+/// # Example
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use pinfold::{Guard, addr::Target};
+/// use pinfold_http::{Body, Forwarder, Limits, TlsRoots};
+///
+/// let guard = Guard::new()?;
+/// let forwarder = Forwarder::new(&guard, Limits::default(), &TlsRoots::default());
+///
+/// // What a client of ours asked for: `GET http://feed.example/today`.
+/// let request = http::Request::get("/today").body(Body::empty())?;
+/// let what = pinfold::Request::new(Target::parse("http://feed.example/today")?).method("GET");
+/// let on_open = |decision: &_, _: &pinfold::Held| println!("{decision:?}");
+/// let sent = forwarder.send(&guard.session(), what, request, on_open).await?;
+/// println!("{}", sent.response.status());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Forwarder {
     shared: Arc<Shared>,
