@@ -104,7 +104,7 @@ impl Refusal {
     pub(crate) fn proxy_error(&self) -> &'static str {
         match (self.kind, self.stage, &*self.code) {
             (Kind::Malformed | Kind::Oversized | Kind::Slow, ..) => "http_request_error",
-            (Kind::Denied, "address", _) => "destination_ip_prohibited",
+            (Kind::Denied, _, code) if code.starts_with("address-") => "destination_ip_prohibited",
             (Kind::Unauthenticated | Kind::Denied | Kind::Limited, ..) => "http_request_denied",
             (Kind::Overloaded, ..) => "connection_limit_reached",
             (Kind::PolicyFault, ..) => "proxy_internal_error",

@@ -42,7 +42,15 @@ pub(crate) fn of_forward<B>(request: &Request<B>) -> Result<Target, Refusal> {
     {
         return Err(userinfo());
     }
-    Target::parse(&uri.to_string()).map_err(|refusal| Refusal::from_parse(&refusal))
+    let target = Target::parse(&uri.to_string());
+    let target = target.map_err(|refusal| Refusal::from_parse(&refusal))?;
+    match target.scheme() {
+        Scheme::Http => Ok(target),
+        _ => {
+            let reason = Reason::SchemeUnsupported;
+            Err(malformed(reason.code(), "use `http`, or `CONNECT`"))
+        }
+    }
 }
 
 /// What is refused whatever it asks for.

@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -68,8 +68,8 @@ struct State {
     listed: Option<Arc<Listed>>,
     body: Option<UnsyncBoxBody<Bytes, BoxError>>,
     permit: Option<Permit>,
-    /// The body was taken away.
-    cut: bool,
+    /// What the client is to see instead of the rest.
+    failed: Option<BoxError>,
     /// Who waits for the body.
     reader: Option<Waker>,
 }
@@ -167,7 +167,9 @@ impl Exchange {
     pub(crate) fn close(&self, closing: Closing) {
         let (listed, body, permit, reader) = {
             let mut state = self.state();
-            state.cut |= state.body.is_some() && closing != Closing::Finished;
+            if state.body.is_some() && closing != Closing::Finished {
+                state.failed = Some("the exchange was cut".into());
+            }
             let State {
                 listed,
                 body,
@@ -231,50 +233,48 @@ impl Exchange {
         self.moved.store(moved, Ordering::Relaxed);
     }
 
+    /// The next bytes of the answer. After the last, or an error, the exchange is closed.
     fn poll_down(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         let mut state = self.state();
-        if state.cut {
-            state.cut = false;
-            return Poll::Ready(Some(Err("the exchange was cut".into())));
+        if let Some(error) = state.failed.take() {
+            return Poll::Ready(Some(Err(error)));
         }
         let Some(body) = &mut state.body else {
             return Poll::Ready(None);
         };
-        let polled = loop {
-            match Pin::new(&mut *body).poll_frame(cx) {
-                // Trailers are not passed on.
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => break Poll::Ready(Some(Ok(data))),
-                    Err(_) => continue,
-                },
-                Poll::Ready(Some(Err(error))) => break Poll::Ready(Some(Err(error))),
-                Poll::Ready(None) => break Poll::Ready(None),
-                Poll::Pending => break Poll::Pending,
-            }
-        };
-        let closing = match &polled {
+        match poll_data(body, cx) {
             Poll::Pending => {
                 state.reader = Some(cx.waker().clone());
-                None
+                Poll::Pending
             }
-            Poll::Ready(None) => Some(Closing::Finished),
-            Poll::Ready(Some(Ok(_))) => body.is_end_stream().then_some(Closing::Finished),
+            Poll::Ready(None) => {
+                drop(state);
+                self.close(Closing::Finished);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Ok(data))) => {
+                let last = body.is_end_stream();
+                self.touch();
+                if let Some(listed) = &state.listed {
+                    listed.with(|live| live.down(data.len() as u64));
+                }
+                drop(state);
+                if last {
+                    self.close(Closing::Finished);
+                }
+                Poll::Ready(Some(Ok(data)))
+            }
             Poll::Ready(Some(Err(error))) => {
-                // Told to the client by this very error.
-                let error = error.downcast_ref::<pinfold_http::Error>();
+                let cause = error.downcast_ref().map_or(Closing::Server, closing);
                 state.body = None;
-                Some(error.map_or(Closing::Server, closing))
+                state.failed = Some(error);
+                drop(state);
+                self.close(cause);
+                // An error ends the connection at once. What came before it goes out first.
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
-        };
-        if let (Poll::Ready(Some(Ok(data))), Some(listed)) = (&polled, &state.listed) {
-            self.touch();
-            listed.with(|live| live.down(data.len() as u64));
         }
-        drop(state);
-        if let Some(closing) = closing {
-            self.close(closing);
-        }
-        polled
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -334,7 +334,7 @@ impl Download {
 
     pub(crate) fn is_end_stream(&self) -> bool {
         let state = self.exchange.state();
-        state.body.is_none() && !state.cut
+        state.body.is_none() && state.failed.is_none()
     }
 
     /// Asked once, before the body.
@@ -346,6 +346,24 @@ impl Download {
 impl Drop for Download {
     fn drop(&mut self) {
         self.exchange.close(Closing::Client);
+    }
+}
+
+/// The next data of a body; trailers are not passed on.
+fn poll_data(
+    body: &mut UnsyncBoxBody<Bytes, BoxError>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, BoxError>>> {
+    loop {
+        match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            None => return Poll::Ready(None),
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Poll::Ready(Some(Ok(data)));
+                }
+            }
+        }
     }
 }
 

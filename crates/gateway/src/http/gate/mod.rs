@@ -84,18 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         if !begun.is_empty() {
             activity.head_begins();
         }
-        Self {
-            inner,
-            activity,
-            bounds: limits.bounds,
-            state: FRESH,
-            held: begun,
-            clear: 0,
-            head: Timer::new(limits.head_time),
-            stalled: Timer::new(limits.stalled),
-            linger: Timer::new(LINGER_TIME),
-            thrown_away: LINGER_BYTES,
-        }
+        Self::new(inner, begun, activity, limits, FRESH)
     }
 
     /// A client that speaks HTTP/2, whose framing the library reads as strictly as can be.
@@ -105,9 +94,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         activity: Arc<Activity>,
         limits: &Limits,
     ) -> Self {
+        Self::new(inner, begun, activity, limits, State::Raw)
+    }
+
+    fn new(
+        inner: S,
+        begun: BytesMut,
+        activity: Arc<Activity>,
+        limits: &Limits,
+        state: State,
+    ) -> Self {
         Self {
-            state: State::Raw,
-            ..Self::http1(inner, begun, activity, limits)
+            inner,
+            activity,
+            bounds: limits.bounds,
+            state,
+            held: begun,
+            clear: 0,
+            head: Timer::new(limits.head_time),
+            stalled: Timer::new(limits.stalled),
+            linger: Timer::new(LINGER_TIME),
+            thrown_away: LINGER_BYTES,
         }
     }
 
