@@ -19,6 +19,7 @@ use crate::{
     policy::{ChangeError, Changed, Trigger},
     shadow::Report,
     shared::Shared,
+    telemetry::{Shadowed, Standing},
 };
 
 /// A gateway, as its operators see it.
@@ -80,6 +81,19 @@ impl Operated {
         ])
     }
 
+    /// What was lost because somebody was too slow, or not there.
+    fn dropped(&self) -> Value {
+        let kept = self.shared.telemetry.kept();
+        let shadow = self.shared.shadow.report();
+        json!({
+            "log": kept.log_dropped,
+            "log_failed": kept.log_failed,
+            "spans": kept.spans_dropped,
+            "spans_failed": kept.spans_failed,
+            "shadow": shadow.map_or(0, |report| report.dropped),
+        })
+    }
+
     /// The policies: what is active, where it is from, what was wrong with the last change.
     fn policy(&self) -> Value {
         let status = self.shared.policies.status();
@@ -125,11 +139,25 @@ impl Backend for Operated {
             "limits": self.limits(),
             "usage": self.shared.admission.usage(),
             "report": config.report,
+            "dropped": self.dropped(),
+            "log_problem": self.shared.telemetry.problem(),
         })
     }
 
     fn metrics(&self) -> String {
-        String::new()
+        let shared = &self.shared;
+        let report = shared.shadow.report();
+        let shadow = report
+            .filter(|report| report.watching)
+            .map(|report| Shadowed {
+                compared: report.compared,
+                dropped: report.dropped,
+            });
+        shared.telemetry.metrics_text(&Standing {
+            usage: &shared.admission.usage(),
+            open: shared.live.counts(),
+            shadow,
+        })
     }
 
     fn policies(&self) -> Value {

@@ -14,7 +14,7 @@ use super::{
     server::Admin,
     stream,
 };
-use crate::policy;
+use crate::{policy, telemetry::Telemetry};
 
 /// Answers one request.
 pub(super) async fn answer(admin: &Arc<Admin>, peer: Peer, request: Request<Incoming>) -> Answer {
@@ -255,8 +255,7 @@ fn query<'a>(request: &'a Request<Incoming>, name: &str) -> Option<&'a str> {
     pairs.find_map(|(key, value)| (key == name).then_some(value))
 }
 
-const METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const METRICS: HeaderValue = HeaderValue::from_static(Telemetry::METRICS_TYPE);
 /// Before the id of a request.
 const CLOSE: &str = "/connections/";
 /// Connections in one answer.

@@ -430,7 +430,8 @@ function showLimits(status) {
     }),
   );
   const dropped = Object.entries(status.dropped ?? {});
-  show("losses", dropped.length > 0 ? "Dropped because somebody was too slow: " + dropped.map(([what, number]) => what.replaceAll("_", " ") + " " + count(number)).join(", ") + "." : "");
+  const lost = dropped.some(([, number]) => Number(number) > 0);
+  show("losses", status.log_problem ? "The decision log cannot be written: " + status.log_problem : lost ? "Dropped because somebody was too slow: " + dropped.map(([what, number]) => what.replaceAll("_", " ") + " " + count(number)).join(", ") + "." : "");
 }
 
 function showShadow(shadow) {
