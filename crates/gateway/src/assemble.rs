@@ -15,7 +15,7 @@ use crate::{
     Config, StartError,
     admin::{Access, Admin, Operated, Recent},
     config,
-    event::Bus,
+    event::{Bus, Sink},
     identity::Identities,
     limit::Admission,
     listen::{Door, Entrance, Inherited, Manner, Operators, tls},
@@ -48,9 +48,12 @@ pub(crate) async fn assemble(
     let identities =
         Identities::read(&config).map_err(|error| StartError::File(error.to_string()))?;
     let (prepared, guard) = loaded(&config, own(&doors, operators.as_ref()), test).await?;
+    let telemetry = telemetry(&config).await?;
     let recent = Recent::new(&config.records.log.withhold);
     let feed = Arc::new(Feed::default());
-    let bus = Bus::new(vec![recent.clone(), feed.clone()]);
+    let mut sinks = telemetry.sinks();
+    sinks.extend([recent.clone() as Arc<dyn Sink>, feed.clone()]);
+    let bus = Bus::new(sinks);
     let policies = prepared
         .manage(guard.clone(), bus.clone())
         .map_err(StartError::System)?;
@@ -62,13 +65,13 @@ pub(crate) async fn assemble(
         admission: Admission::new(&config.limits),
         live: Arc::new(Registry::new(bus.clone())),
         shadow: Shadow::new(feed, bus.clone(), guard.limits()),
-        telemetry: Telemetry {},
         config: ArcSwap::from_pointee(config),
         draining: CancellationToken::new(),
         cut: CancellationToken::new(),
         connections: TaskTracker::new(),
         policies,
         identities,
+        telemetry,
         bus,
         guard,
     });
@@ -192,18 +195,38 @@ fn limits(config: &Config) -> Limits {
     limits
 }
 
+/// Opens the log and whatever else is told to. A file can block, and a collector of traces has a guard of its own.
+async fn telemetry(config: &Config) -> Result<Telemetry, StartError> {
+    let (records, dns) = (config.records.clone(), config.dns.clone());
+    let starting = tokio::task::spawn_blocking(move || {
+        let servers = servers(&dns);
+        let fixed = fixed(&dns);
+        match servers {
+            Some(servers) => Telemetry::start(&records, fixed.or(servers)),
+            None => Telemetry::start(&records, fixed),
+        }
+    });
+    let started = starting.await.map_err(|error| error.to_string());
+    started
+        .and_then(|started| started)
+        .map_err(StartError::File)
+}
+
 /// Fixed names first, then the configured servers, else those of the system, which is what a guard asks by itself.
 fn resolver(builder: GuardBuilder, dns: &config::Dns) -> GuardBuilder {
-    let servers = match dns.servers.is_empty() {
-        // Where the system names none, fixed names and addresses still work.
-        true => Dns::system_servers().ok(),
-        false => Some(Dns::servers(dns.servers.iter().copied())),
-    };
-    match (dns.fixed.is_empty(), servers) {
+    match (dns.fixed.is_empty(), servers(dns)) {
         (true, Some(servers)) => builder.resolver(servers),
         (true, None) => builder,
         (false, Some(servers)) => builder.resolver(fixed(dns).or(servers)),
         (false, None) => builder.resolver(fixed(dns)),
+    }
+}
+
+fn servers(dns: &config::Dns) -> Option<Dns> {
+    match dns.servers.is_empty() {
+        // Where the system names none, fixed names and addresses still work.
+        true => Dns::system_servers().ok(),
+        false => Some(Dns::servers(dns.servers.iter().copied())),
     }
 }
 

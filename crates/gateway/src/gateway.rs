@@ -177,11 +177,13 @@ impl Gateway {
 
     /// Tells that the configuration could not be read again: everything stays as it was.
     pub fn keep(&self, why: impl fmt::Display) {
+        service::reloading();
         self.shared.bus.tell(&Event::Reloaded(Arc::new(Reloaded {
             at: SystemTime::now(),
             what: "configuration",
             error: Some(why.to_string()),
         })));
+        service::ready();
     }
 
     /// Accepts no more, lets open exchanges end, cuts what is left after `drain`.
@@ -189,7 +191,7 @@ impl Gateway {
         let began = Instant::now();
         let shared = &self.shared;
         let time = shared.config.load().drain.get();
-        service::stopping(time.saturating_add(FAREWELL));
+        service::stopping(time.saturating_add(FAREWELL + FLUSH));
         shared.bus.tell(&Event::Phase(Phase::Draining));
         shared.draining.cancel();
         shared.connections.close();
@@ -198,6 +200,7 @@ impl Gateway {
             Err(_) => self.cut().await,
         };
         shared.bus.tell(&Event::Phase(Phase::Stopped));
+        shared.telemetry.flush(FLUSH).await;
         Drained {
             cut,
             took: began.elapsed(),
@@ -291,5 +294,7 @@ fn bind_hint(problem: &io::Error) -> Option<&'static str> {
     }
 }
 
+/// For what was told last to be written and sent.
+const FLUSH: Duration = Duration::from_secs(5);
 /// For connections to end after they were told to, and to tell so.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -31,6 +31,7 @@ impl Parts<'_> {
         self.credentials(&next);
         self.certificates(&next);
         self.token(&next);
+        self.log(&next);
         self.shared.admission.reconfigure(&next.limits);
         self.policies(&next);
         self.shared.config.store(Arc::new(next));
@@ -72,6 +73,15 @@ impl Parts<'_> {
         }
     }
 
+    /// On a thread of its own: a disk can block.
+    fn log(&self, next: &Config) {
+        let (shared, records) = (Arc::clone(self.shared), next.records.clone());
+        tokio::task::spawn_blocking(move || {
+            let opened = shared.telemetry.reload(&records);
+            tell(&shared, "log", opened);
+        });
+    }
+
     /// On a thread of their own, one change after the other; the outcome is an event of its own.
     fn policies(&self, next: &Config) {
         let asked = self
@@ -91,12 +101,16 @@ impl Parts<'_> {
     }
 
     fn tell(&self, what: &'static str, read: Result<(), String>) {
-        self.shared.bus.tell(&Event::Reloaded(Arc::new(Reloaded {
-            at: SystemTime::now(),
-            what,
-            error: read.err(),
-        })));
+        tell(self.shared, what, read);
     }
+}
+
+fn tell(shared: &Shared, what: &'static str, read: Result<(), String>) {
+    shared.bus.tell(&Event::Reloaded(Arc::new(Reloaded {
+        at: SystemTime::now(),
+        what,
+        error: read.err(),
+    })));
 }
 
 impl Entrance {
@@ -118,7 +132,10 @@ fn adopted(old: &Config, new: Config) -> (Config, Vec<String>) {
     let mut next = new.clone();
     next.dns = old.dns.clone();
     next.floor = old.floor.clone();
-    next.records = old.records.clone();
+    next.records = config::Records {
+        log: new.records.log.clone(),
+        ..old.records.clone()
+    };
     next.limits.backlog = old.limits.backlog;
     next.limits.policy_instances = old.limits.policy_instances;
     next.policy.cache.clone_from(&old.policy.cache);

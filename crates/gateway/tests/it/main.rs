@@ -12,5 +12,21 @@
     reason = "tests"
 )]
 
+mod certificates;
+mod drain;
+mod listener_tls;
+mod http_connect;
+mod http_forward;
+mod http_heads;
+mod http_two;
+mod http_upgrade;
 mod listeners;
+mod operator;
+mod policies;
+mod proxy_header;
+mod reload;
+mod shadow;
+mod revocation;
+mod socks;
 mod support;
+mod tunnel;

@@ -145,6 +145,25 @@ impl Proxy {
         logged(self.folder.path(), such).await
     }
 
+    /// The newest refusal or denial with this code, as the admin interface shows it, once it is there.
+    pub(crate) async fn refused(&self, code: &str) -> Value {
+        let look = async {
+            loop {
+                let all = self.admin_json("/denials").await;
+                let mut rows = all["denials"].as_array().expect("rows").iter();
+                if let Some(row) = rows.find(|row| row["code"] == code) {
+                    return row.clone();
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let found = timeout(PATIENCE, look).await;
+        match found {
+            Ok(row) => row,
+            Err(_) => panic!("no `{code}` in {:#}", self.admin_json("/denials").await),
+        }
+    }
+
     /// `GET` of the admin interface: status and body.
     pub(crate) async fn admin(&self, path: &str) -> (u16, String) {
         let address = self.gateway.admin_address().expect("an admin interface");
@@ -312,6 +331,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         // What came before a reset is kept.
         let _ = within("the end", self.stream.read_to_end(&mut bytes)).await;
         bytes
+    }
+
+    /// A head, or none when the other side closes without one.
+    pub(crate) async fn rest_or_head(&mut self) -> Option<String> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(
+                within("a head or the end", self.stream.read_u8())
+                    .await
+                    .ok()?,
+            );
+        }
+        String::from_utf8(head).ok()
     }
 
     /// That the other side closes, having sent nothing more.

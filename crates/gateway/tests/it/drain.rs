@@ -1,0 +1,109 @@
+//! The end of a gateway: what is under way ends well, or is cut at the limit.
+
+use std::time::Duration;
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{Instant, sleep},
+};
+
+use crate::support::{Client, Echo, PUBLIC, Proxy, status, until, within};
+
+#[tokio::test]
+async fn an_idle_gateway_ends_at_once() {
+    let proxy = Proxy::start().await;
+    let address = proxy.address();
+    let (gateway, _folder) = proxy.into_gateway();
+    let drained = within("a drain", gateway.drain()).await;
+    assert_eq!(drained.cut, 0);
+    assert!(drained.took < Duration::from_secs(2), "{drained:?}");
+    TcpStream::connect(address)
+        .await
+        .expect_err("nobody listens");
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_closed_and_a_tunnel_may_end_by_itself() {
+    let echo = Echo::start(PUBLIC).await;
+    let proxy = Proxy::start().await;
+    let mut kept = proxy.client().await;
+    assert_eq!(
+        status(&kept.connect_to("internal.lab.example.com:443").await),
+        403
+    );
+    let mut tunnel = proxy.tunnel(&echo.at("public.lab.example.com")).await;
+    let address = proxy.address();
+    let (gateway, _folder) = proxy.into_gateway();
+    let draining = tokio::spawn(gateway.drain());
+    kept.rest().await;
+    until("nobody is accepted", async || {
+        TcpStream::connect(address).await.is_err()
+    })
+    .await;
+    tunnel.send(b"still here").await;
+    assert_eq!(tunnel.exactly(10).await, b"still here");
+    assert!(!draining.is_finished());
+    drop(tunnel);
+    let drained = within("a drain", draining).await.unwrap();
+    assert_eq!(drained.cut, 0);
+}
+
+#[tokio::test]
+async fn what_does_not_end_is_cut_at_the_limit() {
+    let echo = Echo::start(PUBLIC).await;
+    let proxy = Proxy::with("drain = '300ms'").await;
+    let mut one = proxy.tunnel(&echo.at("public.lab.example.com")).await;
+    let mut two = proxy.tunnel(&echo.at("public.lab.example.com")).await;
+    let (gateway, _folder) = proxy.into_gateway();
+    let began = Instant::now();
+    let drained = within("a drain", gateway.drain()).await;
+    assert_eq!(drained.cut, 2);
+    assert!(began.elapsed() >= Duration::from_millis(300));
+    assert!(began.elapsed() < Duration::from_secs(5), "{drained:?}");
+    one.ended().await;
+    two.ended().await;
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_answered() {
+    let slow = Echo::serve(PUBLIC, |mut stream| async move {
+        sleep(Duration::from_millis(500)).await;
+        let _ = stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+            .await;
+        sleep(Duration::from_secs(5)).await;
+    })
+    .await;
+    let proxy = Proxy::start().await;
+    let mut client = proxy.client().await;
+    let at = slow.at("public.lab.example.com");
+    let request = format!("GET http://{at}/ HTTP/1.1\r\nHost: {at}\r\n\r\n");
+    client.send(request.as_bytes()).await;
+    until("it has arrived", async || slow.accepted() == 1).await;
+    let (gateway, _folder) = proxy.into_gateway();
+    let draining = tokio::spawn(gateway.drain());
+    let (head, body) = client.answer().await;
+    assert_eq!((status(&head), &body[..]), (200, &b"late"[..]), "{head}");
+    let drained = within("a drain", draining).await.unwrap();
+    assert_eq!(drained.cut, 0, "{drained:?}");
+}
+
+#[tokio::test]
+async fn who_came_just_before_is_answered() {
+    let proxy = Proxy::start().await;
+    let mut early = Vec::new();
+    for _ in 0..20 {
+        let mut client: Client<TcpStream> = proxy.client().await;
+        client
+            .send(b"CONNECT internal.lab.example.com:443 HTTP/1.1\r\n\r\n")
+            .await;
+        early.push(client);
+    }
+    let (gateway, _folder) = proxy.into_gateway();
+    let draining = tokio::spawn(gateway.drain());
+    for mut client in early {
+        assert_eq!(status(&client.head().await), 403);
+    }
+    within("a drain", draining).await.unwrap();
+}
