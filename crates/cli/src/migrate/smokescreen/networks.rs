@@ -54,6 +54,8 @@ pub(super) fn translate(written: Written<'_>, differences: &mut Differences) -> 
     let judge_wrapped = take_translation(&mut allow, differences);
     drop_ineffective(&mut deny, &allow, differences);
     let grants = grants(&allow, differences);
+    // A grant is enough: no policy can allow more of the floor than the operator grants.
+    allow.retain(|rule| !grants.contains(rule));
     if written.private {
         let covered = |rule: &Rule| deny.iter().any(|denied| denied.covers(rule));
         allow.extend(private().filter(|rule| !covered(rule)));
@@ -183,7 +185,7 @@ fn grants(allow: &[Rule], differences: &mut Differences) -> Vec<Rule> {
                     Kind::Changed,
                     format_args!("allowed network `{rule}`"),
                     format!("{what} addresses were allowed by the list alone"),
-                    "a grant in `floor.grants`, beside `networks.allow`; metadata endpoints stay refused",
+                    "by a grant in `floor.grants` of the gateway; metadata endpoints stay refused",
                 );
             } else if rule.network.contains(&network) {
                 differences
@@ -259,7 +261,7 @@ mod tests {
         );
         assert_eq!(
             shown(&networks.allow),
-            ["10.1.0.0/16", "10.9.9.9/32:321", "127.0.1.0/24"]
+            ["10.1.0.0/16", "10.9.9.9/32:321"]
         );
         assert_eq!(
             shown(&networks.deny),
