@@ -142,3 +142,31 @@ impl Default for PolicyConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_covers_whom_it_names() {
+        let report = |all, subjects: &[&str]| Report {
+            all,
+            subjects: subjects.iter().map(|text| text.parse().unwrap()).collect(),
+        };
+        for (report, subject, covered) in [
+            (report(false, &[]), Some("a"), false),
+            (report(true, &[]), Some("a"), true),
+            (report(true, &[]), None, true),
+            (report(false, &["a"]), Some("a"), true),
+            (report(false, &["a"]), Some("ab"), false),
+            (report(false, &["a"]), None, false),
+            (report(false, &["b", "a*"]), Some("ab"), true),
+            (report(false, &["a*"]), Some("a"), true),
+            (report(false, &["a*"]), Some("ba"), false),
+            (report(false, &["a*"]), None, false),
+        ] {
+            let said = report.covers(subject);
+            assert_eq!(said, covered, "{:?} {subject:?}", report.subjects);
+        }
+    }
+}

@@ -52,14 +52,16 @@ fn of_listener(listener: &Listener) -> Vec<String> {
     let local = is_local(bind);
     let mut risks = Vec::new();
     if !local && !identity.required {
+        let unless = unless_local(bind);
         risks.push(format!(
-            "the listener `{name}` at {bind} serves whoever reaches it: an open proxy"
+            "the listener `{name}` at {bind} serves whoever reaches it: an open proxy{unless}"
         ));
     }
     let secret = |way: &Way| matches!(way, Way::Basic | Way::Bearer);
     if !local && listener.tls.is_none() && identity.ways.iter().any(secret) {
+        let unless = unless_local(bind);
         risks.push(format!(
-            "the listener `{name}` at {bind} takes passwords and tokens in clear text"
+            "the listener `{name}` at {bind} takes passwords and tokens in clear text{unless}"
         ));
     }
     if matches!(bind, Bind::Unix(_)) && listener.unix_mode.get() & OTHERS != 0 {
@@ -78,5 +80,80 @@ fn of_listener(listener: &Listener) -> Vec<String> {
     risks
 }
 
+/// Of a socket that the service manager opens, only it knows.
+fn unless_local(bind: &Bind) -> &'static str {
+    match bind {
+        Bind::Inherited(_) => ", unless that is on loopback",
+        Bind::Tcp(_) | Bind::Unix(_) => "",
+    }
+}
+
 /// Whoever is neither the owner nor of the group.
 const OTHERS: u32 = 0o007;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_is_risky_is_said() {
+        let identity = "identity = {ways = ['basic'], credentials = 'Cargo.toml', required = true}";
+        let open = |bind: &str| format!("[[listener]]\nbind = '{bind}'\n");
+        for (text, said) in [
+            (String::new(), &[][..]),
+            (
+                open("0.0.0.0:4000"),
+                &["the listener `proxy` at 0.0.0.0:4000 serves whoever reaches it: an open proxy"],
+            ),
+            (
+                open("0.0.0.0:4000") + identity,
+                &["the listener `proxy` at 0.0.0.0:4000 takes passwords and tokens in clear text"],
+            ),
+            (open("127.0.0.1:4000") + identity, &[]),
+            (
+                open("systemd:a"),
+                &[
+                    "the listener `proxy` at systemd:a serves whoever reaches it: an open proxy, unless that is on loopback",
+                ],
+            ),
+            (open("unix:/tmp/a"), &[]),
+            (
+                open("unix:/tmp/a") + "unix_mode = '0666'",
+                &["every user may connect to unix:/tmp/a: its mode is 0666"],
+            ),
+            (
+                "[[listener]]\nproxy_protocol = {from = ['10.0.0.0/8', '::/0']}".into(),
+                &["the listener `proxy` believes the PROXY header of anybody in ::/0"],
+            ),
+            (
+                "[report]\nall = true".into(),
+                &["the policy only reports: what it denies is let through, for everybody"],
+            ),
+            (
+                "[report]\nsubjects = ['a', 'b-*']".into(),
+                &["the policy only reports for `a`, `b-*`: what it denies is let through"],
+            ),
+            (
+                "[floor]\ngrants = ['127.0.0.2:80']".into(),
+                &["the floor is open towards 127.0.0.2:80: only the policy keeps clients away"],
+            ),
+            (
+                "[tunnels]\nsni = 'off'".into(),
+                &["a tunnel may carry TLS for another name than was asked for: nobody looks"],
+            ),
+            (
+                "[tunnels]\nsni = 'log'".into(),
+                &["a tunnel may carry TLS for another name than was asked for: it is only logged"],
+            ),
+            (
+                "[policy]\ninert_wasi = true".into(),
+                &["policies may import WASI: they are given one that does nothing"],
+            ),
+        ] {
+            let config = Config::parse(&text, Path::new("")).unwrap();
+            assert_eq!(config.risks(), said, "{text}");
+        }
+    }
+}
