@@ -12,6 +12,7 @@
     reason = "tests"
 )]
 
+mod admin;
 mod certificates;
 mod drain;
 mod listener_tls;
