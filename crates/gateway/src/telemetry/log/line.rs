@@ -19,7 +19,7 @@ use crate::{
     config::Way,
     event::{Asked, Decided, Ended, Event, Exchange, Phase, PolicyChange, ShadowDiffers, Turned},
     subject::Subject,
-    telemetry::trace_parent::TraceParent,
+    telemetry::trace::TraceParent,
 };
 
 /// Events that are not in the log.

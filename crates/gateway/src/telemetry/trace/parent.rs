@@ -4,7 +4,7 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState}
 
 /// Which trace a client's request belongs to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct TraceParent {
+pub(in crate::telemetry) struct TraceParent {
     trace: TraceId,
     span: SpanId,
     flags: TraceFlags,
@@ -12,7 +12,7 @@ pub(super) struct TraceParent {
 
 impl TraceParent {
     /// None for anything that the specification tells to ignore.
-    pub(super) fn parse(header: &str) -> Option<Self> {
+    pub(in crate::telemetry) fn parse(header: &str) -> Option<Self> {
         let mut parts = header.split('-');
         let (version, trace, span, flags) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -29,7 +29,7 @@ impl TraceParent {
         (parent.trace != TraceId::INVALID && parent.span != SpanId::INVALID).then_some(parent)
     }
 
-    pub(super) fn trace_id(&self) -> TraceId {
+    pub(in crate::telemetry) fn trace_id(&self) -> TraceId {
         self.trace
     }
 
