@@ -11,6 +11,7 @@ const WASM: &str = "wasm32-unknown-unknown";
 
 /// Programs that tests run, and the package of Debian that has each.
 const PROGRAMS: &[(&str, &str)] = &[
+    ("chromium", "chromium"),
     ("clang", "clang"),
     ("curl", "curl"),
     ("git", "git"),
