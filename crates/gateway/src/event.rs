@@ -110,7 +110,7 @@ pub(crate) struct Turned {
 pub(crate) struct TunnelNotice {
     pub(crate) at: SystemTime,
     pub(crate) asked: Arc<Asked>,
-    /// `sni-mismatch`, `sni-missing`, `sni-unreadable`, `tunnel-not-tls`.
+    /// `sni-mismatch`, `sni-missing`, `sni-unreadable`, `tunnel-not-tls`; of a forwarded request `host-differs`.
     pub(crate) code: &'static str,
     /// The name that was seen.
     pub(crate) seen: Option<String>,

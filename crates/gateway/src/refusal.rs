@@ -165,7 +165,7 @@ impl From<&pinfold_http::Error> for Refusal {
             Some(denial) => Self::from_denial(denial, error.is_denied(), error.is_timeout()),
             // What we send is well-formed; only its body comes from somebody who may break off.
             None => Self::new(Kind::Malformed, "request", "request-body-failed")
-                .hint("the body of the request ended early"),
+                .hint("the body of the request ended early, or did not come in time"),
         }
     }
 }

@@ -28,6 +28,10 @@ pub(crate) fn for_client(headers: &mut HeaderMap) {
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
+    // Said twice, and alike, or it would not have come so far: once is enough.
+    if let Some(length) = headers.get(CONTENT_LENGTH).cloned() {
+        headers.insert(CONTENT_LENGTH, length);
+    }
     strip(headers);
 }
 

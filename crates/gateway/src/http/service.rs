@@ -95,14 +95,15 @@ impl Proxy {
         if let Some(refusal) = self.parts.activity.next() {
             return Err(refusal.into());
         }
-        target::served(&request)?;
+        let fields = self.shared().config.load().limits.headers;
+        target::served(&request, fields)?;
         if request.method() == Method::CONNECT {
             let target = target::of_connect(&request)?;
             let ask = self.ask(id, Exchange::Connect, target, &request).await?;
             return connect::connect(self, ask, request).await;
         }
         let target = target::of_forward(&request)?;
-        if request.version() < Version::HTTP_2 && fields::wants_websocket(request.headers()) {
+        if request.version() == Version::HTTP_11 && fields::wants_websocket(request.headers()) {
             let ask = self.ask(id, Exchange::Upgrade, target, &request).await?;
             return upgrade::upgrade(self, ask, request).await;
         }

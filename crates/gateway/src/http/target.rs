@@ -53,14 +53,17 @@ pub(crate) fn of_forward<B>(request: &Request<B>) -> Result<Target, Refusal> {
     }
 }
 
-/// What is refused whatever it asks for.
-pub(crate) fn served<B>(request: &Request<B>) -> Result<(), Refusal> {
+/// What is refused whatever it asks for. HTTP/1 was read strictly; in HTTP/2 nobody has looked at it.
+pub(crate) fn served<B>(request: &Request<B>, fields: usize) -> Result<(), Refusal> {
     if request.method() == Method::TRACE {
         // It would show to its sender what others have added, credentials among them.
         let hint = "`TRACE` is not forwarded";
         return Err(malformed("method-not-served", hint));
     }
-    // HTTP/1 was read strictly; in HTTP/2 nobody has looked at it.
+    if request.headers().len() > fields {
+        let refusal = Refusal::new(Kind::Oversized, "request", "headers-too-many");
+        return Err(refusal.hint("send fewer header fields"));
+    }
     if request.headers().get_all(CONTENT_LENGTH).iter().count() > 1 {
         return Err(malformed("length-repeated", "send one `Content-Length`"));
     }
@@ -157,14 +160,15 @@ mod tests {
 
     #[test]
     fn methods_and_lengths() {
-        assert!(served(&request("GET", "http://a/")).is_ok());
-        let trace = served(&request("TRACE", "http://a/")).unwrap_err();
+        assert!(served(&request("GET", "http://a/"), 1).is_ok());
+        let trace = served(&request("TRACE", "http://a/"), 1).unwrap_err();
         assert_eq!(trace.code, "method-not-served");
         let mut two = request("POST", "http://a/");
         for length in ["1", "1"] {
             let value = http::HeaderValue::from_static(length);
             two.headers_mut().append(CONTENT_LENGTH, value);
         }
-        assert_eq!(served(&two).unwrap_err().code, "length-repeated");
+        assert_eq!(served(&two, 2).unwrap_err().code, "length-repeated");
+        assert_eq!(served(&two, 1).unwrap_err().code, "headers-too-many");
     }
 }

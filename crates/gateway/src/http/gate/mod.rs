@@ -129,7 +129,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             }
             match (self.state, self.held.is_empty()) {
                 (State::Refused, _) => return self.poll_discard(cx),
-                (State::Raw, true) => return Pin::new(&mut self.inner).poll_read(cx, out),
+                (State::Raw, true) => {
+                    // An idle tunnel has no buffer.
+                    self.held = BytesMut::new();
+                    return Pin::new(&mut self.inner).poll_read(cx, out);
+                }
                 _ => {}
             }
             match self.step()? {
@@ -250,6 +254,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         let read = Pin::new(&mut self.inner).poll_read(cx, &mut piece);
         let length = piece.filled().len();
         self.held.truncate(before + length);
+        if self.held.is_empty() {
+            // Nor has a connection that waits.
+            self.held = BytesMut::new();
+        }
         read.map_ok(|()| length)
     }
 
