@@ -52,6 +52,16 @@ pub mod credential {
     };
 }
 
+#[doc(hidden)]
+pub mod fuzz {
+    //! What reads the bytes of strangers, for fuzzing. No part of the interface.
+
+    pub use crate::{
+        socks::parse as socks,
+        tunnel::hello::{Opener, Opening},
+    };
+}
+
 pub use check::{Checked, check};
 pub use config::Config;
 pub use descriptors::Descriptors;

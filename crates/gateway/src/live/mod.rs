@@ -150,11 +150,6 @@ impl Registry {
         newest.iter().map(|entry| entry.seen()).collect()
     }
 
-    /// The one that has this request id.
-    pub(crate) fn find(&self, id: &str) -> Option<Open> {
-        self.by_id(id).map(|entry| entry.seen())
-    }
-
     /// Tells the one with this request id to close; false when there is none.
     pub(crate) fn close(&self, id: &str, closing: Closing) -> bool {
         let found = self.by_id(id);
@@ -278,11 +273,6 @@ impl Live {
 
     pub(crate) fn decision(&self) -> &Arc<Decision> {
         &self.entry.decision
-    }
-
-    /// What can be judged again.
-    pub(crate) fn held(&self) -> &Held {
-        &self.entry.held
     }
 }
 

@@ -17,7 +17,7 @@ async fn each_end_is_told_once_with_what_moved() {
     advance(Duration::from_secs(2)).await;
     live.down(5);
     advance(Duration::from_secs(3)).await;
-    let open = bench.registry.find(&id.to_string()).unwrap();
+    let open = &bench.registry.list(9)[0];
     assert_eq!((open.up, open.down, open.closing), (7, 5, None));
     live.end(Closing::Server);
 

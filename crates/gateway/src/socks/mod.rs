@@ -8,14 +8,14 @@
 //! Exactly the bytes of each message are read. What a client sends behind its request, without waiting for the reply,
 //! is the first that the tunnel reads.
 
-pub(crate) mod parse;
+pub mod parse;
 mod reply;
 #[cfg(test)]
 mod tests;
 
 use std::{sync::Arc, time::SystemTime};
 
-use pinfold_addr::{Scheme, Target};
+use pinfold_addr::Target;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
@@ -217,15 +217,14 @@ impl End {
     fn judged(refusal: Refusal) -> Self {
         let reply = Reply::of(&refusal);
         Self::Refused(Box::new(Refused {
-            detail: (refusal.stage == "limit").then(String::new),
+            detail: matches!(refusal.kind, Kind::Limited | Kind::Overloaded).then(String::new),
             refusal,
             words: reply.bytes().to_vec().into(),
         }))
     }
 }
 
-/// The target of a request, read like that of any other. A policy judges it as `http` on port 80 and as `https` on
-/// any other port.
+/// The target of a request, read like that of any other: a name is whatever the parser of targets says it is.
 fn target(request: Request) -> Result<Target, End> {
     let Request {
         command,
@@ -241,15 +240,11 @@ fn target(request: Request) -> Result<Target, End> {
             Reply::CommandUnsupported,
         ));
     }
-    let scheme = match port {
-        80 => Scheme::Http,
-        _ => Scheme::Https,
-    };
     let host = match host {
         Host::Address(address) => pinfold_addr::Host::Ip(address).to_string(),
         Host::Name(name) => name,
     };
-    Target::from_authority(scheme, &format!("{host}:{port}")).map_err(|refusal| {
+    egress::tunnel_target(&format!("{host}:{port}")).map_err(|refusal| {
         let detail = refusal.to_string();
         End::replied(Refusal::from_parse(&refusal), detail, Reply::Failed)
     })

@@ -4,7 +4,8 @@ use rustls::server::Acceptor;
 
 /// How a client opens.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Opening {
+#[non_exhaustive]
+pub enum Opening {
     /// With something else than TLS.
     NotTls,
     /// With TLS, for this name: in lower case, without the root dot. None when it gives none, or an address, which
@@ -19,7 +20,7 @@ pub(crate) enum Opening {
 /// With Encrypted ClientHello the name is the outer one, which names who decrypts. The inner one cannot be seen by
 /// anybody between.
 #[derive(Default)]
-pub(crate) struct Opener {
+pub struct Opener {
     acceptor: Acceptor,
     /// How many bytes the acceptor has.
     fed: usize,
@@ -27,7 +28,7 @@ pub(crate) struct Opener {
 
 impl Opener {
     /// Looks at all bytes so far; none when more are needed. Not to be asked again after an answer.
-    pub(crate) fn look(&mut self, bytes: &[u8]) -> Option<Opening> {
+    pub fn look(&mut self, bytes: &[u8]) -> Option<Opening> {
         match bytes {
             [] => None,
             [kind, ..] if !CONTENT_TYPES.contains(kind) => Some(Opening::NotTls),
@@ -52,6 +53,14 @@ impl Opener {
             }
         }
         None
+    }
+}
+
+impl std::fmt::Debug for Opener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opener")
+            .field("fed", &self.fed)
+            .finish_non_exhaustive()
     }
 }
 
