@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, StatusCode, Uri, Version,
     header::{
         ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HOST, RANGE, TRANSFER_ENCODING,
         USER_AGENT,
@@ -356,13 +356,9 @@ impl Answer {
         // connection is not trusted to be the next response.
         let ambiguous = self.head.headers.contains_key(TRANSFER_ENCODING)
             && self.head.headers.contains_key(CONTENT_LENGTH);
-        let wire = Wire::new(
-            self.incoming,
-            self.link,
-            shared.pool.clone(),
-            !ambiguous,
-            budget,
-        );
+        // To a server of HTTP/1.0 hyper would send a later body of unknown length without a word as none.
+        let keep = !ambiguous && self.head.version == Version::HTTP_11;
+        let wire = Wire::new(self.incoming, self.link, shared.pool.clone(), keep, budget);
         (self.head, wire)
     }
 }

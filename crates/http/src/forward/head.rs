@@ -85,13 +85,14 @@ pub(super) fn switches(headers: &HeaderMap, offered: &[String]) -> Result<(), Er
 
 /// Makes the head one that can be handed on: framed in one way, and by us. Whether the connection may be kept.
 ///
+/// One that speaks HTTP/1.0 is not: a later request may need a body of unknown length, which hyper would leave out.
 /// With both framings another reader may see another end (RFC 9112, 6.3), so that what follows is not trusted; with a
 /// coding beyond `chunked` the next one to read the body would not know it for coded.
 pub(super) fn receive(head: &mut response::Parts) -> Result<bool, Error> {
-    head.version = Version::HTTP_11;
+    let modern = std::mem::replace(&mut head.version, Version::HTTP_11) == Version::HTTP_11;
     let headers = &mut head.headers;
     if !headers.contains_key(TRANSFER_ENCODING) {
-        return Ok(true);
+        return Ok(modern);
     }
     if tokens(headers, &TRANSFER_ENCODING) != ["chunked"] {
         return Err(invalid("a transfer coding that was not asked for"));

@@ -117,7 +117,8 @@ impl Forwarder {
     ///
     /// Path, query and `Host` are those of the judged target, whatever the request says; the framing is that of the body.
     /// All other headers go as they are: what concerns one connection alone (RFC 9110, 7.6.1) the caller has removed.
-    /// With `Expect: 100-continue` the body waits until the server asks for it, for a second at most.
+    /// With `Expect: 100-continue` the body waits until the server asks for it, for a second at most. Other interim
+    /// responses (1xx) are not handed on.
     ///
     /// `on_open` is told the record of the hop, and what its connection was opened for, before anything is sent: an
     /// upload can take long, and must be listed and revocable meanwhile. It is told once more when a kept connection
@@ -135,7 +136,8 @@ impl Forwarder {
         on_open: impl FnMut(&Arc<Decision>, &Held) + Send,
     ) -> Result<Forwarded, Error> {
         let (mut hop, request) = Hop::new(self, session, what, request, on_open)?;
-        hop.send(request).await
+        // Boxed: it takes several KiB, and would be copied wherever the caller's own future goes.
+        Box::pin(hop.send(request)).await
     }
 
     /// As [`send`](Self::send), for a request with an `Upgrade` header: over a new connection, which is never kept.
@@ -153,7 +155,7 @@ impl Forwarder {
     ) -> Result<Upgrade, Error> {
         let protocols = head::upgrade(request.headers_mut())?;
         let (mut hop, request) = Hop::new(self, session, what, request, on_open)?;
-        hop.upgrade(request, &protocols).await
+        Box::pin(hop.upgrade(request, &protocols)).await
     }
 }
 

@@ -1,13 +1,21 @@
 //! One hop for a proxy: what goes through as it is, what does not, and what bounds it.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{Method, Request, StatusCode, Version};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, StreamBody};
-use pinfold::{Guard, Held, policy::Source};
+use pinfold::{Decision, Guard, Held, policy::Source};
 use pinfold_addr::Target;
 use pinfold_http::{Body, Error, Forwarded, Forwarder, Limits, TlsRoots, Upgrade};
 use serde_json::json;
@@ -139,7 +147,7 @@ async fn a_connection_is_used_again_and_ends_with_its_policy() {
     let mut opened: Vec<(bool, Held)> = Vec::new();
     for connection in ["1", "1"] {
         let session = bench.guard.session();
-        let on_open = |decision: &std::sync::Arc<pinfold::Decision>, held: &Held| {
+        let on_open = |decision: &Arc<Decision>, held: &Held| {
             let reused = matches!(
                 decision.outcome,
                 pinfold::Outcome::Allow { reused: true, .. }
@@ -339,6 +347,21 @@ async fn what_frames_a_response_twice_or_oddly_is_not_handed_on() {
     assert_eq!(code(&error), "response-invalid");
 }
 
+/// A server that speaks HTTP/1.0 takes no body of unknown length: it is not asked twice over one connection, where hyper
+/// would know and send none.
+#[tokio::test]
+async fn a_connection_of_http_1_0_is_not_kept() {
+    let old = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok";
+    let server = Server::start(PUBLIC, move |_| Reply::Bytes(old.into())).await;
+    let bench = Bench::new();
+    let sent = bench.send(&server.url("/"), get()).await.unwrap();
+    assert_eq!(sent.response.version(), Version::HTTP_11, "ours");
+    assert_eq!(text(sent).await, "ok");
+    let body = Body::stream(stream::iter([Ok::<_, std::io::Error>("abcd")]));
+    assert_eq!(bench.text(&server.url("/"), post(body)).await, "ok");
+    assert_eq!((server.last().body, server.opened()), (b"abcd".to_vec(), 2));
+}
+
 #[tokio::test]
 async fn a_large_body_streams_both_ways() {
     const PIECES: usize = 512;
@@ -417,8 +440,7 @@ async fn a_kept_connection_that_was_closed_is_not_the_clients_trouble() {
         _ => ok("2"),
     })
     .await;
-    let journal = Journal::default();
-    let bench = Bench::of(guard().observer(journal.clone()).build().unwrap());
+    let bench = Bench::new();
     assert_eq!(bench.text(&server.url("/"), get()).await, "1");
     sleep(Duration::from_millis(50)).await;
     assert_eq!(bench.text(&server.url("/"), post("x".into())).await, "2");
@@ -443,18 +465,34 @@ async fn a_request_is_sent_again_only_when_that_is_safe() {
         ),
     ];
     for (row, method, body, expected) in rows {
-        let count = std::sync::atomic::AtomicUsize::new(0);
+        let count = AtomicUsize::new(0);
         let server = Server::start(PUBLIC, move |_| {
-            match count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            match count.fetch_add(1, Ordering::SeqCst) {
                 1 => Reply::Cut(Vec::new()),
                 n => ok(&(n + 1).to_string()),
             }
         })
         .await;
-        let bench = Bench::new();
+        let journal = Journal::default();
+        let bench = Bench::of(guard().observer(journal.clone()).build().unwrap());
         assert_eq!(bench.text(&server.url("/"), get()).await, "1", "{row}");
         let request = Request::builder().method(method).body(body).unwrap();
-        let sent = bench.send(&server.url("/"), request).await;
+        let mut told = Vec::new();
+        let on_open = |decision: &Arc<Decision>, _: &Held| told.push(decision.id);
+        let session = bench.guard.session();
+        let what = judged(&server.url("/"), &request);
+        let sent = bench.forwarder.send(&session, what, request, on_open).await;
+        let records: Vec<_> = journal
+            .all()
+            .iter()
+            .skip(1)
+            .map(|record| record.id)
+            .collect();
+        assert_eq!(
+            told, records,
+            "{row}: each connection is told before it is used"
+        );
+        assert_eq!(told.len(), if expected.is_ok() { 2 } else { 1 }, "{row}");
         match (sent, expected) {
             (Ok(sent), Ok(expected)) => assert_eq!(text(sent).await, expected, "{row}"),
             (Err(error), Err(expected)) => assert_eq!(code(&error), expected, "{row}"),

@@ -458,3 +458,26 @@ async fn a_chain_judges_again_with_all_its_layers() {
         "host-denied"
     );
 }
+
+/// A policy that takes long is asked apart, in report mode and when it is asked again.
+#[tokio::test]
+async fn a_slow_policy_holds_no_other_task_up() {
+    let bench = Bench::with(&["a.example=93.184.216.34"], |builder| {
+        builder.policy(chain::fixture("slow"))
+    });
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&turns);
+    let other = tokio::spawn(async move {
+        loop {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    let reporting = bench.guard.session().reporting();
+    let open = held(&reporting, "http://a.example/", "93.184.216.34:80").await;
+    let before = turns.load(Ordering::Relaxed);
+    assert!(before > 1, "the other task stood still");
+    assert!(bench.guard.rejudge(&open).await.is_ok());
+    assert!(turns.load(Ordering::Relaxed) > before + 1, "and again");
+    other.abort();
+}
