@@ -11,8 +11,7 @@ use crate::{
 
 /// Tries everything short of listening. What is found is data; what is wrong, and what is risky, is told besides.
 pub(super) fn run(args: &Args, config: &Config, out: &mut Output) -> anyhow::Result<Exit> {
-    let test = self_test(&config.policy.vectors);
-    let checking = pinfold_gateway::check(config, Some(test));
+    let checking = pinfold_gateway::check(config, Some(self_test()));
     let checked = super::run::runtime()?.block_on(checking);
     let file = args.config.as_ref().map(|file| file.display().to_string());
     row(

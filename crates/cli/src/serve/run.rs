@@ -32,8 +32,7 @@ async fn serve(args: &Args, config: Config) -> anyhow::Result<Exit> {
     // Taken before anything is bound: a signal that comes during the start is not lost.
     let mut signals = Signals::new()?;
     let files = Descriptors::raise(&config.limits);
-    let test = self_test(&config.policy.vectors);
-    let starting = Gateway::start(config.clone(), Some(test));
+    let starting = Gateway::start(config.clone(), Some(self_test()));
     let gateway = tokio::select! {
         gateway = starting => gateway.map_err(not_started)?,
         () = signals.ending() => return Ok(Exit::Ok),

@@ -14,14 +14,14 @@ use crate::{
     vectors::{Caller, Case, Content, Difference, ExpectedProblem, Runner, Suite},
 };
 
-/// A candidate passes when it, or the whole chain, judges every vector of these files and folders as expected.
-/// Without any it passes.
-pub(super) fn self_test(vectors: &[PathBuf]) -> SelfTest {
-    let vectors = vectors.to_vec();
-    Arc::new(move |candidate| judge(&vectors, candidate))
+/// A candidate passes when it, or the whole chain, judges every vector of its files and folders as expected. Without
+/// any it passes.
+pub(super) fn self_test() -> SelfTest {
+    Arc::new(judge)
 }
 
-fn judge(vectors: &[PathBuf], candidate: &Candidate) -> Result<(), Untested> {
+fn judge(candidate: &Candidate) -> Result<(), Untested> {
+    let vectors = candidate.vectors();
     if vectors.is_empty() {
         return Ok(());
     }
@@ -238,7 +238,7 @@ mod tests {
         for (name, text) in files {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
-        self_test(&[dir.path().to_owned()])(candidate)
+        judge(&candidate.tested_by(&[dir.path().to_owned()]))
     }
 
     #[test]
@@ -312,9 +312,10 @@ mod tests {
 
     #[test]
     fn without_vectors_there_is_nothing_to_fail() {
-        assert_eq!(self_test(&[])(&candidate(&[("policy", json!({}))])), Ok(()));
-        let gone = self_test(&[Path::new("/nowhere/at-all").to_owned()]);
-        let untested = gone(&candidate(&[("policy", json!({}))])).unwrap_err();
+        let candidate = candidate(&[("policy", json!({}))]);
+        assert_eq!(self_test()(&candidate), Ok(()));
+        let gone = candidate.tested_by(&[Path::new("/nowhere/at-all").to_owned()]);
+        let untested = judge(&gone).unwrap_err();
         assert!(
             untested.to_string().contains("/nowhere/at-all"),
             "{untested}"

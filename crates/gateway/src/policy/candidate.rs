@@ -8,7 +8,7 @@ use pinfold::{
 };
 use serde_json::Value;
 
-use super::{ChangeError, settings};
+use super::ChangeError;
 
 /// The policies of a gateway, as they are or as they would be: one, or a chain of layers.
 #[derive(Clone, Debug)]
@@ -16,6 +16,7 @@ pub struct Candidate {
     layers: Vec<CandidateLayer>,
     cache: Option<PathBuf>,
     inert_wasi: bool,
+    vectors: Vec<PathBuf>,
 }
 
 /// One policy with its settings.
@@ -49,6 +50,7 @@ impl Candidate {
             layers,
             cache,
             inert_wasi,
+            vectors: Vec::new(),
         }
     }
 
@@ -70,6 +72,20 @@ impl Candidate {
     /// Whether policies may import WASI that does nothing.
     pub fn inert_wasi(&self) -> bool {
         self.inert_wasi
+    }
+
+    /// The files and folders of vectors that it must pass, when it is tested; none when it need not be.
+    pub fn vectors(&self) -> &[PathBuf] {
+        &self.vectors
+    }
+
+    /// The same, to be tested by these vectors.
+    #[must_use]
+    pub fn tested_by(&self, vectors: &[PathBuf]) -> Self {
+        Self {
+            vectors: vectors.to_vec(),
+            ..self.clone()
+        }
     }
 
     /// A guard that begins with this candidate.
@@ -196,16 +212,6 @@ impl CandidateLayer {
 
     pub(crate) fn is(&self, other: &Self) -> bool {
         is_same(&self.source, &other.source) && self.settings == other.settings
-    }
-}
-
-impl Change {
-    /// Settings as a client sent them, in TOML or JSON.
-    pub(crate) fn settings_of(text: &str) -> Result<Value, ChangeError> {
-        settings::parse(text, Path::new("")).map_err(|error| {
-            let message = format!("the settings cannot be used: {error}");
-            ChangeError::request("settings-unreadable", message, error.hint())
-        })
     }
 }
 

@@ -200,6 +200,7 @@ impl ChangeError {
     }
 
     /// The step that refused the candidate.
+    #[cfg(test)]
     pub(crate) fn step(&self) -> Option<Step> {
         match self {
             Self::Kept(failure) => Some(failure.step),

@@ -19,7 +19,7 @@ use pinfold::{
 };
 use serde_json::{Map, Value};
 
-use super::{Candidate, CandidateLayer, Failure, settings};
+use super::{Candidate, CandidateLayer, Failure, SelfTest, Step, settings};
 use crate::config::{LayerConfig, PolicyConfig};
 
 /// The files of all layers.
@@ -28,6 +28,7 @@ pub(super) struct Files {
     layers: Vec<LayerConfig>,
     cache: Option<PathBuf>,
     inert_wasi: bool,
+    vectors: Vec<PathBuf>,
     limits: Limits,
 }
 
@@ -52,8 +53,22 @@ impl Files {
             layers,
             cache: config.cache.clone(),
             inert_wasi: config.inert_wasi,
+            vectors: config.vectors.clone(),
             limits: limits.clone(),
         })
+    }
+
+    /// Judges a candidate by the vectors of the configuration, which are read now.
+    pub(super) fn test(
+        &self,
+        test: Option<&SelfTest>,
+        candidate: &Candidate,
+    ) -> Result<(), Failure> {
+        match test {
+            Some(test) => Ok(test(&candidate.tested_by(&self.vectors))?),
+            None if self.vectors.is_empty() => Ok(()),
+            None => Err(Failure::new(Step::SelfTest, NOBODY, Some(GIVE))),
+        }
     }
 
     /// What the files hold now.
@@ -235,6 +250,8 @@ impl Stamp {
     }
 }
 
+const NOBODY: &str = "there are vectors, and nobody who judges by them";
+const GIVE: &str = "give the gateway a self-test, or take `policy.vectors` away";
 const CHANGING: &str = "the files changed while they were read";
 
 /// How often, and after which pause, files are read again that change while they are read.
@@ -366,7 +383,7 @@ mod tests {
             assert!(files(dir.path()).read_patiently().1.is_ok(), "{row}");
             make(&policy, &settings);
             let failure = files(dir.path()).read_patiently().1.unwrap_err();
-            assert_eq!(failure.step, super::super::Step::Read, "{row}");
+            assert_eq!(failure.step, Step::Read, "{row}");
             assert!(failure.message.contains(said), "{row}: {failure}");
         }
     }

@@ -84,9 +84,7 @@ impl Prepared {
     /// Tests and loads the first policies: a gateway does not start with what it would not swap in. Blocks, some
     /// hundred milliseconds for a compiled policy.
     pub(crate) fn build(&self, builder: GuardBuilder) -> Result<Guard, Failure> {
-        if let Some(test) = &self.test {
-            test(&self.candidate)?;
-        }
+        self.files.test(self.test.as_ref(), &self.candidate)?;
         Ok(self.candidate.of_guard(builder).build()?)
     }
 
@@ -106,18 +104,8 @@ impl Manager {
         self.change(Order::Reload(None), trigger).await
     }
 
-    /// As [`reload`](Self::reload), under another configuration. The cache and inert WASI stay as they were at the
-    /// start: they belong to the guard.
-    pub(crate) async fn reconfigure(
-        &self,
-        config: PolicyConfig,
-        trigger: Trigger,
-    ) -> Result<Changed, ChangeError> {
-        self.change(Order::Reload(Some(Box::new(config))), trigger)
-            .await
-    }
-
-    /// As [`reconfigure`](Self::reconfigure), without waiting for it; the outcome is an event.
+    /// As [`reload`](Self::reload), under another configuration, and without waiting: the outcome is an event. The
+    /// cache and inert WASI stay as they were at the start: they belong to the guard.
     pub(crate) fn reconfigure_soon(
         &self,
         config: PolicyConfig,

@@ -436,9 +436,13 @@ async fn of_a_chain_one_layer_is_changed_and_the_others_stay() {
     };
     bench
         .policies
-        .reconfigure(alone, Trigger::Signal)
-        .await
+        .reconfigure_soon(alone, Trigger::Signal)
         .unwrap();
+    bench
+        .until("another configuration", |status| {
+            status.active.generation == 4
+        })
+        .await;
     assert_eq!(
         bench.guard.policies().len(),
         1,
@@ -446,6 +450,40 @@ async fn of_a_chain_one_layer_is_changed_and_the_others_stay() {
     );
     bench.policies.rollback(None).await.unwrap();
     expect(json!({}), json!({"ports": [80]}));
+}
+
+#[tokio::test]
+async fn the_vectors_are_those_of_the_configuration_of_now() {
+    let (told, tested) = mpsc::channel();
+    let told = Mutex::new(told);
+    let test: SelfTest = Arc::new(move |candidate| {
+        let _ = told.lock().unwrap().send(candidate.vectors().to_vec());
+        Ok(())
+    });
+    let bench = Bench::new(false, Some(test));
+    assert_eq!(
+        tested.recv().unwrap(),
+        Vec::<PathBuf>::new(),
+        "at the start"
+    );
+    let config = PolicyConfig {
+        vectors: vec!["later".into()],
+        watch: false,
+        ..PolicyConfig::default()
+    };
+    bench
+        .policies
+        .reconfigure_soon(config, Trigger::Signal)
+        .unwrap();
+    bench.policies.swap(settings(&[80])).await.unwrap();
+    for row in ["of the files", "of an operator"] {
+        assert_eq!(tested.recv().unwrap(), [PathBuf::from("later")], "{row}");
+    }
+    bench.policies.rollback(None).await.unwrap();
+    assert!(
+        tested.try_recv().is_err(),
+        "what is gone back to was tested then"
+    );
 }
 
 /// A self-test that says that it has begun, and waits until it is let go on.
@@ -561,6 +599,10 @@ fn a_gateway_does_not_start_with_what_it_would_not_swap_in() {
         }
     };
     let refuses: SelfTest = Arc::new(|_| Err(Untested::Failed("no".into())));
+    let vectors = PolicyConfig {
+        vectors: vec![dir.path().to_owned()],
+        ..PolicyConfig::default()
+    };
     let table = [
         (
             "gone",
@@ -578,6 +620,7 @@ fn a_gateway_does_not_start_with_what_it_would_not_swap_in() {
             Some(refuses),
             Step::SelfTest,
         ),
+        ("judged by nobody", vectors, None, Step::SelfTest),
     ];
     for (row, config, test, step) in table {
         let prepared = Prepared::read(&config, &limits(), test);

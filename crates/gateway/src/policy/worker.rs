@@ -213,8 +213,9 @@ impl Worker {
         for known in self.history.iter() {
             wanted.candidate.share(&known.candidate);
         }
-        if let (Some(test), None) = (&self.test, &wanted.past) {
-            test(&wanted.candidate).map_err(Failure::from)?;
+        // What is gone back to was tested when it came.
+        if wanted.past.is_none() {
+            self.files.test(self.test.as_ref(), &wanted.candidate)?;
         }
         let number = self.exchange(&active, &wanted.candidate)?;
         Ok(self.record(wanted, number))
@@ -315,11 +316,13 @@ impl Worker {
     }
 
     fn tell(&self, trigger: Trigger, what: PolicyChange) {
-        self.bus.tell(&Event::Policy(Arc::new(PolicyEvent {
+        let event = Event::Policy(Arc::new(PolicyEvent {
             at: SystemTime::now(),
             trigger: trigger.as_str(),
             what,
-        })));
+        }));
+        // Whoever takes it must not end this thread: nobody could change the policies any more.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.bus.tell(&event)));
     }
 
     /// Changes what is shown. This thread alone does.
