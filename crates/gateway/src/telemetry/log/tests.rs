@@ -57,12 +57,8 @@ fn an_end() -> Event {
 
 #[tokio::test]
 async fn each_event_has_its_line() {
-    let decision = judged(
-        &guard(json!({})),
-        "https://a.example.com:22/",
-        Some("team-7"),
-    )
-    .await;
+    let guard = guard(json!({"ports": [443]}));
+    let decision = judged(&guard, "https://a.example.com:22/", Some("team-7")).await;
     let of = |subject| asked(subject);
     let policy = |what| {
         Event::Policy(Arc::new(PolicyEvent {
