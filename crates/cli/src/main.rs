@@ -57,6 +57,7 @@ Examples:
   pinfold fetch -o page.html https://example.com/
   pinfold inspect policy.wasm               What is this policy, what could it do?
   pinfold replay decisions.jsonl            Judge recorded decisions again
+  pinfold serve                             A proxy that judges every connection
   pinfold codes                             Every reason code, with what to do about it
 
 Exit codes:

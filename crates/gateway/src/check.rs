@@ -1,6 +1,14 @@
 //! What a start would do, short of listening: every file is read, the policy is loaded and tested.
 
-use crate::{Config, StartError, admin::Access, assemble, identity::Identities, policy::SelfTest};
+use std::path::Path;
+
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::{
+    Config, StartError, admin::Access, assemble, identity::Identities, listen::tls::Files,
+    policy::SelfTest,
+};
 
 /// One thing that was tried.
 #[derive(Debug)]
@@ -26,23 +34,38 @@ pub async fn check(config: &Config, test: Option<SelfTest>) -> Vec<Checked> {
     checked
 }
 
+/// Certificates and keys that fit, of which none has ended.
 fn certificates(config: &Config) -> Result<String, StartError> {
     let listeners = config.listener.iter();
     let listeners = listeners.filter_map(|listener| listener.tls.as_ref());
-    let listeners = listeners.map(crate::listen::tls::Files::of_listener);
+    let listeners = listeners.map(|tls| (&tls.certificate, Files::of_listener(tls)));
     let admin = Some(&config.admin).filter(|admin| admin.enabled);
     let admin = admin.and_then(|admin| admin.tls.as_ref());
-    let admin = admin.map(crate::listen::tls::Files::of_admin);
-    let mut count = 0_usize;
-    for files in listeners.chain(admin) {
+    let admin = admin.map(|tls| (&tls.certificate, Files::of_admin(tls)));
+    let mut ends = Vec::new();
+    for (certificate, files) in listeners.chain(admin) {
         assemble::secured(Some(files))?;
-        count += 1;
+        ends.push(end(certificate)?);
     }
-    Ok(match count {
-        0 => "no TLS".into(),
-        1 => "one certificate with its key".into(),
-        several => format!("{several} certificates with their keys"),
+    Ok(match ends.iter().min() {
+        None => "no TLS".into(),
+        Some(first) if ends.len() == 1 => format!("one, which ends {first}"),
+        Some(first) => format!("{}, of which the first ends {first}", ends.len()),
     })
+}
+
+/// When the first certificate of a file ends; clients refuse it from then on.
+fn end(file: &Path) -> Result<jiff::Timestamp, StartError> {
+    let bad = |what: &str| StartError::File(format!("`{}`: {what}", file.display()));
+    let der = CertificateDer::from_pem_file(file).map_err(|error| bad(&error.to_string()))?;
+    let read = X509Certificate::from_der(&der);
+    let (_, certificate) = read.map_err(|error| bad(&error.to_string()))?;
+    let end = certificate.validity().not_after.timestamp();
+    let end = jiff::Timestamp::from_second(end).map_err(|error| bad(&error.to_string()))?;
+    match end <= jiff::Timestamp::now() {
+        true => Err(bad(&format!("the certificate has ended at {end}"))),
+        false => Ok(end),
+    }
 }
 
 fn identities(config: &Config) -> Result<String, StartError> {
@@ -70,4 +93,51 @@ async fn policy(config: &Config, test: Option<SelfTest>) -> Result<String, Start
     let policies = policies.iter().map(crate::shown_policy);
     let policies: Vec<_> = policies.collect();
     Ok(policies.join(", then "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::*;
+
+    /// A certificate that ends in this year, and its key.
+    fn write(folder: &Path, year: i32) -> (PathBuf, PathBuf) {
+        let mut params = rcgen::CertificateParams::new(vec!["gateway.test".into()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 2);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let [chain, secret] = ["pem", "key"].map(|end| folder.join(format!("{year}.{end}")));
+        fs::write(&chain, certificate.pem()).unwrap();
+        fs::write(&secret, key.serialize_pem()).unwrap();
+        (chain, secret)
+    }
+
+    #[test]
+    fn certificates_have_their_key_and_have_not_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let [(new, new_key), (old, old_key)] = [2999, 2001].map(|year| write(folder.path(), year));
+        let ended = format!(
+            "`{}`: the certificate has ended at 2001-01-02T00:00:00Z",
+            old.display()
+        );
+        for (certificate, key, found) in [
+            (&new, &new_key, Some("one, which ends 2999-01-02T00:00:00Z")),
+            (&old, &old_key, Some(&*ended)),
+            (&new, &old_key, None),
+        ] {
+            let text =
+                format!("[[listener]]\ntls = {{certificate = {certificate:?}, key = {key:?}}}");
+            let config = Config::parse(&text, Path::new("")).unwrap();
+            let said = certificates(&config);
+            let text = said
+                .as_ref()
+                .map_or_else(ToString::to_string, String::clone);
+            match found {
+                Some(found) => assert_eq!(text, found),
+                None => assert!(said.is_err(), "{text}"),
+            }
+        }
+        assert_eq!(certificates(&Config::default()).unwrap(), "no TLS");
+    }
 }

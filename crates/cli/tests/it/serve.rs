@@ -155,7 +155,23 @@ fn without_a_file_it_is_a_proxy_that_says_what_it_does_and_refuses_the_inside() 
     assert_eq!(code, Some(0), "{said}");
     let said = without_digests(&without_ports(&said));
     let took = said.rfind("drained in").unwrap();
-    insta::assert_snapshot!(&said[..took], @"");
+    insta::assert_snapshot!(&said[..took], @r"
+    Pinfold gateway 0.1.0
+      listener   127.0.0.1:PORT (proxy): HTTP and SOCKS5; nobody is asked for a name
+      operators  http://127.0.0.1:PORT/ (status page, /metrics)
+      policy     egress (DIGEST)
+      refused    every address that is not public: loopback, private networks, link-local, cloud metadata
+      decisions  to standard output, a line of JSON for each
+
+    Try it:
+      curl -x http://127.0.0.1:PORT https://example.com/
+      curl -x http://127.0.0.1:PORT http://169.254.169.254/      (refused: cloud metadata)
+      export HTTP_PROXY=http://127.0.0.1:PORT HTTPS_PROXY=http://127.0.0.1:PORT
+    Change it:
+      pinfold serve --print-defaults > gateway.toml && pinfold serve gateway.toml
+
+    draining: no connection is accepted; a second signal ends at once
+    ");
 }
 
 #[test]
@@ -182,15 +198,9 @@ fn a_configuration_that_breaks_while_it_runs_changes_nothing() {
 fn a_second_signal_ends_at_once() {
     let server = TcpListener::bind("127.0.0.2:0").unwrap();
     let folder = tempfile::tempdir().unwrap();
-    write(
-        folder.path(),
-        "settings.toml",
-        "networks.allow = [\"127.0.0.2/32\"]",
-    );
     let config = "
         drain = \"10m\"
         admin = {enabled = false}
-        policy = {settings = \"settings.toml\"}
         floor = {grants = [\"127.0.0.2/32\"]}
         [[listener]]
         bind = \"127.0.0.1:0\"
@@ -214,7 +224,13 @@ fn an_address_that_is_taken_is_an_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = run(["serve", "--listen", &address, "--admin", "off"]);
-    insta::assert_snapshot!(without_ports(&show(&output)), @"");
+    insta::assert_snapshot!(without_ports(&show(&output)), @r"
+    exit: 2
+    --- stderr
+    error: cannot listen on `127.0.0.1:PORT`: Address already in use (os error 98)
+
+    hint: another process listens there: end it, or choose another `bind`
+    ");
 }
 
 #[test]
@@ -283,13 +299,53 @@ fn secrets_are_read_from_standard_input_and_only_hashes_are_printed() {
         let args: Vec<_> = ["credential"].iter().chain(args).copied().collect();
         hashed(&show(&run_with_input(&args, input)))
     };
-    insta::assert_snapshot!(made(&["web"], "correct horse battery\n"), @"");
+    insta::assert_snapshot!(made(&["web"], "correct horse battery\n"), @r#"
+    exit: 0
+    --- stdout
+    [[credential]]
+    subject = "web"
+    kind = "basic"
+    hash = "$argon2id$v=19$m=19456,t=2,p=1$[SALT]$[HASH]"
+    "#);
     let token = "0123456789abcdef0123456789abcdef\r\n";
-    insta::assert_snapshot!(made(&["jobs", "--bearer", "--expires", "2999-01-31T00:00:00Z"], token), @"");
-    insta::assert_snapshot!(made(&["web"], "short\n"), @"");
-    insta::assert_snapshot!(made(&["web"], "correct horse battery\nand more\n"), @"");
-    insta::assert_snapshot!(made(&["web", "--expires", "soon"], "correct horse battery"), @"");
-    insta::assert_snapshot!(made(&["a\nb"], ""), @"");
+    insta::assert_snapshot!(made(&["jobs", "--bearer", "--expires", "2999-01-31T00:00:00Z"], token), @r#"
+    exit: 0
+    --- stdout
+    [[credential]]
+    subject = "jobs"
+    kind = "bearer"
+    hash = "sha256:[DIGEST]"
+    expires = 2999-01-31T00:00:00Z
+    "#);
+    insta::assert_snapshot!(made(&["web"], "short\n"), @r"
+    exit: 2
+    --- stderr
+    error: a password has at least 12 bytes
+
+    hint: `--generate` makes one that is fit
+    ");
+    insta::assert_snapshot!(made(&["web"], "correct horse battery\nand more\n"), @r"
+    exit: 2
+    --- stderr
+    error: a password holds no control characters, such as a line feed
+
+    hint: `--generate` makes one that is fit
+    ");
+    insta::assert_snapshot!(made(&["web", "--expires", "soon"], "correct horse battery"), @r"
+    exit: 2
+    --- stderr
+    error: `soon` is no time
+
+    hint: write it with an offset, such as `2027-01-31T00:00:00Z`
+    ");
+    insta::assert_snapshot!(made(&["a\nb"], ""), @r"
+    exit: 2
+    --- stderr
+    error: invalid value 'a
+    b' for '<NAME>': the name of a subject holds a character that is not printed
+
+    For more information, try '--help'.
+    ");
 }
 
 #[test]
@@ -302,22 +358,57 @@ fn everything_is_tried_before_it_is_started() {
         let text = text.replace(folder.path().to_str().unwrap(), "DIR");
         without_digests(&text)
     };
-    insta::assert_snapshot!(checked(""), @"");
+    insta::assert_snapshot!(checked(""), @r"
+    exit: 0
+    --- stdout
+    ok     configuration  DIR/gateway.toml
+    ok     listener       127.0.0.1:4750 (proxy): HTTP and SOCKS5; nobody is asked for a name
+    ok     certificates   no TLS
+    ok     identities     nobody is asked for a name
+    ok     operators      no token
+    ok     policy         egress (DIGEST)
+    ");
     insta::assert_snapshot!(checked("
         policy = {file = \"nonsense\"}
         admin = {token_file = \"nonsense\"}
         [[listener]]
         tls = {certificate = \"nonsense\", key = \"nonsense\"}
         identity = {ways = [\"basic\"], credentials = \"nonsense\"}
-    "), @"");
+    "), @r"
+    exit: 2
+    --- stdout
+    ok     configuration  DIR/gateway.toml
+    ok     listener       127.0.0.1:4750 (proxy): HTTP and SOCKS5 under TLS; known by password, others too
+    wrong  certificates   `DIR/nonsense`: holds no certificate in PEM
+    wrong  identities     `DIR/nonsense`, line 1: key with no value, expected `=`
+    wrong  operators      the token in `DIR/nonsense` has 8 characters, at least 32 are needed
+    wrong  policy         not a component: WebAssembly begins with `\0asm`, these bytes do not
+    --- stderr
+
+    hint: give a WebAssembly component, for example made by `wasm-tools component new`
+    ");
     insta::assert_snapshot!(checked("
         [[listener]]
         bind = \"0.0.0.0:4750\"
         identity = {ways = [\"mtls\"]}
         [limits]
         streams = 0
-    "), @"");
-    insta::assert_snapshot!(checked("[limit]"), @"");
+    "), @r"
+    exit: 2
+    --- stderr
+    error: there are 2 problems in `DIR/gateway.toml`
+      caused by: line 4, column 29: the way `mtls` needs certificates, and no `client_ca` says whose are good (add `tls.client_ca` to the listener, or take `mtls` out)
+                 line 6, column 9: with `streams = 0` nobody is served (leave it out for its default, or write a number)
+
+    hint: `pinfold serve --print-defaults` shows every key with its meaning
+    ");
+    insta::assert_snapshot!(checked("[limit]"), @r"
+    exit: 2
+    --- stderr
+    error: `DIR/gateway.toml`, line 1, column 2: there is no key `limit` here
+
+    hint: did you mean `limits`?
+    ");
 }
 
 #[test]
@@ -387,9 +478,39 @@ fn options_that_contradict_the_file_are_refused() {
     );
     let two = two.to_str().unwrap();
     let chain = chain.to_str().unwrap();
-    insta::assert_snapshot!(shown(&["serve", two, "--listen", "127.0.0.1:0"]), @"");
-    insta::assert_snapshot!(shown(&["serve", chain, "--settings", "a.toml"]), @"");
-    insta::assert_snapshot!(shown(&["serve", "--listen", "127.0.0.1:4751"]), @"");
-    insta::assert_snapshot!(shown(&["serve", "--admin", "0.0.0.0:4751"]), @"");
-    insta::assert_snapshot!(shown(&["serve", "--listen", "localhost:80"]), @"");
+    insta::assert_snapshot!(shown(&["serve", two, "--listen", "127.0.0.1:0"]), @r"
+    exit: 2
+    --- stderr
+    error: `--listen` is for the only listener, and the configuration has several
+
+    hint: change `bind` in the configuration
+    ");
+    insta::assert_snapshot!(shown(&["serve", chain, "--settings", "a.toml"]), @r"
+    exit: 2
+    --- stderr
+    error: `--policy` and `--settings` are of one policy, and the configuration has a chain
+
+    hint: change the layers in the configuration
+    ");
+    insta::assert_snapshot!(shown(&["serve", "--listen", "127.0.0.1:4751"]), @r"
+    exit: 2
+    --- stderr
+    error: the listener `proxy` and the one for operators are both at `127.0.0.1:4751`
+
+    hint: give each its own `bind`
+    ");
+    insta::assert_snapshot!(shown(&["serve", "--admin", "0.0.0.0:4751"]), @r"
+    exit: 2
+    --- stderr
+    error: operators would be let in from everywhere, whoever they are
+
+    hint: bind to loopback or a Unix socket, or add `token_file` or `tls` with a `client_ca`
+    ");
+    insta::assert_snapshot!(shown(&["serve", "--listen", "localhost:80"]), @r"
+    exit: 2
+    --- stderr
+    error: invalid value 'localhost:80' for '--listen <BIND>': write `127.0.0.1:4750`, `unix:/run/pinfold/proxy.sock` or `systemd:NAME`
+
+    For more information, try '--help'.
+    ");
 }

@@ -11,8 +11,9 @@ use super::SubjectName;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Identity {
-    /// The ways that are tried, in this order; the first that names somebody counts. Default: none, requests have
-    /// no subject.
+    /// The ways that are tried, in this order; the first that names somebody counts, and credentials that are wrong
+    /// are refused. All ways share one space of names: whoever signs certificates can give any of them. Default:
+    /// none, requests have no subject.
     pub ways: Vec<Way>,
     /// Whether a request without a subject is refused (407 where credentials could have been given, otherwise 403).
     /// Default: no.

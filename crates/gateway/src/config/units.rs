@@ -112,7 +112,7 @@ impl FromStr for Size {
 impl fmt::Display for Size {
     /// In the largest unit that says it exactly.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = |(_, shift): &&(&str, u32)| self.0 != 0 && self.0 % (1 << shift) == 0;
+        let exact = |(_, shift): &&(&str, u32)| self.0 != 0 && self.0.is_multiple_of(1 << shift);
         let (unit, shift) = UNITS.iter().rfind(exact).unwrap_or(&("", 0));
         write!(f, "{}{unit}", self.0 >> shift)
     }

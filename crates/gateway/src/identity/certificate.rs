@@ -85,7 +85,7 @@ fn spiffe<'a>(names: &[&'a GeneralName<'a>]) -> Result<Option<&'a str>, Wrong> {
         let scheme = uri.get(..SPIFFE.len());
         scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SPIFFE))
     };
-    match (uris.iter().any(|uri| is_spiffe(uri)), &uris[..]) {
+    match (uris.iter().any(is_spiffe), &uris[..]) {
         (false, _) => Ok(None),
         (true, [id]) if is_spiffe_id(id) => Ok(Some(*id)),
         (true, [_]) => Err(Wrong::Unusable),

@@ -131,12 +131,6 @@ impl Identities {
         ways.iter().flatten().filter_map(challenge).collect()
     }
 
-    /// Whether this listener takes a user name and a password: what SOCKS5 offers depends on it.
-    pub(crate) fn takes_passwords(&self, client: &Client) -> bool {
-        let listener = self.listener(client);
-        listener.is_some_and(|listener| listener.ways.contains(&Way::Basic))
-    }
-
     fn listener(&self, client: &Client) -> Option<Arc<Listener>> {
         self.listeners.load().get(&client.listener.name).cloned()
     }

@@ -5,9 +5,8 @@ use crate::config::{Bind, LogTo};
 
 /// What is said of a text: problems with their places, each with its hint.
 fn told(text: &str) -> String {
-    let error = match Config::parse(text, Path::new("")) {
-        Ok(_) => return "good".into(),
-        Err(error) => error,
+    let Err(error) = Config::parse(text, Path::new("")) else {
+        return "good".into();
     };
     let problems = error.problems().iter().map(|problem| match problem.hint() {
         Some(hint) => format!("{problem} ({hint})"),
