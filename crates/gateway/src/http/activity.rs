@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, sleep_until},
+};
 
 use crate::refusal::Refusal;
 
@@ -19,6 +22,8 @@ pub(crate) struct Activity {
     state: Mutex<State>,
     /// Requests that the service has begun.
     served: AtomicU64,
+    /// A request has begun to be answered.
+    began: Notify,
 }
 
 #[derive(Debug)]
@@ -53,6 +58,7 @@ impl Activity {
                 refused: None,
             }),
             served: AtomicU64::new(0),
+            began: Notify::new(),
         })
     }
 
@@ -90,6 +96,8 @@ impl Activity {
         let mut state = self.state();
         state.busy += 1;
         state.used = true;
+        drop(state);
+        self.began.notify_waiters();
         Busy(Arc::clone(self))
     }
 
@@ -107,6 +115,22 @@ impl Activity {
                 Some(due) => sleep_until(due.min(Instant::now() + first.min(kept))).await,
                 None => sleep(first.min(kept)).await,
             }
+        }
+    }
+
+    /// Waits until no request is on its way in: the first of a connection, or one whose head has begun.
+    pub(crate) async fn answered(&self) {
+        loop {
+            // Made before the look, so that nothing between look and wait is missed.
+            let began = self.began.notified();
+            let settled = {
+                let state = self.state();
+                state.used && !state.reading
+            };
+            if settled {
+                return;
+            }
+            began.await;
         }
     }
 

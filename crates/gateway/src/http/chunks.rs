@@ -114,6 +114,8 @@ const SIZE_DIGITS: usize = 15;
 mod tests {
     use super::*;
 
+    type Row = (&'static str, &'static [u8], Result<Option<usize>, Broken>);
+
     /// How many bytes of the body pass until it is done; none when it does not end.
     fn walk(mut bytes: &[u8]) -> Result<Option<usize>, Broken> {
         let (mut chunks, mut total) = (Chunks::Size, 0);
@@ -132,7 +134,7 @@ mod tests {
 
     #[test]
     fn bodies_end_where_everybody_ends_them() {
-        let rows: [(&str, &[u8], Result<Option<usize>, Broken>); 22] = [
+        let rows: [Row; 22] = [
             ("empty", b"0\r\n\r\nGET", Ok(Some(5))),
             ("one chunk", b"5\r\nhello\r\n0\r\n\r\nGET", Ok(Some(15))),
             ("hexadecimal", b"A\r\n0123456789\r\n0\r\n\r\n", Ok(Some(20))),

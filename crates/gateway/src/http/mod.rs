@@ -143,7 +143,7 @@ async fn drive(proxy: &Proxy, mut connection: Connection, limits: Limits) {
     let activity = proxy.activity();
     tokio::select! {
         _ = &mut connection => return,
-        () = proxy.shared().draining.cancelled() => {}
+        () = drained(proxy, limits) => {}
         () = activity.idle(limits.head_time, limits.keep_alive) => {}
     }
     connection.as_mut().leave();
@@ -152,6 +152,14 @@ async fn drive(proxy: &Proxy, mut connection: Connection, limits: Limits) {
         _ = connection => {}
         () = activity.idle(FAREWELL, FAREWELL) => {}
     }
+}
+
+/// Waits until the gateway drains, and for a request that was on its way then: it is answered.
+async fn drained(proxy: &Proxy, limits: Limits) {
+    proxy.shared().draining.cancelled().await;
+    let activity = proxy.activity();
+    // In its own time it has come, or not.
+    let _came = timeout(limits.head_time, activity.answered()).await;
 }
 
 /// A connection that can be asked to end.

@@ -76,8 +76,15 @@ impl Proxy {
     async fn answer(self, request: Request<Incoming>) -> Response<Reply> {
         let busy = self.parts.activity.enter();
         let id = RequestId::next();
-        let manner = Manner::of(&request);
-        let answered = self.route(id, request).await;
+        let mut manner = Manner::of(&request);
+        let answered = match self.parts.activity.next() {
+            // What came is a stand-in of the gate.
+            Some(refusal) => {
+                manner.read = false;
+                Err(refusal.into())
+            }
+            None => self.route(id, request).await,
+        };
         let mut response = answered.unwrap_or_else(|no| self.refuse(id, &manner, no));
         manner.apply(&mut response);
         if let Ok(id) = HeaderValue::try_from(id.to_string()) {
@@ -92,9 +99,6 @@ impl Proxy {
         id: RequestId,
         request: Request<Incoming>,
     ) -> Result<Response<Reply>, No> {
-        if let Some(refusal) = self.parts.activity.next() {
-            return Err(refusal.into());
-        }
         let fields = self.shared().config.load().limits.headers;
         target::served(&request, fields)?;
         if request.method() == Method::CONNECT {
@@ -207,6 +211,8 @@ struct Manner {
     /// Whether the gate lets no request through after this one.
     last: bool,
     version: Version,
+    /// Whether this is what the client asked.
+    read: bool,
 }
 
 impl Manner {
@@ -218,6 +224,7 @@ impl Manner {
             format: Format::wanted(headers),
             last: *method == Method::CONNECT || headers.contains_key(UPGRADE),
             version: request.version(),
+            read: true,
         }
     }
 
@@ -238,6 +245,9 @@ impl Manner {
 
     /// For the operator: what was asked for, without what may be secret in it.
     fn describe(&self) -> String {
+        if !self.read {
+            return "a head that was not let through".into();
+        }
         let host = self.uri.authority().map(http::uri::Authority::as_str);
         let host = host.unwrap_or_default();
         let host = host.rsplit_once('@').map_or(host, |(_, host)| host);

@@ -1,7 +1,5 @@
 //! `CONNECT` over HTTP/1.1.
 
-use std::time::Duration;
-
 use tokio::net::UdpSocket;
 
 use crate::support::{Echo, PUBLIC, Proxy, field, status, until};
@@ -96,23 +94,4 @@ async fn a_client_that_vanishes_during_the_lookup_frees_its_place() {
         status(&client.connect_to("internal.lab.example.com:443").await) == 403
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_kept_connection_ends_when_the_gateway_drains() {
-    let server = Echo::http(PUBLIC).await;
-    let proxy = Proxy::start().await;
-    let mut client = proxy.client().await;
-    let request = format!(
-        "GET http://{}/ HTTP/1.1\r\n\r\n",
-        server.at("public.lab.example.com")
-    );
-    client.send(request.as_bytes()).await;
-    client.answer().await;
-    let (gateway, _folder) = proxy.into_gateway();
-    let drained = tokio::spawn(gateway.drain());
-    client.ended().await;
-    drop(client);
-    let drained = drained.await.unwrap();
-    assert!(drained.took < Duration::from_secs(5), "{drained:?}");
 }

@@ -174,10 +174,7 @@ async fn malformed_chunks_end_the_request_at_both_sides() {
 async fn heads_that_do_not_end_are_cut_off() {
     let proxy = Proxy::with("[limits]\nhead_time = \"300ms\"\nhead = \"8KiB\"\nheaders = 20").await;
     let begun = "GET http://public.lab.example.com/ HTTP/1.1\r\nX: ";
-    let many = format!(
-        "{}Y: 1\r\n\r\n",
-        format!("{begun}1\r\n{}", "Z: 1\r\n".repeat(30))
-    );
+    let many = format!("{begun}1\r\n{}\r\n", "Z: 1\r\n".repeat(30));
     let rows = [
         ("slow", begun.to_owned(), 408, "head-timeout"),
         (

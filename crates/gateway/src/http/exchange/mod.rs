@@ -282,6 +282,13 @@ impl Exchange {
     }
 }
 
+impl Drop for Exchange {
+    /// The client went away while it waited for an answer.
+    fn drop(&mut self) {
+        self.close(Closing::Client);
+    }
+}
+
 impl Listed {
     fn new(live: Live) -> Self {
         Self {
@@ -339,7 +346,7 @@ impl Download {
 
     /// Asked once, before the body.
     pub(crate) fn size_hint(&self) -> SizeHint {
-        self.hint.clone()
+        self.hint
     }
 }
 

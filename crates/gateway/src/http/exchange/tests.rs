@@ -9,7 +9,7 @@ use crate::{
     live::testing::{Bench, asked},
 };
 
-const BOUNDS: super::Bounds = super::Bounds {
+const BOUNDS: Bounds = Bounds {
     silence: Duration::from_secs(60),
     lifetime: Duration::from_secs(3600),
 };
@@ -178,4 +178,21 @@ async fn a_second_connection_takes_the_place_of_the_first() {
     assert_eq!(case.bench.registry.len(), 1, "a tunnel goes on with it");
     drop((live, permit));
     assert!(case.place_is_free());
+}
+
+#[tokio::test]
+async fn who_gives_up_waiting_ends_the_exchange() {
+    let Case {
+        bench,
+        admission,
+        exchange,
+    } = Case::new().await;
+    let (connection, _) = bench.connection("a.example.com").await;
+    exchange.open(connection.decision(), &connection.held());
+    let waiting = exchange.until(std::future::pending::<()>());
+    let given_up = tokio::time::timeout(Duration::from_millis(10), waiting).await;
+    assert!(given_up.is_err());
+    drop(exchange);
+    assert_eq!(bench.told.ended()[0].closing, Closing::Client);
+    assert!(admission.request(None).is_ok());
 }

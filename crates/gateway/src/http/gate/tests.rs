@@ -162,10 +162,10 @@ async fn a_head_has_its_time_from_its_first_byte() {
     let mut bench = Bench::new();
     let began = Instant::now();
     let client = tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(30)).await;
+        sleep(Duration::from_secs(30)).await;
         for byte in GET {
             bench.client.write_all(&[*byte]).await.unwrap();
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            sleep(Duration::from_secs(1)).await;
         }
     });
     let mut stand_in = vec![0; STAND_IN.len()];
