@@ -216,6 +216,7 @@ const DOORS: &[(&str, &[&str])] = &[
 const PRODUCT: &[&str] = &[
     "crates/addr/src/",
     "crates/cli/src/",
+    "crates/gateway/src/",
     "crates/http/src/",
     "guest/policies/",
     "guest/sdk/",
@@ -228,6 +229,19 @@ const AT_HOME: &[(&str, &[&str], &str)] = &[
         "env::",
         &[],
         "nothing that the environment says may change what is refused",
+    ),
+    (
+        "listenfd",
+        &["crates/gateway/src/listen/inherited.rs"],
+        "reads the environment: sockets of the service manager have no other way in",
+    ),
+    (
+        "sd_notify",
+        &[
+            "crates/gateway/src/listen/inherited.rs",
+            "crates/gateway/src/service.rs",
+        ],
+        "reads the environment: the service manager says there where it is told of the start",
     ),
     (
         "hickory_",
@@ -245,6 +259,7 @@ const ROOTS: &[(&str, &str)] = &[
     ("crates/addr/src/lib.rs", "#![no_std]"),
     ("crates/addr/src/lib.rs", "#![forbid(unsafe_code)]"),
     ("crates/cli/src/main.rs", "#![forbid(unsafe_code)]"),
+    ("crates/gateway/src/lib.rs", "#![forbid(unsafe_code)]"),
     ("crates/http/src/lib.rs", "#![forbid(unsafe_code)]"),
     ("crates/lab/src/lib.rs", "#![forbid(unsafe_code)]"),
 ];
