@@ -84,3 +84,41 @@ impl Pause {
 const SHORTEST: Duration = Duration::from_millis(10);
 /// The longest pause is 640 ms.
 const DOUBLINGS: u32 = 6;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::event::Sink;
+
+    #[derive(Default)]
+    struct Told(Mutex<Vec<String>>);
+
+    impl Sink for Told {
+        fn take(&self, event: &Event) {
+            if let Event::Trouble { detail, .. } = event {
+                self.0.lock().unwrap().push(detail.clone());
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_row_of_failures_is_told_once_and_asked_about_less_and_less() {
+        let told = Arc::new(Told::default());
+        let bus = Bus::new(vec![told.clone()]);
+        let error = io::Error::from_raw_os_error(24);
+        let (mut pause, mut lengths) = (Pause::default(), Vec::new());
+        for _ in 0..9 {
+            let began = Instant::now();
+            pause.after(&bus, "proxy", &error).await;
+            lengths.push(began.elapsed().as_millis());
+        }
+        assert_eq!(lengths, [10, 20, 40, 80, 160, 320, 640, 640, 640]);
+        let told = told.0.lock().unwrap();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("listener `proxy` cannot accept: "));
+    }
+}

@@ -20,7 +20,7 @@ mod door;
 mod greet;
 mod inherited;
 mod opening;
-mod proxy_header;
+pub mod proxy_header;
 pub(crate) mod tls;
 mod turned;
 mod unix;
@@ -35,7 +35,7 @@ use crate::{client::Client, config, limit::Permit};
 pub(crate) use accept::accept;
 pub(crate) use door::{Door, Manner, Raw};
 pub(crate) use inherited::Inherited;
-pub(crate) use tls::{Tls, proved};
+pub(crate) use tls::Tls;
 
 /// The bytes of a client, under TLS or not, with nothing read from them that is not read again.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}

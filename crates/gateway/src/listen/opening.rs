@@ -32,9 +32,8 @@ pub(crate) enum Opening {
 pub(crate) async fn look<S: Stream>(mut stream: S) -> io::Result<(Opening, Rewound<S>)> {
     let mut seen = BytesMut::with_capacity(LONGEST);
     let opening = loop {
-        match known(&seen) {
-            Some(opening) => break opening,
-            None => {}
+        if let Some(opening) = known(&seen) {
+            break opening;
         }
         let room = LONGEST.saturating_sub(seen.len());
         if stream.read_buf(&mut (&mut seen).limit(room)).await? == 0 {

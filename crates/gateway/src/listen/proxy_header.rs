@@ -10,7 +10,8 @@ use super::{Stream, door::plain, opening::Rewound};
 
 /// Whom a header speaks of.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Behind {
+#[non_exhaustive]
+pub enum Behind {
     /// A client, there.
     Client(SocketAddr),
     /// The sender itself (`LOCAL`, for its health checks), or somebody of whom it knows no address (`UNKNOWN`,
@@ -20,7 +21,8 @@ pub(crate) enum Behind {
 
 /// Why there is no header.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoHeader {
+#[non_exhaustive]
+pub enum NoHeader {
     /// The connection broke or ended.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -51,8 +53,12 @@ pub(crate) async fn take<S: Stream>(mut stream: S) -> Result<(Behind, Rewound<S>
     }
 }
 
-/// The header and its length, once all of it is there.
-fn parse(seen: &[u8]) -> Result<Option<(Behind, usize)>, NoHeader> {
+/// The header and its length, once all of it is there; none until then.
+///
+/// # Errors
+///
+/// When it is no header, or becomes none.
+pub fn parse(seen: &[u8]) -> Result<Option<(Behind, usize)>, NoHeader> {
     if begins(seen, v2::PROTOCOL_PREFIX) {
         return version_2(seen);
     }
@@ -138,3 +144,78 @@ const V2_LENGTH: std::ops::Range<usize> = 14..16;
 /// The specification allows 64 KiB of extensions; those that exist take some hundred bytes.
 const V2_LONGEST: usize = 4 << 10;
 const FIRST_READ: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v2(family: u8, length: u8, body: &[u8]) -> Vec<u8> {
+        let fixed = [0x21, family, 0, length];
+        [v2::PROTOCOL_PREFIX, &fixed, body].concat()
+    }
+
+    #[test]
+    fn a_header_is_taken_whole_and_nothing_behind_it() {
+        let mapped = "PROXY TCP6 ::ffff:192.0.2.1 ::1 9 443\r\n";
+        let rows: [(&str, Vec<u8>, Behind); 6] = [
+            (
+                "v1",
+                b"PROXY TCP4 192.0.2.1 192.0.2.2 9 443\r\n".to_vec(),
+                client(([192, 0, 2, 1], 9)),
+            ),
+            ("v1, mapped", mapped.into(), client(([192, 0, 2, 1], 9))),
+            (
+                "v1, unknown",
+                b"PROXY UNKNOWN a b c\r\n".to_vec(),
+                Behind::Sender,
+            ),
+            (
+                "v2",
+                v2(0x11, 12, &[192, 0, 2, 1, 192, 0, 2, 2, 0, 9, 1, 187]),
+                client(([192, 0, 2, 1], 9)),
+            ),
+            (
+                "v2 with an extension",
+                v2(
+                    0x11,
+                    15,
+                    &[192, 0, 2, 1, 192, 0, 2, 2, 0, 9, 1, 187, 4, 0, 0],
+                ),
+                client(([192, 0, 2, 1], 9)),
+            ),
+            ("v2 of no family", v2(0, 0, &[]), Behind::Sender),
+        ];
+        for (row, header, expected) in rows {
+            for end in 0..header.len() {
+                let part = parse(&header[..end]);
+                assert!(
+                    matches!(part, Ok(None)),
+                    "{row}: {end} bytes of it: {part:?}"
+                );
+            }
+            for behind in [&b""[..], b"\r\n", b"PROXY ", b"\0"] {
+                let parsed = parse(&[&header, behind].concat()).unwrap();
+                assert_eq!(parsed, Some((expected, header.len())), "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_changed_on_the_way_panic_nowhere() {
+        let headers = [
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 9 443\r\n".to_vec(),
+            v2(0x11, 12, &[192, 0, 2, 1, 192, 0, 2, 2, 0, 9, 1, 187]),
+            v2(0x31, 216, &[0; 216]),
+        ];
+        for header in headers {
+            for at in 0..header.len() {
+                for byte in 0..=u8::MAX {
+                    let mut changed = header.clone();
+                    changed[at] = byte;
+                    let _ = parse(&changed);
+                    let _ = parse(&changed[..at]);
+                }
+            }
+        }
+    }
+}

@@ -114,9 +114,17 @@ async fn two_gateways_share_an_address_when_both_say_so() {
 
 #[tokio::test]
 async fn what_nobody_speaks_here_is_refused() {
+    /// Name, configuration, what is sent, the code, how the answer begins.
+    type Row = (
+        &'static str,
+        &'static str,
+        &'static [u8],
+        &'static str,
+        &'static [u8],
+    );
     let http = "[[listener]]\nbind = '127.0.0.1:0'\nprotocols = ['http']";
     let socks = "[[listener]]\nbind = '127.0.0.1:0'\nprotocols = ['socks5']";
-    let rows: [(&str, &str, &[u8], &str, &[u8]); 5] = [
+    let rows: [Row; 5] = [
         (
             "TLS",
             "",
