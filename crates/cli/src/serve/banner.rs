@@ -24,7 +24,7 @@ pub(super) fn welcome(args: &Args, config: &Config, gateway: &Gateway) {
     for fallback in gateway.fallbacks() {
         line("slower", &fallback);
     }
-    warn(config);
+    warn(&bound(config, gateway));
     if args.config.is_none() {
         invite(gateway);
     }
@@ -46,6 +46,17 @@ pub(super) fn warn_of_files(files: &Descriptors) {
              `LimitNOFILE=`), or lower `limits.connections` and `limits.tunnels`"
         ));
     }
+}
+
+/// With the addresses that sockets of the service manager turned out to have.
+fn bound(config: &Config, gateway: &Gateway) -> Config {
+    let mut bound = config.clone();
+    for (listener, found) in bound.listener.iter_mut().zip(gateway.listening()) {
+        if let Ok(bind) = found.bind.parse() {
+            listener.bind = bind;
+        }
+    }
+    bound
 }
 
 /// Where a listener is, what it speaks, and whether it asks for a name.

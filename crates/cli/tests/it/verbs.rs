@@ -24,6 +24,11 @@ fn help_names_every_verb_and_shows_examples() {
       inspect      Show what a policy component is: digest, world, imports, settings
       policy       Write, build, test and measure policies
       replay       Judge recorded decisions again, and show which differ
+      serve        Run the gateway: a forward proxy whose every connection is judged and pinned
+      gateway      Ask a running gateway, or change it
+      credential   Make a credential for clients of a gateway
+      migrate      Write configuration and settings from those of another proxy, and list what then
+                   differs
       codes        List every reason code: stage, meaning, what to do
       completions  Print a completion script for a shell
       man          Print the manual page, or write the page of every verb into a folder
@@ -42,6 +47,7 @@ fn help_names_every_verb_and_shows_examples() {
       pinfold fetch -o page.html https://example.com/
       pinfold inspect policy.wasm               What is this policy, what could it do?
       pinfold replay decisions.jsonl            Judge recorded decisions again
+      pinfold serve                             A proxy that judges every connection
       pinfold codes                             Every reason code, with what to do about it
 
     Exit codes:
