@@ -9,7 +9,7 @@ use std::{
 };
 
 use pinfold::policy::Source;
-use pinfold_http::{Client, TlsRoots};
+use pinfold_http::{Body, Client, TlsRoots};
 use serde_json::json;
 use tokio::{sync::Barrier, time::sleep};
 
@@ -364,4 +364,17 @@ async fn two_framings_end_a_connection() {
     let client = client();
     assert_eq!(fetch(&client, &server.url("/")).await, "1");
     assert_eq!(fetch(&client, &server.url("/")).await, "2");
+}
+
+/// To a server that is known to speak HTTP/1.0, hyper sends a stream as no body at all.
+#[tokio::test]
+async fn a_stream_is_not_lost_over_a_connection_of_http_1_0() {
+    let old = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok";
+    let server = Server::start(PUBLIC, move |_| Reply::Bytes(old.into())).await;
+    let client = client();
+    fetch(&client, &server.url("/")).await;
+    let stream = futures_util::stream::iter([Ok::<_, std::io::Error>("abcd")]);
+    let post = client.post(&server.url("/"));
+    post.body(Body::stream(stream)).send().await.unwrap();
+    assert_eq!(server.last().body, b"abcd");
 }
