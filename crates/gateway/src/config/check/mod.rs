@@ -50,6 +50,3 @@ fn twice<T: PartialEq>(values: &[T]) -> Option<(usize, &T)> {
     let mut numbered = values.iter().enumerate();
     numbered.find(|(at, value)| values.iter().take(*at).any(|before| before == *value))
 }
-
-#[cfg(test)]
-mod tests;
