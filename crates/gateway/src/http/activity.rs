@@ -134,6 +134,12 @@ impl Activity {
         }
     }
 
+    /// Heads that the gate let through, and requests that the service has begun.
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.state().heads, self.served.load(Ordering::Relaxed))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

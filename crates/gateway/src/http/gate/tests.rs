@@ -221,3 +221,145 @@ async fn closing_waits_for_what_the_client_still_sends() {
     bench.gate.shutdown().await.unwrap();
     assert_eq!(began.elapsed(), Duration::ZERO, "half of a tunnel");
 }
+
+/// What the library made of some bytes after the gate.
+#[derive(Default)]
+struct Reading {
+    /// Requests that were the client's.
+    whole: usize,
+    /// Requests that the gate refused.
+    refused: usize,
+    /// Bodies that broke off.
+    broken: usize,
+}
+
+/// Lets a server of the library answer what the gate lets through.
+async fn read_by_the_library(bytes: &[u8]) -> (Arc<Activity>, Reading) {
+    let mut bench = Bench::new();
+    bench.client.write_all(bytes).await.unwrap();
+    bench.client.shutdown().await.unwrap();
+    let activity = Arc::clone(&bench.activity);
+    let reading = Arc::new(std::sync::Mutex::new(Reading::default()));
+    let service = hyper::service::service_fn(|request| {
+        let (activity, reading) = (Arc::clone(&activity), Arc::clone(&reading));
+        async move { Ok::<_, std::convert::Infallible>(answered(&activity, &reading, request).await) }
+    });
+    let io = hyper_util::rt::TokioIo::new(bench.gate);
+    let connection = hyper::server::conn::http1::Builder::new()
+        .header_read_timeout(None)
+        // All of it is there at once, and the end of it too.
+        .half_close(true)
+        .serve_connection(io, service);
+    let _ended = tokio::time::timeout(Duration::from_secs(600), connection).await;
+    let reading = std::mem::take(&mut *reading.lock().unwrap());
+    (activity, reading)
+}
+
+async fn answered(
+    activity: &Activity,
+    reading: &std::sync::Mutex<Reading>,
+    request: http::Request<hyper::body::Incoming>,
+) -> http::Response<http_body_util::Empty<bytes::Bytes>> {
+    let refused = activity.next().is_some();
+    let last = request.method() == http::Method::CONNECT
+        || request.headers().contains_key(http::header::UPGRADE);
+    let body = http_body_util::BodyExt::collect(request.into_body()).await;
+    let mut reading = reading.lock().unwrap();
+    match body {
+        _ if refused => reading.refused += 1,
+        Err(_) => reading.broken += 1,
+        Ok(_) => reading.whole += 1,
+    }
+    let mut response = http::Response::new(http_body_util::Empty::new());
+    if last {
+        let close = http::HeaderValue::from_static("close");
+        *response.status_mut() = http::StatusCode::FORBIDDEN;
+        response
+            .headers_mut()
+            .insert(http::header::CONNECTION, close);
+    }
+    response
+}
+
+const STARTS: [&[u8]; 4] = [
+    b"GET http://a/ HTTP/1.1\r\n",
+    b"POST http://a/ HTTP/1.1\r\n",
+    b"POST http://a/ HTTP/1.0\r\nConnection: keep-alive\r\n",
+    b"CONNECT a:1 HTTP/1.1\r\n",
+];
+const FIELDS: [&[u8]; 10] = [
+    b"Content-Length: 5\r\n",
+    b"Content-Length: 0\r\n",
+    b"content-length:\t05 \r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"transfer-encoding:CHUNKED\t\r\n",
+    b"Transfer-Encoding: chunked, chunked\r\n",
+    b"Connection: close\r\n",
+    b"Upgrade: websocket\r\n",
+    b"Expect: 100-continue\r\n",
+    b"X: y\r\n",
+];
+const BODIES: [&[u8]; 8] = [
+    b"hello",
+    b"5\r\nhello\r\n",
+    b"5;x\r\nhello\r\n",
+    b"05\r\nhello\r\n",
+    b"0\r\n\r\n",
+    b"0\r\nX: y\r\n\r\n",
+    b"0;x\r\n\r\n",
+    b"",
+];
+const ODD: [&[u8]; 8] = [b"\n", b"\r", b" ", b"\0", b"\r\n", b":", b"0", b";"];
+
+/// The same numbers in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % bound as u64).unwrap()
+    }
+
+    /// A few requests, most of them nearly right.
+    fn requests(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for _ in 0..=self.below(3) {
+            bytes.extend(STARTS[self.below(STARTS.len())]);
+            for _ in 0..self.below(3) {
+                bytes.extend(FIELDS[self.below(FIELDS.len())]);
+            }
+            bytes.extend(b"\r\n");
+            for _ in 0..self.below(4) {
+                bytes.extend(BODIES[self.below(BODIES.len())]);
+            }
+        }
+        if self.below(2) == 0 {
+            let at = self.below(bytes.len());
+            bytes.splice(at..at, ODD[self.below(ODD.len())].iter().copied());
+        }
+        bytes
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_library_reads_what_the_gate_read() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut all = Reading::default();
+    for _ in 0..6_000 {
+        let bytes = random.requests();
+        let (activity, reading) = read_by_the_library(&bytes).await;
+        let shown = String::from_utf8_lossy(&bytes);
+        let (heads, served) = activity.counts();
+        // A request more is one that nobody let through, a request less is one that was read as a body.
+        assert_eq!(served, heads, "{shown:?}");
+        all.whole += reading.whole;
+        all.refused += reading.refused;
+        all.broken += reading.broken;
+    }
+    // It would be no test of much if all of it were of one kind.
+    assert!(all.whole > 3_000, "{}", all.whole);
+    assert!(all.refused > 1_000, "{}", all.refused);
+    assert!(all.broken > 100, "{}", all.broken);
+}
