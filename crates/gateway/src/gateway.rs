@@ -200,7 +200,7 @@ impl Gateway {
             Err(_) => self.cut().await,
         };
         shared.bus.tell(&Event::Phase(Phase::Stopped));
-        shared.telemetry.flush(FLUSH).await;
+        tokio::join!(shared.telemetry.flush(FLUSH), self.admin.end());
         Drained {
             cut,
             took: began.elapsed(),

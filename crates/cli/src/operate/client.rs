@@ -99,9 +99,11 @@ impl GatewayOptions {
         });
         let (status, body) = answer?;
         let value: Value = serde_json::from_slice(&body).map_err(|_| self.not_ours())?;
-        match status.is_success() {
-            true => Ok(Ok(value)),
-            false => Ok(Err(Refused(self.refused(status, &value)))),
+        match (status.is_success(), value["error"]["stage"] == STAGE) {
+            (true, _) => Ok(Ok(value)),
+            (false, true) => Ok(Err(Refused(self.refused(status, &value)))),
+            // The proxy's own listener refuses, too.
+            (false, false) => Err(self.not_ours().into()),
         }
     }
 
@@ -249,6 +251,8 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
+/// Who refuses.
+const STAGE: &str = "admin";
 /// A gateway answers a change within 120 s.
 const ANSWER_TIME: Duration = Duration::from_secs(130);
 const ANSWER_BYTES: usize = 64 << 20;

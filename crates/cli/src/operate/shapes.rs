@@ -129,7 +129,7 @@ pub(super) fn connections(value: &Value, out: &mut Output) -> anyhow::Result<()>
             shown(&open["down"]),
         ]);
     }
-    table.print(out)?;
+    table.print_or("nothing is open", out)?;
     let (listed, open) = (list(&value["connections"]).count(), value["open"].as_u64());
     match open.and_then(|open| open.checked_sub(listed as u64)) {
         Some(more) if more > 0 => Ok(out.line(format_args!("and {more} more"))?),
@@ -142,7 +142,10 @@ pub(super) fn denials(value: &Value, out: &mut Output) -> anyhow::Result<()> {
     for reason in list(&value["by_reason"]) {
         table.row([&reason["count"], &reason["stage"], &reason["code"]].map(shown));
     }
-    table.print(out)?;
+    table.print_or("nothing was denied or refused", out)?;
+    if list(&value["denials"]).next().is_none() {
+        return Ok(());
+    }
     out.line("")?;
     rows(&value["denials"], out)
 }
@@ -182,7 +185,7 @@ fn rows(value: &Value, out: &mut Output) -> anyhow::Result<()> {
             }),
         ]);
     }
-    Ok(table.print(out)?)
+    Ok(table.print_or("nothing was decided yet", out)?)
 }
 
 pub(super) fn shadow(value: &Value, out: &mut Output) -> anyhow::Result<()> {

@@ -18,6 +18,14 @@ impl Table {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
+    /// Prints it; where there are no rows, says so in these words.
+    pub(super) fn print_or(&self, none: &str, out: &mut Output) -> std::io::Result<()> {
+        match self.rows.len() {
+            1 => out.line(none),
+            _ => self.print(out),
+        }
+    }
+
     pub(super) fn print(&self, out: &mut Output) -> std::io::Result<()> {
         let widths = self.widths();
         for (number, row) in self.rows.iter().enumerate() {

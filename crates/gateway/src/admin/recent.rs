@@ -143,6 +143,11 @@ impl Recent {
         Some(Reader::new(Arc::clone(self), id, receiver))
     }
 
+    /// Ends all streams, and begins no others.
+    pub(super) fn end(&self) {
+        self.state().readers.end();
+    }
+
     /// Forgets a watcher.
     pub(super) fn leave(&self, id: u64) {
         self.state().readers.leave(id);

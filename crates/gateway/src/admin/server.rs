@@ -32,6 +32,8 @@ pub(crate) struct Admin {
     /// Bodies that are large: a component takes memory before anybody has looked at it.
     pub(super) uploads: Arc<Semaphore>,
     connections: Arc<Semaphore>,
+    /// Cancelled when the gateway has ended: what is being answered may end.
+    stop: CancellationToken,
 }
 
 impl Admin {
@@ -42,7 +44,8 @@ impl Admin {
             access,
             recent,
             uploads: Arc::new(Semaphore::new(UPLOADS)),
-            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            connections: Arc::new(Semaphore::new(CONNECTIONS as usize)),
+            stop: CancellationToken::new(),
         }
     }
 
@@ -68,12 +71,13 @@ impl Admin {
             let raw = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
+                () = self.stop.cancelled() => return,
                 raw = door.accept() => raw,
             };
             match (raw, self.place()) {
                 (Ok(raw), Some(place)) => {
                     let origin = origin(&raw.address, door.address());
-                    let serving = Arc::clone(&self).greet(raw, origin, tls.clone(), stop.clone());
+                    let serving = Arc::clone(&self).greet(raw, origin, tls.clone());
                     tokio::spawn(async move {
                         serving.await;
                         drop(place);
@@ -86,33 +90,30 @@ impl Admin {
         }
     }
 
-    async fn greet(
-        self: Arc<Self>,
-        raw: Raw,
-        origin: Origin,
-        tls: Option<Arc<Tls>>,
-        stop: CancellationToken,
-    ) {
+    async fn greet(self: Arc<Self>, raw: Raw, origin: Origin, tls: Option<Arc<Tls>>) {
         let Some(tls) = tls else {
             let certified = false;
-            return self
-                .serve(raw.stream, Peer { origin, certified }, stop)
-                .await;
+            return self.serve(raw.stream, Peer { origin, certified }).await;
         };
         let handshake = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(raw.stream));
         if let Ok(Ok(stream)) = handshake.await {
             let certified = proved(&stream).is_some();
-            self.serve(stream, Peer { origin, certified }, stop).await;
+            self.serve(stream, Peer { origin, certified }).await;
         }
     }
 
-    /// Serves one connection until it is done, or `stop`: then what is being answered may end.
-    pub(crate) async fn serve(
-        self: Arc<Self>,
-        stream: impl Stream,
-        peer: Peer,
-        stop: CancellationToken,
-    ) {
+    /// Lets go who watches, and waits a moment for answers that are under way: the operator who asked for a drain
+    /// is to hear that it has begun.
+    pub(crate) async fn end(&self) {
+        self.stop.cancel();
+        self.recent.end();
+        let all = self.connections.acquire_many(CONNECTIONS);
+        let _ = tokio::time::timeout(STOP_TIME, all).await;
+    }
+
+    /// Serves one connection until it is done, or the gateway has ended: then what is being answered may end.
+    pub(crate) async fn serve(self: Arc<Self>, stream: impl Stream, peer: Peer) {
+        let stop = self.stop.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let admin = Arc::clone(&self);
             async move { Ok::<_, Infallible>(routes::answer(&admin, peer, request).await) }
@@ -144,7 +145,7 @@ fn origin(peer: &ClientAddress, local: Option<SocketAddr>) -> Origin {
 }
 
 /// Connections of operators at a time.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: u32 = 64;
 /// Components that are taken in at a time.
 const UPLOADS: usize = 2;
 /// When a connection cannot be accepted.

@@ -37,6 +37,7 @@ pub(super) struct Readers {
     next: u64,
     senders: Vec<(u64, Sender<Bytes>)>,
     second: Option<Second>,
+    ended: bool,
 }
 
 /// What of the plain events was shown in one second.
@@ -53,7 +54,7 @@ impl Readers {
 
     /// One more, which first sees what it missed. None when there are too many.
     pub(super) fn enter(&mut self, missed: &[(u64, Value)]) -> Option<(u64, Receiver<Bytes>)> {
-        if self.senders.len() >= STREAMS {
+        if self.ended || self.senders.len() >= STREAMS {
             return None;
         }
         let (sender, receiver) = mpsc::channel(QUEUE);
@@ -64,6 +65,12 @@ impl Readers {
         self.next += 1;
         self.senders.push((self.next, sender));
         Some((self.next, receiver))
+    }
+
+    /// Nobody watches any more: what each has in its queue still comes.
+    pub(super) fn end(&mut self) {
+        self.senders.clear();
+        self.ended = true;
     }
 
     pub(super) fn leave(&mut self, id: u64) {

@@ -12,7 +12,6 @@ use std::{
 use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     access::{Needs, Origin, Peer},
@@ -122,7 +121,7 @@ pub(super) fn admin(fake: Fake) -> (Arc<Admin>, Arc<Fake>) {
 /// A connection, served.
 pub(super) fn connect(admin: &Arc<Admin>, peer: Peer) -> DuplexStream {
     let (ours, theirs) = tokio::io::duplex(8 << 10);
-    tokio::spawn(Arc::clone(admin).serve(theirs, peer, CancellationToken::new()));
+    tokio::spawn(Arc::clone(admin).serve(theirs, peer));
     ours
 }
 
@@ -529,7 +528,7 @@ async fn who_is_slow_is_let_go() {
 async fn who_never_reads_is_let_go() {
     let (admin, _) = admin(Fake::default());
     let (ours, theirs) = tokio::io::duplex(1 << 10);
-    let served = tokio::spawn(Arc::clone(&admin).serve(theirs, UNIX, CancellationToken::new()));
+    let served = tokio::spawn(Arc::clone(&admin).serve(theirs, UNIX));
     let (_unread, mut write) = tokio::io::split(ours);
     write.write_all(&get("/page.js")).await.unwrap();
     let end = tokio::time::timeout(Duration::from_secs(30), served).await;

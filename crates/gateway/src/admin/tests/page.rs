@@ -7,6 +7,7 @@ use std::{
 };
 
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     events::{HOSTILE, asked, decided, decision, kept, refused},
@@ -203,7 +204,7 @@ impl Served {
         let admin = Arc::clone(admin);
         tokio::spawn(async move {
             while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-                let serving = Arc::clone(&admin).serve(accepted.unwrap().0, LOOPBACK, stop.clone());
+                let serving = Arc::clone(&admin).serve(accepted.unwrap().0, LOOPBACK);
                 let stop = stop.clone();
                 tokio::spawn(async move { stop.run_until_cancelled(serving).await });
             }

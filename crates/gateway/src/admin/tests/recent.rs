@@ -166,7 +166,7 @@ async fn so_many_watch_and_no_more() {
 async fn a_slow_watcher_is_let_go() {
     let (admin, _) = admin(Fake::default());
     let (ours, theirs) = tokio::io::duplex(1 << 10);
-    let serving = Arc::clone(&admin).serve(theirs, LOOPBACK, CancellationToken::new());
+    let serving = Arc::clone(&admin).serve(theirs, LOOPBACK);
     let served = tokio::spawn(serving);
     let (_unread, mut write) = tokio::io::split(ours);
     write
@@ -182,4 +182,15 @@ async fn a_slow_watcher_is_let_go() {
     let end = tokio::time::timeout(Duration::from_secs(30), served).await;
     assert!(end.is_ok(), "it holds no place");
     assert_eq!(admin.recent.summary()["streams"], 0);
+}
+
+#[tokio::test]
+async fn a_gateway_that_ends_ends_its_streams() {
+    let (admin, _) = admin(Fake::default());
+    let mut watcher = watch(&admin, "").await;
+    read_until(&mut watcher, "retry").await;
+    let end = tokio::time::timeout(Duration::from_secs(60), admin.end());
+    assert!(end.await.is_ok());
+    let mut rest = Vec::new();
+    watcher.read_to_end(&mut rest).await.unwrap();
 }
