@@ -461,8 +461,9 @@ async fn the_vectors_are_those_of_the_configuration_of_now() {
         Ok(())
     });
     let bench = Bench::new(false, Some(test));
+    let next = || tested.recv_timeout(Duration::from_secs(10)).unwrap();
     assert_eq!(
-        tested.recv().unwrap(),
+        next(),
         Vec::<PathBuf>::new(),
         "at the start"
     );
@@ -477,7 +478,7 @@ async fn the_vectors_are_those_of_the_configuration_of_now() {
         .unwrap();
     bench.policies.swap(settings(&[80])).await.unwrap();
     for row in ["of the files", "of an operator"] {
-        assert_eq!(tested.recv().unwrap(), [PathBuf::from("later")], "{row}");
+        assert_eq!(next(), [PathBuf::from("later")], "{row}");
     }
     bench.policies.rollback(None).await.unwrap();
     assert!(
