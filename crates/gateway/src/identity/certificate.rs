@@ -157,8 +157,10 @@ mod tests {
     fn certificate(common: &[&str], alternative: Vec<SanType>) -> Vec<u8> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        for name in common {
-            params.distinguished_name.push(DnType::CommonName, *name);
+        // The same attribute under two keys: a certificate may have it twice.
+        let again = || DnType::CustomDnType(vec![2, 5, 4, 3]);
+        for (name, kind) in common.iter().zip([DnType::CommonName, again()]) {
+            params.distinguished_name.push(kind, *name);
         }
         params.subject_alt_names = alternative;
         let key = KeyPair::generate().unwrap();
@@ -192,6 +194,12 @@ mod tests {
                 Ok(Some("a.test")),
             ),
             ("common", &["Batch Job 7"], vec![], Ok(Some("Batch Job 7"))),
+            (
+                "two common names",
+                &["a", "b"],
+                vec![],
+                Err(Wrong::Ambiguous),
+            ),
             ("no name", &[], vec![], Ok(None)),
             (
                 "another uri",

@@ -131,6 +131,8 @@ impl Password {
 
     /// Whether it is the password. Slow by design.
     pub(super) fn is(&self, password: &[u8]) -> bool {
+        #[cfg(test)]
+        CHECKS.set(CHECKS.get() + 1);
         let hash = self.0.password_hash();
         Argon2::default().verify_password(password, &hash).is_ok()
     }
@@ -208,6 +210,12 @@ const MIN_TOKEN: usize = 32;
 /// What a hash in a file costs at least, and at most, in KiB.
 const MIN_MEMORY: u32 = 7 << 10;
 const MAX_MEMORY: u32 = 256 << 10;
+
+#[cfg(test)]
+thread_local! {
+    /// How many hashes this thread has computed to check a password.
+    pub(super) static CHECKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
 
 #[cfg(test)]
 mod tests {
