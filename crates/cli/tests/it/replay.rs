@@ -319,7 +319,7 @@ fn a_line_that_is_no_record_does_not_stop_the_others() {
 #[test]
 fn the_log_of_a_gateway_is_replayed_as_it_is() {
     let recorded = Recorded::cases(&three_cases(), &[]);
-    let lines = recorded.text();
+    let (lines, plain) = (recorded.text(), recorded.summary(&[]));
     let mut gateway = String::from("{\"event\":\"phase\",\"phase\":\"ready\"}\n");
     for line in lines.lines() {
         let decision: Value = serde_json::from_str(line).unwrap();
@@ -327,12 +327,7 @@ fn the_log_of_a_gateway_is_replayed_as_it_is() {
         gateway += &format!("{line}\n{}\n", json!({"event": "end", "bytes_up": 1}));
     }
     fs::write(recorded.log(), gateway).unwrap();
-    let summary = recorded.summary(&[]);
-    assert_eq!(
-        (&summary["records"], &summary["identical"]),
-        (&json!(3), &json!(3)),
-        "{summary}"
-    );
+    assert_eq!(recorded.summary(&[]), plain);
 
     // A line that says that it holds a decision, and holds none, is not passed over.
     fs::write(recorded.log(), "{\"event\":\"decision\"}\n").unwrap();
