@@ -85,6 +85,8 @@ impl Refusal {
 
     pub(crate) fn from_denial(denial: &Denial, denied: bool, timeout: bool) -> Self {
         let kind = match (denial.stage(), denied) {
+            // Not the policy failed: what it would have been asked is too large.
+            _ if denial.reason() == Some(Reason::RequestOversized) => Kind::Denied,
             (Stage::Policy, _) => Kind::PolicyFault,
             _ if timeout => Kind::TimedOut,
             (_, true) => Kind::Denied,
@@ -222,6 +224,13 @@ mod tests {
                 false,
                 502,
                 "http_protocol_error",
+            ),
+            (
+                Reason::RequestOversized,
+                true,
+                false,
+                403,
+                "http_request_denied",
             ),
             (
                 Reason::PolicyTrapped,

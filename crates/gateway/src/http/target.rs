@@ -60,6 +60,10 @@ pub(crate) fn served<B>(request: &Request<B>, fields: usize) -> Result<(), Refus
         let hint = "`TRACE` is not forwarded";
         return Err(malformed("method-not-served", hint));
     }
+    if request.method().as_str().len() > METHOD {
+        let hint = "use a registered method";
+        return Err(malformed("method-not-served", hint));
+    }
     if request.headers().len() > fields {
         let refusal = Refusal::new(Kind::Oversized, "request", "headers-too-many");
         return Err(refusal.hint("send fewer header fields"));
@@ -88,6 +92,9 @@ fn userinfo() -> Refusal {
 fn malformed(code: &'static str, hint: &'static str) -> Refusal {
     Refusal::new(Kind::Malformed, "request", code).hint(hint)
 }
+
+/// Bytes of a method; the longest that is registered has 17.
+const METHOD: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -163,6 +170,8 @@ mod tests {
         assert!(served(&request("GET", "http://a/"), 1).is_ok());
         let trace = served(&request("TRACE", "http://a/"), 1).unwrap_err();
         assert_eq!(trace.code, "method-not-served");
+        let long = served(&request(&"A".repeat(METHOD + 1), "http://a/"), 1).unwrap_err();
+        assert_eq!(long.code, "method-not-served");
         let mut two = request("POST", "http://a/");
         for length in ["1", "1"] {
             let value = http::HeaderValue::from_static(length);
