@@ -368,3 +368,32 @@ async fn details_of_policies_are_withheld_where_inputs_are_not_recorded() {
         assert_eq!(open["redacted"], Value::Null, "{row}");
     }
 }
+
+/// What was let pass may quote as much as what was denied.
+#[tokio::test]
+async fn what_was_let_pass_is_withheld_like_a_denial() {
+    for keep in [true, false] {
+        let guard = match keep {
+            true => builder(),
+            false => Guard::builder().resolver(fixed()),
+        };
+        let guard = guard.build().unwrap();
+        let url = "https://private.example/token=secret?secret";
+        let session = guard.session().reporting();
+        let pinned = session.pin(get(url)).await.unwrap();
+        let peer = pinned.addresses()[0];
+        let reused = pinned.reused(peer).unwrap();
+        let line = written(&reused.decision, Redaction::ALL);
+        assert_eq!(
+            (&line["verdict"], line["would_deny"].is_null()),
+            (&json!("allow"), false)
+        );
+        assert!(!line.to_string().contains("secret"), "{line}");
+        let withheld = line["would_deny"]["detail"] == Redaction::DETAIL;
+        assert_eq!(
+            withheld, !keep,
+            "asked again, the policy says the same: {line}"
+        );
+        assert_eq!(read(line).unwrap().contradictions(), []);
+    }
+}
