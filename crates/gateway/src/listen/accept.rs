@@ -2,8 +2,6 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
-
 use super::{Door, Entrance, Raw, greet::greet};
 use crate::{
     event::{Bus, Event},
@@ -32,11 +30,9 @@ pub(crate) async fn accept(shared: Arc<Shared>, entrance: Arc<Entrance>, door: D
         }
     }
     // Who is in the queue of the kernel already would be reset when the door closes.
-    for _ in 0..shared.config.load().limits.backlog {
-        match door.accept().now_or_never() {
-            Some(Ok(raw)) => begin(&shared, &entrance, raw),
-            _ => break,
-        }
+    let most = shared.config.load().limits.backlog;
+    for raw in door.close(most) {
+        begin(&shared, &entrance, raw);
     }
 }
 

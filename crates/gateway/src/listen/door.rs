@@ -81,6 +81,31 @@ impl Door {
             Socket::Unix(socket) => Raw::unix(socket.accept().await?.0),
         }
     }
+
+    /// Closes it, and gives out who waits in the queue of the kernel: at most so many.
+    pub(crate) fn close(self, most: u32) -> Vec<Raw> {
+        // What the runtime knows of the queue may be old: the queue itself is asked.
+        let next: Box<dyn FnMut() -> io::Result<Raw>> = match self.socket {
+            Socket::Tcp(socket) => match socket.into_std() {
+                Ok(socket) => Box::new(move || {
+                    let (stream, address) = socket.accept()?;
+                    stream.set_nonblocking(true)?;
+                    Ok(Raw::tcp(TcpStream::from_std(stream)?, address))
+                }),
+                Err(_) => return Vec::new(),
+            },
+            Socket::Unix(socket) => match socket.into_std() {
+                Ok(socket) => Box::new(move || {
+                    let (stream, _) = socket.accept()?;
+                    stream.set_nonblocking(true)?;
+                    Raw::unix(UnixStream::from_std(stream)?)
+                }),
+                Err(_) => return Vec::new(),
+            },
+        };
+        let all = std::iter::repeat_with(next).map_while(Result::ok);
+        all.take(most as usize).collect()
+    }
 }
 
 impl Raw {
@@ -155,6 +180,9 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 
 /// A client of IPv4 at a socket of IPv6 is a client of IPv4: networks and limits mean it.
 pub(super) fn plain(address: SocketAddr) -> SocketAddr {
+    if address.is_ipv4() {
+        return address;
+    }
     let classified = Classifier::default().classify(address.ip());
     let mapped = classified
         .embedded

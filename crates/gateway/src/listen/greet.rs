@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{
     Accepted, Entrance, Raw, Stream,
@@ -33,7 +33,11 @@ pub(super) async fn greet(shared: Arc<Shared>, entrance: Arc<Entrance>, raw: Raw
         shared: &shared,
         entrance: &entrance,
     };
-    match greeting.all(raw.stream).await {
+    let greeted = tokio::select! {
+        greeted = greeting.all(raw.stream) => greeted,
+        () = late(&shared) => Err(Turn::Gone),
+    };
+    match greeted {
         Err(turn) => turn.end(&shared, greeting.client).await,
         Ok((Protocol::Http, stream, permit)) => {
             let accepted = greeting.accepted(stream, permit);
@@ -44,6 +48,12 @@ pub(super) async fn greet(shared: Arc<Shared>, entrance: Arc<Entrance>, raw: Raw
             socks::serve(shared, accepted).await;
         }
     }
+}
+
+/// While the gateway drains, who has not said what it wants is not waited for.
+async fn late(shared: &Shared) {
+    shared.draining.cancelled().await;
+    sleep(LATE).await;
 }
 
 /// A connection that is being greeted.
@@ -253,3 +263,6 @@ fn not_served() -> Refusal {
     refusal(Kind::Malformed, "protocol-not-served")
         .hint("the listener does not serve this protocol: see `protocols` in its configuration")
 }
+
+/// For who was accepted just before a drain to say what it wants.
+const LATE: Duration = Duration::from_secs(1);

@@ -10,9 +10,14 @@ use tokio::{
 
 use crate::support::{Client, Echo, PUBLIC, Proxy, status, until, within};
 
+/// A listener at an address that no other test uses: nobody else gets its port when it is closed.
+fn alone(last: u8) -> String {
+    format!("[[listener]]\nbind = '127.0.0.{last}:0'")
+}
+
 #[tokio::test]
 async fn an_idle_gateway_ends_at_once() {
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::with(&alone(71)).await;
     let address = proxy.address();
     let (gateway, _folder) = proxy.into_gateway();
     let drained = within("a drain", gateway.drain()).await;
@@ -26,7 +31,7 @@ async fn an_idle_gateway_ends_at_once() {
 #[tokio::test]
 async fn a_kept_connection_is_closed_and_a_tunnel_may_end_by_itself() {
     let echo = Echo::start(PUBLIC).await;
-    let proxy = Proxy::start().await;
+    let proxy = Proxy::with(&alone(72)).await;
     let mut kept = proxy.client().await;
     assert_eq!(
         status(&kept.connect_to("internal.lab.example.com:443").await),
@@ -106,4 +111,51 @@ async fn who_came_just_before_is_answered() {
         assert_eq!(status(&client.head().await), 403);
     }
     within("a drain", draining).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_not_waited_for() {
+    let proxy = Proxy::with("drain = '15s'").await;
+    let mut silent = proxy.client().await;
+    let (gateway, _folder) = proxy.into_gateway();
+    let drained = within("a drain", gateway.drain()).await;
+    assert_eq!(drained.cut, 0);
+    assert!(drained.took < Duration::from_secs(5), "{drained:?}");
+    silent.ended().await;
+}
+
+#[tokio::test]
+async fn a_gateway_takes_over_from_another_without_a_gap() {
+    let over = "[[listener]]\nbind = '127.0.0.1:0'\nreuse_port = true";
+    let old = Proxy::with(over).await;
+    let address = old.address();
+    let over = format!("[[listener]]\nbind = '{address}'\nreuse_port = true");
+    let _new = Proxy::with(&over).await;
+    let (gateway, _folder) = old.into_gateway();
+    let mut draining = None;
+    let mut gateway = Some(gateway);
+    for number in 0..100 {
+        if number == 50 {
+            draining = gateway.take().map(|gateway| tokio::spawn(gateway.drain()));
+        }
+        let mut client = Client::connect(address).await;
+        let head = client.connect_to("internal.lab.example.com:443").await;
+        assert_eq!(status(&head), 403, "request {number}");
+    }
+    let drained = within("a drain", draining.unwrap()).await.unwrap();
+    assert_eq!(drained.cut, 0);
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_dropped_ends_at_once() {
+    let echo = Echo::start(PUBLIC).await;
+    let proxy = Proxy::with(&alone(73)).await;
+    let mut tunnel = proxy.tunnel(&echo.at("public.lab.example.com")).await;
+    let address = proxy.address();
+    drop(proxy);
+    tunnel.ended().await;
+    until("nobody listens", async || {
+        TcpStream::connect(address).await.is_err()
+    })
+    .await;
 }
