@@ -86,7 +86,7 @@ impl Silence {
             self.begin();
         }
         while self.sleep.as_mut().poll(cx).is_ready() {
-            if !self.upload.goes_on() {
+            if !self.upload.has_moved() {
                 let detail = format!("no piece of the body within {:?}", self.patience);
                 return Poll::Ready(Error::exchange(Reason::DeadlineExceeded, detail));
             }

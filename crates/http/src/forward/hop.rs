@@ -183,8 +183,11 @@ impl<'a, F: FnMut(&Arc<Decision>, &Held) + Send> Hop<'a, F> {
             decision,
             held,
         } = answer;
-        if let Some(gate) = self.upload.gate().filter(|_| head::refuses(&head)) {
-            gate.stop();
+        if let Some(gate) = self.upload.gate() {
+            gate.answered();
+            if head::refuses(&head) {
+                gate.stop();
+            }
         }
         let keep = head::receive(&mut head)? && keep;
         let pool = self.shared.pool.clone();

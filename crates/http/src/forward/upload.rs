@@ -41,6 +41,8 @@ pub(super) struct Gate {
     pieces: AtomicU64,
     /// Whether the next piece is waited for, and so whether it is the client who is slow.
     starving: AtomicBool,
+    /// Whether the response has begun: the client may then be silent as long as the server is not.
+    answered: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -57,6 +59,7 @@ impl Upload {
             state: AtomicU8::new(if held { HELD } else { OPEN }),
             pieces: AtomicU64::new(0),
             starving: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         });
         let upload = Self {
@@ -105,6 +108,11 @@ impl Gate {
         }
     }
 
+    /// The response has begun.
+    pub(super) fn answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
     /// Lets nothing pass any more. What hyper has already taken is still sent.
     pub(super) fn stop(&self) {
         self.state.store(STOPPED, Ordering::Release);
@@ -125,14 +133,18 @@ impl Progress {
         Self { gate, before: 0 }
     }
 
-    /// Whether a piece was sent since this was asked last, or the client is waited for.
+    /// Whether a piece was sent since this was asked last, or the client is waited for: it has a patience of its own.
     pub(super) fn goes_on(&mut self) -> bool {
-        let Some(gate) = &self.gate else {
-            return false;
-        };
-        let pieces = gate.pieces.load(Ordering::Relaxed);
-        let moved = std::mem::replace(&mut self.before, pieces) != pieces;
-        moved || gate.starving.load(Ordering::Relaxed)
+        let gate = self.gate.as_ref();
+        let starving = gate.is_some_and(|gate| gate.starving.load(Ordering::Relaxed));
+        self.has_moved() || starving
+    }
+
+    /// Whether a piece was sent since this was asked last.
+    pub(super) fn has_moved(&mut self) -> bool {
+        let gate = self.gate.as_ref();
+        let pieces = gate.map_or(0, |gate| gate.pieces.load(Ordering::Relaxed));
+        std::mem::replace(&mut self.before, pieces) != pieces
     }
 
     pub(super) fn gate(&self) -> Option<&Arc<Gate>> {
@@ -157,8 +169,11 @@ impl http_body::Body for Upload {
             .store(polled.is_pending(), Ordering::Relaxed);
         if polled.is_pending() {
             let patience = self.patience;
-            let stalled = self.poll_quiet(patience, cx);
-            return stalled.map(|()| Some(Err(STALLED.into())));
+            let answered = self.gate.answered.load(Ordering::Relaxed);
+            return match answered || self.poll_quiet(patience, cx).is_pending() {
+                true => Poll::Pending,
+                false => Poll::Ready(Some(Err(STALLED.into()))),
+            };
         }
         self.armed = false;
         self.gate.pieces.fetch_add(1, Ordering::Relaxed);

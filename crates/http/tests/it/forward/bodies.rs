@@ -116,7 +116,11 @@ async fn what_moves_is_waited_for() {
         }
     })
     .await;
-    assert_eq!(bench.text(&url(slow), get()).await.len(), 12);
+    // The client has more to say, and waits for the server.
+    let (feed, body) = fed();
+    feed.send("first").await.unwrap();
+    assert_eq!(bench.text(&url(slow), post(body)).await.len(), 12);
+    drop(feed);
 
     let server = Server::start(PUBLIC, |_| ok("all")).await;
     let (feed, body) = fed();
