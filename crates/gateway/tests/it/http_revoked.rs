@@ -75,3 +75,41 @@ async fn exchanges_that_a_swap_refuses_are_cut() {
     .await;
     assert_eq!(ends().await, ["revoked", "revoked", "revoked"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn swaps_fail_no_request() {
+    let server = Echo::http(PUBLIC).await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = file(folder.path(), "settings.toml", "");
+    let over = format!("policy = {{settings = '{}'}}", settings.display());
+    let proxy = Proxy::with(&over).await;
+    let request = format!("GET http://{}/ HTTP/1.1\r\n\r\n", server.at(KEPT));
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let mut client = proxy.client().await;
+        let request = request.clone();
+        clients.spawn(async move {
+            for _ in 0..60 {
+                client.send(request.as_bytes()).await;
+                let (head, _) = client.answer().await;
+                assert_eq!(status(&head), 200, "{head}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+    }
+    let mut swaps = 0;
+    while !clients.is_empty() {
+        // It denies another name each time, and never the one that is asked for.
+        let denied = format!("hosts = {{deny = ['a{swaps}.example.com']}}");
+        file(folder.path(), "settings.toml", denied);
+        proxy.gateway().reload(proxy.config(&over));
+        swaps += 1;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        while let Some(done) = clients.try_join_next() {
+            done.unwrap();
+        }
+    }
+    let active = |line: &serde_json::Value| line["event"] == "policy" && line["change"] == "active";
+    let taken = proxy.log().iter().filter(|line| active(line)).count();
+    assert!(taken > 3, "{taken} of {swaps} swaps");
+}
