@@ -412,6 +412,25 @@ fn everything_is_tried_before_it_is_started() {
 }
 
 #[test]
+fn a_policy_that_fails_its_vectors_would_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let vectors =
+        "[[case]]\nname = \"inside\"\nurl = \"http://10.0.0.1/\"\nexpect = {verdict = \"allow\"}";
+    write(folder.path(), "vectors.toml", vectors);
+    let config = "policy = {vectors = [\"vectors.toml\"]}";
+    let file = write(folder.path(), "gateway.toml", config);
+    for args in [
+        &["--check"][..],
+        &["--listen", "127.0.0.1:0", "--admin", "off"],
+    ] {
+        let output = run([&["serve", file.to_str().unwrap()][..], args].concat());
+        let said = show(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("1 of 1 vectors failed: `inside`"), "{said}");
+    }
+}
+
+#[test]
 fn the_examples_would_start() {
     let folder = tempfile::tempdir().unwrap();
     let examples = repository().join("examples/gateway");

@@ -17,6 +17,7 @@ pub fn reference() -> String {
     for kind in kinds(&schema) {
         row(&kind, &mut text);
     }
+    text.push_str(CREDENTIALS);
     text
 }
 
@@ -159,6 +160,45 @@ another kind, and keys that contradict each other are errors, all of which are s
   tunnels, identities, certificates, the token. When anything in it is wrong, everything stays as it was, and the log
   and `pinfold gateway status` say why.
 ";
+
+const CREDENTIALS: &str = r#"
+## Who asks
+
+The `ways` of a listener are tried in their order. The first that names somebody counts; what is *wrong* is refused,
+even where a later way would name somebody.
+
+| what came | `required` | answer |
+|---|---|---|
+| a name | | that is the subject: policies see it, limits and report mode go by it, the log has it |
+| credentials that are wrong, or of a kind that the listener does not take | | 407 `credentials-wrong` |
+| a certificate with two identities | | 403 `certificate-ambiguous` |
+| a certificate whose name is malformed, or not printable | | 403 `certificate-unusable` |
+| nothing | `false` | no subject |
+| nothing, where credentials would be taken | `true` | 407 `credentials-missing` |
+| nothing, elsewhere | `true` | 403 `identity-missing` |
+| more passwords than are verified at a time | | 503 `verification-busy`, `Retry-After: 1` |
+
+A certificate names its SPIFFE identifier (one URI, with a path), else its first DNS name in lower case, else its only
+common name.
+
+## The file of credentials
+
+```toml
+[[credential]]
+subject = "payments"
+kind = "basic"        # a user name, which is the subject, and a password; `bearer`: a random token
+hash = "$argon2id$v=19$m=19456,t=2,p=1$..."
+expires = 2027-01-31T00:00:00Z   # optional
+```
+
+`pinfold credential payments --generate >> credentials.toml` makes an entry; the secret itself is nowhere in it. At most
+10,000 entries, 4 MiB; a name may have two passwords, the old one and the new one. Hashes of passwords are Argon2id of
+7 MiB to 256 MiB; tokens are kept as SHA-256, so they have to be random.
+
+A password is verified on a thread of its own, half of the processors at most and no more than 8 at a time, and then
+remembered under a key of the process until the file is read again: the first request waits for the hash, the others do
+not. An unknown name takes as long as a known one.
+"#;
 
 #[cfg(test)]
 mod tests {

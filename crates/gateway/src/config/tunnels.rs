@@ -27,6 +27,11 @@ pub struct Tunnels {
 }
 
 /// What is done about a server name that is not the host of the request.
+///
+/// A handshake for a name must give that name: none, or another, is a mismatch, and so is what cannot be read within
+/// `limits.head_time` and 16 KiB. Where the request is for an address, there must be no name: rules about names have not
+/// seen it. With Encrypted ClientHello only the outer name is visible. Tunnels that do not begin with TLS, on whatever
+/// port, are not concerned: see `non_tls`; nor is TLS that begins later (`STARTTLS`).
 #[derive(
     Clone,
     Copy,
@@ -41,7 +46,8 @@ pub struct Tunnels {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Sni {
-    /// Nothing is looked at.
+    /// Nothing is looked at. When a new policy demands TLS, tunnels that are open are closed, as nobody knows what
+    /// they speak.
     Off,
     /// It is logged.
     Log,
