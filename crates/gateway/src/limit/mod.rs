@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use self::usage::{Usage, Used};
+pub(crate) use self::usage::Usage;
 use self::{
     rate::Rate,
     sources::{Source, Sources},

@@ -201,13 +201,8 @@ async fn made_up_sources_and_subjects_cost_no_memory() {
     }
     let usage = admission.usage();
     assert_eq!((usage.sources, usage.subjects), (0, subjects::KNOWN));
-    let state = locked(&admission.state);
-    assert!(
-        state.sources.capacity() <= sources::SPARE,
-        "{}",
-        state.sources.capacity()
-    );
-    drop(state);
+    let places = locked(&admission.state).sources.capacity();
+    assert!(places <= sources::SPARE, "{places}");
 
     // Those that find no place share one share.
     let refused = (0..100).filter(|n| {

@@ -6,11 +6,13 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `flood` | how many lines of one kind a second |
 //! | `line` | an event as a line |
 //! | `mask` | what is withheld |
 //! | `output` | standard streams and files, which are opened anew when they were moved away |
 //! | `writer` | the thread |
 
+mod flood;
 mod line;
 mod mask;
 mod output;
@@ -29,7 +31,10 @@ use std::{
     time::Duration,
 };
 
-use self::writer::{Message, Writer};
+use self::{
+    flood::Flood,
+    writer::{Message, Writer},
+};
 use crate::{
     config,
     event::{Event, Sink},
@@ -42,6 +47,8 @@ pub(crate) struct Log {
     sample: AtomicU32,
     allowed: AtomicU64,
     off: AtomicBool,
+    /// Refusals, which cost who causes them nothing.
+    refusals: Flood,
     counts: Arc<Counts>,
 }
 
@@ -51,6 +58,8 @@ pub(super) struct Counts {
     pub(super) written: AtomicU64,
     pub(super) dropped: AtomicU64,
     pub(super) failed: AtomicU64,
+    /// Refusals beyond what is written of them in a second.
+    pub(super) flooded: AtomicU64,
     problems: Mutex<Problems>,
 }
 
@@ -86,6 +95,7 @@ impl Log {
             sample: AtomicU32::new(config.sample.max(1)),
             allowed: AtomicU64::new(0),
             off: AtomicBool::new(config.to == config::LogTo::Off),
+            refusals: Flood::new(REFUSALS),
             counts,
         })
     }
@@ -165,6 +175,12 @@ impl Log {
                 number.is_multiple_of(sample)
             }
             Event::ShadowDiffers(differs) => differs.sampled,
+            Event::Refused(_) => {
+                let takes = self.refusals.takes();
+                let flooded = u64::from(!takes);
+                self.counts.flooded.fetch_add(flooded, Ordering::Relaxed);
+                takes
+            }
             _ => true,
         }
     }
@@ -202,6 +218,8 @@ impl fmt::Debug for Log {
     }
 }
 
+/// Refusals that are written in a second: a flood of connections is not to fill the disk. Metrics count all of them.
+const REFUSALS: u64 = 200;
 /// The longest queue: what waits holds decisions, of up to some 100 KiB each.
 const LONGEST_QUEUE: usize = 1 << 20;
 /// Between two looks at a full queue.

@@ -474,6 +474,32 @@ impl Log {
     }
 }
 
+#[test]
+fn a_flood_of_refusals_does_not_fill_the_disk_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let log = Log::start(&to_file(&path)).unwrap();
+    let refusal = refused(Kind::Overloaded, "limit", "limit-connections", "");
+    for _ in 0..5_000 {
+        log.take(&refusal);
+        // What else happens is not kept out by it.
+        if log.written() == 0 {
+            log.take(&an_end());
+            assert!(log.flush(Log::PATIENCE));
+        }
+    }
+    until(|| {
+        assert!(log.flush(Log::PATIENCE));
+        let lines = lines(&path);
+        let of = |event: &'static str| lines.iter().filter(move |line| line["event"] == event);
+        let told: u64 = of("lost").filter_map(|line| line["events"].as_u64()).sum();
+        let written = of("refused").count() as u64;
+        assert!(written < 5_000, "{written}");
+        told + written == 5_000
+    });
+    assert_eq!(log.dropped(), 0);
+}
+
 /// A disk that has room for so many bytes, again and again.
 struct Disk {
     room: Arc<AtomicU64>,

@@ -27,6 +27,13 @@ pub(super) enum Message {
     Flush(SyncSender<()>),
 }
 
+/// Events that never came to the writer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Missing {
+    dropped: u64,
+    flooded: u64,
+}
+
 /// Who writes.
 pub(super) struct Writer {
     output: Output,
@@ -38,8 +45,10 @@ pub(super) struct Writer {
     ends: Vec<usize>,
     /// The last line was written in part: the next one must not be its end.
     torn: bool,
-    /// Dropped events that a line has told of.
-    told: u64,
+    /// What lines have told of.
+    told: Missing,
+    /// Of refusals beyond the bound a line tells once in [`FOLLOW`]: those until then.
+    flooded: u64,
     /// Events that could not be written since the last line that could.
     lost: u64,
     followed: Instant,
@@ -59,7 +68,8 @@ impl Writer {
             buffer: Vec::new(),
             ends: Vec::new(),
             torn: false,
-            told: 0,
+            told: Missing::default(),
+            flooded: 0,
             lost: 0,
             followed: Instant::now(),
         }
@@ -127,6 +137,7 @@ impl Writer {
             return;
         }
         self.followed = Instant::now();
+        self.flooded = self.counts.flooded.load(Ordering::Relaxed);
         let followed = self.output.follow();
         let problem = followed.err();
         let problem = problem.map(|error| format!("the log cannot be opened anew: {error}"));
@@ -135,7 +146,7 @@ impl Writer {
 
     /// Writes what is buffered, after what is missing before it.
     fn flush(&mut self) {
-        let (dropped, head) = self.head();
+        let (missing, head) = self.head();
         if self.ends.is_empty() && head.is_empty() {
             return;
         }
@@ -144,7 +155,7 @@ impl Writer {
         let ends = self.ends.iter();
         let whole = ends.filter(|end| head.len() + **end <= written).count();
         if written >= head.len() {
-            self.told = dropped;
+            self.told = missing;
             self.lost = 0;
         }
         if let Some(last) = self.buffer.get(..written).and_then(<[u8]>::last) {
@@ -157,12 +168,20 @@ impl Writer {
 
     /// What goes before the lines: the end of a line that was written in part, and how many events are missing since
     /// that was told last.
-    fn head(&self) -> (u64, Vec<u8>) {
-        let dropped = self.counts.dropped.load(Ordering::Relaxed);
+    fn head(&self) -> (Missing, Vec<u8>) {
+        let missing = Missing {
+            dropped: self.counts.dropped.load(Ordering::Relaxed),
+            flooded: self.flooded,
+        };
+        let since = |now: u64, told: u64| now.saturating_sub(told);
         let lost = [
             (
-                dropped.saturating_sub(self.told),
+                since(missing.dropped, self.told.dropped),
                 "the queue of the log was full",
+            ),
+            (
+                since(missing.flooded, self.told.flooded),
+                "more refusals than are written in a second",
             ),
             (self.lost, "the log could not be written"),
         ];
@@ -172,7 +191,7 @@ impl Writer {
         if self.torn && !(head.is_empty() && self.ends.is_empty()) {
             head.insert(0, '\n');
         }
-        (dropped, head.into_bytes())
+        (missing, head.into_bytes())
     }
 
     fn write(&mut self) -> (usize, Option<io::Error>) {

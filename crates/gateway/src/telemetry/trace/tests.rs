@@ -19,17 +19,20 @@ use crate::{
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
 
+/// Head and body of a request.
+type Message = (String, Vec<u8>);
+
 /// A collector that keeps what it gets.
 struct Receiver {
     address: SocketAddr,
-    got: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    got: Arc<Mutex<Vec<Message>>>,
 }
 
 impl Receiver {
     async fn new(status: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let got: Arc<Mutex<Vec<_>>> = Arc::default();
+        let got: Arc<Mutex<Vec<Message>>> = Arc::default();
         let keep = Arc::clone(&got);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
@@ -54,7 +57,7 @@ impl Receiver {
     }
 }
 
-async fn message(stream: &mut tokio::net::TcpStream) -> (String, Vec<u8>) {
+async fn message(stream: &mut tokio::net::TcpStream) -> Message {
     let mut bytes = Vec::new();
     loop {
         let head = bytes.windows(4).position(|w| w == b"\r\n\r\n");
@@ -185,7 +188,7 @@ impl<'a> Field<'a> {
             .collect()
     }
 
-    fn messages(self) -> Vec<(u64, Field<'a>)> {
+    fn messages(self) -> Vec<(u64, Self)> {
         fields(self.bytes())
     }
 }
