@@ -32,8 +32,6 @@ pub(crate) struct Registry {
     listed: Mutex<Listed>,
     /// An entry came in that an older generation had judged: the review looks again.
     late: Notify,
-    /// The last entry has left.
-    empty: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -88,7 +86,6 @@ impl Registry {
             bus,
             listed: Mutex::default(),
             late: Notify::new(),
-            empty: Notify::new(),
         }
     }
 
@@ -127,9 +124,6 @@ impl Registry {
             return;
         };
         *listed.counts.of(entry.asked.kind) -= 1;
-        if listed.entries.is_empty() {
-            self.empty.notify_waiters();
-        }
     }
 
     /// How many are open.
@@ -164,18 +158,6 @@ impl Registry {
         let all = self.entries();
         all.iter().for_each(|entry| entry.close(closing, None));
         all.len()
-    }
-
-    /// Waits until nothing is open.
-    pub(crate) async fn emptied(&self) {
-        loop {
-            // Made before the look, so that an end between look and wait is not missed.
-            let empty = self.empty.notified();
-            if self.len() == 0 {
-                return;
-            }
-            empty.await;
-        }
     }
 
     /// What a review under this generation has to judge, and since when; the longest overdue first. What enters from now on with an
@@ -269,10 +251,6 @@ impl Live {
 
     pub(crate) fn asked(&self) -> &Arc<Asked> {
         &self.entry.asked
-    }
-
-    pub(crate) fn decision(&self) -> &Arc<Decision> {
-        &self.entry.decision
     }
 }
 

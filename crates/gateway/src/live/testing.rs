@@ -117,3 +117,12 @@ pub(crate) fn asked(host: &str, kind: Exchange) -> Asked {
         began: std::time::Instant::now(),
     }
 }
+
+impl Registry {
+    /// Waits until nothing is open.
+    pub(crate) async fn emptied(&self) {
+        while self.len() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+}

@@ -136,14 +136,3 @@ async fn operators_see_the_newest_and_how_many_of_which_kind() {
     drop(all);
     assert_eq!(bench.registry.counts(), Counts::default());
 }
-
-#[tokio::test]
-async fn whoever_drains_waits_for_the_last() {
-    let bench = Bench::new().await;
-    let live = bench.enter("a.example.com").await;
-    let mut emptied = std::pin::pin!(bench.registry.emptied());
-    assert!(timeout(SOON, &mut emptied).await.is_err());
-    drop(live);
-    emptied.await;
-    bench.registry.emptied().await;
-}

@@ -24,9 +24,10 @@ use tokio::{
 use crate::{
     client::{Client, RequestId},
     config::Way,
-    egress::{self, Ask},
+    egress::{self, Ask, Opened},
     event::{Event, Exchange, Turned},
     identity::Presented,
+    limit::Permit,
     listen::{Accepted, Stream},
     refusal::{Kind, Refusal},
     shared::Shared,
@@ -36,7 +37,7 @@ use crate::{
 use parse::{Command, Greeting, Host, Malformed, Read, Request};
 use reply::Reply;
 
-/// Serves a client until it or the gateway is done.
+/// Serves a client until it is refused, or has its tunnel, which goes on by itself.
 pub(crate) async fn serve(shared: Arc<Shared>, accepted: Accepted) {
     let Accepted {
         stream,
@@ -50,10 +51,11 @@ pub(crate) async fn serve(shared: Arc<Shared>, accepted: Accepted) {
         stream,
         subject: None,
     };
-    if let Err(End::Refused(refused)) = session.serve().await {
-        session.refuse(*refused).await;
+    match session.opened().await {
+        Ok(opened) => session.tunnel(opened, permit),
+        Err(End::Refused(refused)) => session.refuse(*refused).await,
+        Err(End::Gone) => {}
     }
-    drop(permit);
 }
 
 /// One client, which asks for one thing.
@@ -83,7 +85,8 @@ struct Refused {
 type Words = std::borrow::Cow<'static, [u8]>;
 
 impl Session {
-    async fn serve(&mut self) -> Result<(), End> {
+    /// All that comes before the tunnel.
+    async fn opened(&mut self) -> Result<Opened, End> {
         let time = self.shared.config.load().limits.head_time.get();
         let target = match timeout(time, self.asked()).await {
             Ok(target) => target?,
@@ -92,9 +95,18 @@ impl Session {
         let opened = egress::open(&self.shared, self.ask(target)).await;
         let opened = opened.map_err(End::judged)?;
         self.say(&Reply::Succeeded.bytes()).await?;
-        let client = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
-        tunnel::relay(&self.shared, client, opened).await;
-        Ok(())
+        Ok(opened)
+    }
+
+    /// In a task of its own: what it took to come here is larger than a tunnel at rest, and is let go.
+    fn tunnel(self, opened: Opened, permit: Permit) {
+        let Self { shared, stream, .. } = self;
+        let (connections, cut) = (shared.connections.clone(), shared.cut.clone());
+        connections.spawn(async move {
+            let relay = tunnel::relay(&shared, stream, opened);
+            cut.run_until_cancelled(relay).await;
+            drop(permit);
+        });
     }
 
     /// Greeting, who asks, and for what.
