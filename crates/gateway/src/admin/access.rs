@@ -3,7 +3,10 @@
 //! What shares loopback with the gateway is not the operator: a page in a browser on the machine, and every client of
 //! the proxy, reach loopback too. So reading is open there, and nothing is changed without a proof.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use arc_swap::ArcSwapOption;
 use http::{HeaderMap, HeaderName, HeaderValue, header, uri::Authority};
@@ -62,6 +65,16 @@ impl Origin {
             true => Self::Loopback,
             false => Self::Beyond,
         }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unix => "a Unix socket",
+            Self::Loopback => "loopback",
+            Self::Beyond => "elsewhere",
+        })
     }
 }
 

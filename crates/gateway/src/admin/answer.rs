@@ -45,6 +45,11 @@ impl Problem {
         self
     }
 
+    /// Stable, kebab-case.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
     #[cfg(test)]
     pub(super) fn known(&self) -> (u16, &'static str) {
         (self.status, self.code)

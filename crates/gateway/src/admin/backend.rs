@@ -24,6 +24,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn shadow(&self) -> Value;
     /// The configuration in effect, without secrets.
     fn config(&self) -> Value;
+    /// Tells, wherever a gateway tells something, that somebody was turned away here who may mean harm.
+    fn turned_away(&self, detail: String);
     /// Changes something; it goes on when nobody waits for it any more.
     fn change(&self, change: Change) -> Changing;
 }

@@ -15,6 +15,7 @@ use super::{
     row::{self, Masks},
 };
 use crate::{
+    event::Event,
     live::{Closing, Open},
     policy::{ChangeError, Changed, Trigger},
     shadow::Report,
@@ -190,6 +191,11 @@ impl Backend for Operated {
 
     fn config(&self) -> Value {
         without_secrets(json!(**self.shared.config.load()))
+    }
+
+    fn turned_away(&self, detail: String) {
+        let what = "admin";
+        self.shared.bus.tell(&Event::Trouble { what, detail });
     }
 
     fn change(&self, change: Change) -> Changing {

@@ -65,7 +65,8 @@ async fn answered(
     }
     let what = route(request.method(), request.uri().path());
     let needs = what.as_ref().map_or(Needs::Reading, |what| what.needs());
-    admin.access.check(peer, needs, request.headers())?;
+    let allowed = admin.access.check(peer, needs, request.headers());
+    allowed.inspect_err(|problem| admin.turned_away(peer, problem))?;
     let what = what?;
     match needs {
         Needs::Change => changed(admin, what, request).await,

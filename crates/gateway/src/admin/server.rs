@@ -1,6 +1,11 @@
 //! One connection of an operator: HTTP/1.1, few at a time, each step with a deadline.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -10,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     access::{Access, Origin, Peer},
+    answer::Problem,
     backend::Backend,
     paced::Paced,
     recent::Recent,
@@ -32,6 +38,8 @@ pub(crate) struct Admin {
     /// Bodies that are large: a component takes memory before anybody has looked at it.
     pub(super) uploads: Arc<Semaphore>,
     connections: Arc<Semaphore>,
+    /// When it was last told that somebody was turned away.
+    told: Mutex<Option<Instant>>,
     /// Cancelled when the gateway has ended: what is being answered may end.
     stop: CancellationToken,
 }
@@ -45,6 +53,7 @@ impl Admin {
             recent,
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             connections: Arc::new(Semaphore::new(CONNECTIONS as usize)),
+            told: Mutex::new(None),
             stop: CancellationToken::new(),
         }
     }
@@ -53,6 +62,21 @@ impl Admin {
     pub(crate) fn reload(&self, config: &Config) -> Result<(), String> {
         self.recent.reload(&config.records.log.withhold);
         self.access.reload(&config.admin)
+    }
+
+    /// Tells of it, at most once a second: whoever is turned away may come again and again.
+    pub(super) fn turned_away(&self, peer: Peer, problem: &Problem) {
+        let mut last = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| last.elapsed() < TOLD_EVERY) {
+            return;
+        }
+        *last = Some(Instant::now());
+        drop(last);
+        let (origin, code) = (peer.origin, problem.code());
+        let detail = format!(
+            "a request to the interface for operators was refused: `{code}`, from {origin}"
+        );
+        self.backend.turned_away(detail);
     }
 
     /// A place for one more connection; none when there are too many.
@@ -148,6 +172,8 @@ fn origin(peer: &ClientAddress, local: Option<SocketAddr>) -> Origin {
 const CONNECTIONS: u32 = 64;
 /// Components that are taken in at a time.
 const UPLOADS: usize = 2;
+/// Between two events about who was turned away.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// When a connection cannot be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);

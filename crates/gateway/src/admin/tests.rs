@@ -24,6 +24,7 @@ use crate::{config, policy};
 #[derive(Default)]
 pub(super) struct Fake {
     changes: Mutex<Vec<String>>,
+    told: Mutex<Vec<String>>,
     drains: bool,
     slow: bool,
     /// What is shown beside what every gateway shows.
@@ -66,6 +67,10 @@ impl Backend for Fake {
 
     fn config(&self) -> Value {
         self.says("config")
+    }
+
+    fn turned_away(&self, detail: String) {
+        self.told.lock().unwrap().push(detail);
     }
 
     fn change(&self, change: Change) -> Changing {
@@ -533,4 +538,22 @@ async fn who_never_reads_is_let_go() {
     write.write_all(&get("/page.js")).await.unwrap();
     let end = tokio::time::timeout(Duration::from_secs(30), served).await;
     assert!(end.is_ok(), "the page is larger than what may wait");
+}
+
+/// Somebody who tries tokens is seen, and does not fill the log.
+#[tokio::test]
+async fn who_is_turned_away_is_told_of() {
+    let (admin, fake) = admin(Fake::default());
+    for _ in 0..50 {
+        let guess = request(
+            &Method::GET,
+            "/status",
+            "authorization: Bearer guess\r\n",
+            "",
+        );
+        assert_eq!(ask(&admin, LOOPBACK, &guess).await.status(), 401);
+    }
+    let told = fake.told.lock().unwrap();
+    assert!(told[0].contains("`token-wrong`, from loopback"), "{told:?}");
+    assert!(told.len() < 25, "once a second: {}", told.len());
 }

@@ -12,16 +12,23 @@
     reason = "tests"
 )]
 
+mod clients;
 mod admin;
 mod certificates;
 mod drain;
 mod listener_tls;
 mod http_connect;
+mod http_drain;
 mod http_forward;
 mod http_heads;
+mod http_identity;
+mod http_revoked;
 mod http_two;
 mod http_upgrade;
+mod limits;
 mod listeners;
+mod log;
+mod metrics;
 mod operator;
 mod policies;
 mod proxy_header;
@@ -29,5 +36,7 @@ mod reload;
 mod shadow;
 mod revocation;
 mod socks;
+mod status_page;
 mod support;
+mod trace;
 mod tunnel;
