@@ -5,6 +5,7 @@ use std::{
     fs,
     io::Write,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,6 +20,9 @@ use tokio::{
 
 use crate::guests;
 
+/// Of the operators.
+const TOKEN: &str = "operators-of-the-tests-0123456789abcdef";
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Bench {
@@ -30,16 +34,23 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::with("").await
+    }
+
+    async fn with(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = TcpListener::bind("127.0.0.2:0").await.unwrap();
         let address = server.local_addr().unwrap();
         tokio::spawn(async move { while server.accept().await.is_ok() {} });
-        let policy = folder.path().join("policy.wasm");
+        let [policy, token] = ["policy.wasm", "token"].map(|name| folder.path().join(name));
         fs::write(&policy, guests::component("good")).unwrap();
+        fs::write(&token, TOKEN).unwrap();
+        fs::set_permissions(&token, PermissionsExt::from_mode(0o600)).unwrap();
         let config: Config = toml::from_str(&format!(
-            "[[listener]]\nbind = '127.0.0.1:0'\n[admin]\nbind = '127.0.0.1:0'\n[records.log]\nto = 'off'\n\
-             [floor]\ngrants = ['127.0.0.2/32']\n[policy]\nfile = '{}'\ninterval = '20ms'",
-            policy.display()
+            "[[listener]]\nbind = '127.0.0.1:0'\n[records.log]\nto = 'off'\n[floor]\ngrants = ['127.0.0.2/32']\n\
+             [policy]\nfile = '{}'\ninterval = '20ms'\n[admin]\nbind = '127.0.0.1:0'\ntoken_file = '{}'\n{more}",
+            policy.display(),
+            token.display()
         ))
         .unwrap();
         let gateway = Gateway::start(config, None).await.unwrap();
@@ -78,14 +89,30 @@ impl Bench {
 
     /// The policies, as operators see them.
     async fn shown(&self) -> Value {
+        self.get("/status").await["policy"].clone()
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let text = self.operator("GET", path).await;
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap()
+    }
+
+    async fn post(&self, path: &str) -> String {
+        self.operator("POST", path).await
+    }
+
+    async fn operator(&self, method: &str, path: &str) -> String {
         let admin = self.gateway.admin_address().unwrap();
         let mut client = TcpStream::connect(admin).await.unwrap();
-        let ask = format!("GET /status HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+        let ask = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\nContent-Length: 0\r\n\
+             Pinfold-Admin: 1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+        );
         client.write_all(ask.as_bytes()).await.unwrap();
         let mut text = String::new();
         client.read_to_string(&mut text).await.unwrap();
-        let (_, body) = text.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str::<Value>(body).unwrap()["policy"].clone()
+        text
     }
 
     async fn until(&self, what: &str, so: impl Fn(&Value) -> bool) -> Value {
@@ -197,6 +224,29 @@ async fn whatever_becomes_of_the_file_the_last_good_policy_serves() {
         let good = |shown: &Value| shown["generation"] == generation;
         bench.until("as before", good).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_promoted_is_what_watched_whatever_became_of_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let candidate = folder.path().join("candidate.wasm");
+    fs::write(&candidate, guests::component("deny")).unwrap();
+    let bench = Bench::with(&format!("[shadow]\nfile = '{}'\n", candidate.display())).await;
+    let watches = async {
+        while bench.get("/shadow").await["watching"] != true {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, watches).await.unwrap();
+    let watching = bench.get("/shadow").await["candidate"]["digest"].clone();
+    fs::write(&candidate, guests::component("load-configure-traps")).unwrap();
+    assert_eq!(bench.connect().await, "HTTP/1.1 200", "it decides nothing");
+    let answer = bench.post("/shadow/promote").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(bench.connect().await, "HTTP/1.1 403");
+    let shown = bench.shown().await;
+    assert_eq!(shown["policies"][0]["digest"], watching, "{shown:#}");
+    assert_eq!(shown["files_in_effect"], false);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

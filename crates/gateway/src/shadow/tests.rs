@@ -74,6 +74,14 @@ impl Bench {
 
     /// Judges a request as the gateway does, and tells of it.
     async fn ask(&self, url: &str) -> Arc<Decision> {
+        self.ask_in(url, |session| session).await
+    }
+
+    async fn ask_in(
+        &self,
+        url: &str,
+        mode: impl FnOnce(pinfold::Session) -> pinfold::Session,
+    ) -> Arc<Decision> {
         let request = Request::new(Target::parse(url).unwrap()).method("GET");
         let telling = Telling {
             bus: self.bus.clone(),
@@ -81,7 +89,8 @@ impl Bench {
             told: Arc::default(),
         };
         let told = Arc::clone(&telling.told);
-        let _ = self.guard.session().observed_by(telling).pin(request).await;
+        let session = mode(self.guard.session().observed_by(telling));
+        let _ = session.pin(request).await;
         told.lock().unwrap().take().unwrap()
     }
 
@@ -327,6 +336,21 @@ async fn in_a_chain_the_candidate_replaces_one_layer() {
         assert_eq!(found, expected, "{row}");
         assert_eq!(report.layer, layer, "{row}");
     }
+}
+
+#[tokio::test]
+async fn what_is_only_reported_is_compared_as_if_it_were_enforced() {
+    let bench = Bench::new(&json!({"ports": [443]}), None);
+    let candidate = change(&json!({"ports": [443, 80]}));
+    let started = bench.shadow.start(&candidate, &bench.policies);
+    started.await.unwrap();
+    let url = "http://a.example/";
+    let decision = bench.ask_in(url, pinfold::Session::reporting).await;
+    assert!(decision.would_deny.is_some() && decision.outcome.denial().is_none());
+    let report = bench.report(1).await;
+    assert_eq!((report.loosened, report.agreed), (1, 0));
+    // It passed, and so was looked up: what the candidate says of the addresses is known.
+    assert_eq!(report.verdicts[0].candidate, "allow");
 }
 
 #[tokio::test]
