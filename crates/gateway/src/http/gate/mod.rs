@@ -174,6 +174,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             Ok(Some(end)) => end,
             Ok(None) => {
                 let scanned = self.held.len();
+                if scanned > 0 {
+                    self.activity.head_begins();
+                }
                 self.state = State::Head { scanned, empty };
                 return Step::More;
             }
@@ -231,10 +234,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             return read;
         }
         match read {
-            Poll::Ready(Ok(length)) if length > 0 => {
-                self.activity.head_begins();
-                read
-            }
             Poll::Pending if !self.held.is_empty() && self.head.poll_over(cx).is_ready() => {
                 let slow = Refusal::new(Kind::Slow, "request", "head-timeout")
                     .hint("send the head of a request at once");
