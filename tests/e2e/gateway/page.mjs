@@ -178,12 +178,16 @@ async function end(more = {}) {
 
 browser.on("exit", () => waiting.forEach(({ failed }) => failed(new Error("the browser has ended"))));
 
-const { targetInfos } = await call("Target.getTargets");
-const page = targetInfos.find((target) => target.type === "page");
-({ sessionId: session } = await call("Target.attachToTarget", { targetId: page.targetId, flatten: true }));
-for (const domain of ["Page", "Runtime", "Log", "Network"]) await call(domain + ".enable");
-await look({});
-await call("Page.navigate", { url: input.url });
+try {
+  const { targetInfos } = await call("Target.getTargets");
+  const page = targetInfos.find((target) => target.type === "page");
+  ({ sessionId: session } = await call("Target.attachToTarget", { targetId: page.targetId, flatten: true }));
+  for (const domain of ["Page", "Runtime", "Log", "Network"]) await call(domain + ".enable");
+  await look({});
+  await call("Page.navigate", { url: input.url });
+} catch (error) {
+  await end({ failed: "open", why: String(error.message ?? error) });
+}
 for (const each of input.steps) {
   try {
     seen.results.push((await step(each)) ?? null);
