@@ -248,7 +248,8 @@ mod tests {
         let chain = |team: Value| candidate(&[("organisation", json!({})), ("team", team)]);
         let own = format!("settings = {{ ports = [443] }}\n{VECTORS}");
         let vectors = &[("a.toml", VECTORS)][..];
-        let table: [(&str, &[(&str, &str)], Candidate, &str); 9] = [
+        type Files<'a> = &'a [(&'a str, &'a str)];
+        let table: [(&str, Files<'_>, Candidate, &str); 9] = [
             ("as expected", vectors, one(web()), ""),
             (
                 "too open",
