@@ -53,10 +53,7 @@ impl Gate {
         cx: &mut Context<'_>,
         client: &mut (impl AsyncRead + Unpin),
     ) -> Poll<io::Result<Passed>> {
-        loop {
-            let Poll::Ready(read) = self.poll_read(cx, client)? else {
-                break;
-            };
+        while let Poll::Ready(read) = self.poll_read(cx, client)? {
             let opening = match self.opener.look(&self.held) {
                 Some(opening) => Some(opening),
                 None if read == 0 && self.held.is_empty() => None,
