@@ -78,7 +78,8 @@ pub struct ListenerTls {
     /// Who signs certificates of clients, PEM. Default: none, no certificate is asked for.
     #[serde(default)]
     pub client_ca: Vec<PathBuf>,
-    /// Revocation lists of those, PEM. Default: none. With a list every certificate of its issuer is checked.
+    /// Revocation lists of those, PEM. Default: none. With a list, certificates of issuers without one are refused too,
+    /// and all of them when a list is out of date.
     #[serde(default)]
     pub client_crl: Vec<PathBuf>,
     /// Whether a client must have a certificate, where there is a `client_ca`. Default: `required`.
