@@ -254,6 +254,11 @@ async fn other_bounds_hold_at_once_and_lose_no_count() {
         code(admission.request(Some(&subject("b")))).0,
         "limit-tunnels"
     );
+    admission.reconfigure(&limits(|l| l.subject.tunnels = 5));
+    assert_eq!(
+        code(admission.request(Some(&subject("a")))).0,
+        "limit-subject-tunnels"
+    );
     drop((held, client));
     let usage = admission.usage();
     assert_eq!(
