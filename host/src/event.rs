@@ -43,7 +43,8 @@ use crate::{
 /// the one that decided, and `denied_by` is its layer, when a policy denied.
 ///
 /// Where a session [reports](crate::Session::reporting), `would_deny` (`{"stage", "code", "detail"}`) is what was let
-/// pass, and an address with a `denial` of a policy may have been dialled.
+/// pass, and an address with a `denial` of a policy may have been dialled; not where it reports
+/// [names](crate::Session::reporting_names) alone.
 ///
 /// A guard that [records inputs](crate::GuardBuilder::record_inputs) adds `input`, from which the decision can be
 /// replayed: see [`record`](crate::record).
@@ -77,11 +78,12 @@ pub struct Decision {
     pub policy: Arc<PolicyRef>,
     /// The layer whose policy denied or failed. None when it was none of them (the floor, the terms of an
     /// earlier hop, the lookup, the network), when the hop was allowed, and where layers have no names.
-    /// Where something [would have been denied](Self::would_deny), the layer of that.
+    /// Where something [would have been denied](Self::would_deny), the layer of that, unless one then denied the addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub denied_by: Option<String>,
     /// What the policies denied, and a session that [reports](crate::Session::reporting) let pass. How the hop ended in
-    /// spite of it is the outcome: it may have been allowed, failed, or been refused by the floor.
+    /// spite of it is the outcome: it may have been allowed, failed, or been refused by the floor, or, where only names are
+    /// [reported](crate::Session::reporting_names), by the policies for its addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub would_deny: Option<Denial>,
     /// All policies of the chain in order, where there are several; otherwise empty.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub use builder::GuardBuilder;
-pub(crate) use report::Mode;
+pub use report::Mode;
 pub use session::Session;
 pub(crate) use session::{Heard, obeys};
 

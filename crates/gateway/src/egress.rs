@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use pinfold::{Connection, Decision, Guard, Observer, Request, Session};
+use pinfold::{Connection, Decision, Guard, Observer, Request, Session, record::Mode};
 use pinfold_addr::{Scheme, Target};
 
 use crate::{
@@ -47,9 +47,9 @@ pub(crate) struct Admitted {
 /// Limits, then a session whose records say who asked.
 pub(crate) fn admit(shared: &Shared, ask: Ask) -> Result<Admitted, Refusal> {
     let permit = shared.admission.request(ask.subject.as_ref())?;
-    let report = shared.reports(ask.subject.as_ref());
-    let (request, asked) = described(ask, report);
-    let session = observed(&shared.guard, &shared.bus, &asked);
+    let mode = shared.reports(ask.subject.as_ref());
+    let (request, asked) = described(ask, mode.is_report());
+    let session = observed(&shared.guard, &shared.bus, &asked, mode);
     Ok(Admitted {
         session,
         request,
@@ -122,16 +122,12 @@ fn kind(exchange: Exchange) -> &'static str {
     }
 }
 
-fn observed(guard: &Guard, bus: &Bus, asked: &Arc<Asked>) -> Session {
+fn observed(guard: &Guard, bus: &Bus, asked: &Arc<Asked>, mode: Mode) -> Session {
     let observer = Telling {
         bus: bus.clone(),
         asked: Arc::clone(asked),
     };
-    let session = guard.session().observed_by(observer);
-    match asked.report {
-        true => session.reporting(),
-        false => session,
-    }
+    guard.session().observed_by(observer).in_mode(mode)
 }
 
 /// Tells the decision together with who asked.

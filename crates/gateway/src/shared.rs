@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use pinfold::{Connector, Guard};
+use pinfold::{Connector, Guard, record::Mode};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -34,10 +34,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Whether a denial of the policy is only reported for this subject.
-    pub(crate) fn reports(&self, subject: Option<&Subject>) -> bool {
+    /// Whether a denial of the policy is enforced for this subject, or only reported.
+    pub(crate) fn reports(&self, subject: Option<&Subject>) -> Mode {
         let name = subject.map(Subject::name);
-        self.config.load().report.covers(name)
+        self.config.load().report.mode(name)
     }
 }
 

@@ -13,7 +13,8 @@ impl Guard {
     /// tightened by those that held before that hop.
     ///
     /// Policies that take long are asked on a thread that may block. What was opened by a session that
-    /// [reports](crate::Session::reporting) is refused by floor and terms alone.
+    /// [reports](crate::Session::reporting) is refused by floor and terms alone; by one that reports
+    /// [names](crate::Session::reporting_names), also for its address.
     ///
     /// # Errors
     ///
@@ -95,10 +96,11 @@ fn ask(
     at: usize,
 ) -> Result<Terms, Denial> {
     let Question { request, chain, .. } = question;
-    if question.mode == Mode::Report {
-        return Ok(judge.report_target(request).terms);
-    }
-    let terms = judge.check_target(request)?;
+    let terms = match question.mode {
+        Mode::Enforce => judge.check_target(request)?,
+        Mode::Report => return Ok(judge.report_target(request).terms),
+        Mode::ReportNames => judge.report_target(request).terms,
+    };
     let verdicts = judge.check_addresses(request, chain, classified)?;
     match verdicts.into_iter().nth(at) {
         Some(None) => Ok(terms),

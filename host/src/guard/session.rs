@@ -135,8 +135,42 @@ impl Session {
     /// # }
     /// ```
     #[must_use]
-    pub fn reporting(mut self) -> Self {
-        self.mode = Mode::Report;
+    pub fn reporting(self) -> Self {
+        self.in_mode(Mode::Report)
+    }
+
+    /// As [`reporting`](Self::reporting), but only a denial of the *target* passes: the policies are then asked about the
+    /// addresses of what was let pass, and what they refuse of those, or fail to judge, is refused. For trying out rules about
+    /// names, while no name leads to the inner network.
+    ///
+    /// ```
+    /// use pinfold::{Guard, Request, addr::Target, resolve::Fixed};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let guard = Guard::builder()
+    ///     .resolver(Fixed::default().rule("feed.example=93.184.216.34")?.rule("rebind.example=10.20.0.7")?)
+    ///     .settings(serde_json::json!({ "hosts": { "allow": ["api.example"] } }))
+    ///     .build()?;
+    /// let session = guard.session().reporting_names();
+    /// let pinned = session.pin(Request::new(Target::parse("https://feed.example/")?)).await?;
+    /// assert_eq!(pinned.would_deny().unwrap().code(), "host-not-allowed");
+    ///
+    /// let refused = session.pin(Request::new(Target::parse("https://rebind.example/")?)).await;
+    /// assert_eq!(refused.unwrap_err().denial().code(), "address-not-public");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn reporting_names(self) -> Self {
+        self.in_mode(Mode::ReportNames)
+    }
+
+    /// Enforces what the policies deny, or only reports it: for who reads that from a configuration. A session enforces
+    /// unless told otherwise.
+    #[must_use]
+    pub fn in_mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
         self
     }
 
@@ -215,7 +249,7 @@ impl Session {
         let mut record = Record::open(request, policy, Arc::clone(observer));
         record.layers(self.active.layers());
         if self.core.inputs == Inputs::Keep {
-            let mut input = Input::open(request, self.terms(), self.mode == Mode::Report);
+            let mut input = Input::open(request, self.terms(), self.mode);
             if request.target.host().ip().is_some() {
                 input.resolve(&[], &self.core.literal(&request.target));
             }
@@ -262,6 +296,7 @@ impl Session {
         Ok(Heard {
             request,
             judge,
+            mode: self.mode,
             standing,
             earlier,
             terms,
@@ -302,7 +337,7 @@ impl Session {
         if !Arc::ptr_eq(&made_by, &self.core.floor) {
             return Err(record.deny(foreign()));
         }
-        let (earlier, terms, standing) = (heard.earlier, heard.terms, heard.standing);
+        let (earlier, terms, mode) = (heard.earlier, heard.terms, heard.mode);
         match self.core.addresses(heard, &mut record).await {
             Ok(found) => {
                 record.pinned();
@@ -312,7 +347,7 @@ impl Session {
                     chain: found.chain,
                     answers: found.answers,
                     earlier,
-                    mode: standing.mode(),
+                    mode,
                 };
                 Ok(Pinned {
                     question: Arc::new(question),
@@ -332,6 +367,8 @@ impl Session {
 pub(crate) struct Heard {
     pub(crate) request: Request,
     pub(crate) judge: Judge,
+    /// What the session that heard it does with a denial.
+    pub(crate) mode: Mode,
     pub(crate) standing: Standing,
     /// The terms that held before this hop was judged.
     pub(crate) earlier: Terms,

@@ -161,11 +161,16 @@ impl Evaluator {
 }
 
 impl Active {
-    /// An instance of one policy of the chain; none when it is not in it.
-    pub(crate) fn evaluate(&self, policy: &PolicyRef) -> Option<Result<Evaluation, Denial>> {
+    /// How to get instances of one policy of the chain; none when it is not in it.
+    pub(crate) fn evaluate(
+        &self,
+        policy: &PolicyRef,
+    ) -> Option<impl Fn() -> Result<Evaluation, Denial>> {
         let link = self.links().find(|link| *link.reference == *policy)?;
-        let instance = obtain(&link.member).map(Some);
-        Some(instance.map(|instance| Evaluation { instance }))
+        Some(|| {
+            let instance = Some(obtain(&link.member)?);
+            Ok(Evaluation { instance })
+        })
     }
 }
 

@@ -36,7 +36,7 @@ fn sizes(input: &Input) -> Result<(), String> {
     }
 }
 
-/// A literal is its own, only answer; a name is looked up after all have allowed it.
+/// A literal is its own, only answer; a name is looked up after all have allowed it, or their denial was told.
 fn lookup(input: &Input) -> Result<(), String> {
     let addresses: Vec<_> = input.answers.iter().map(|judged| judged.address).collect();
     match input.request.target.host() {
@@ -141,15 +141,15 @@ fn targets_in_order(input: &Input) -> Result<(), String> {
     }
     let refused = all.iter().position(Answered::is_refusal);
     match refused {
-        Some(at) if at + 1 < all.len() && !input.report => {
+        Some(at) if at + 1 < all.len() && !input.report.is_report() => {
             Err("`answered`: a policy was asked after another had refused".into())
         }
         _ => Ok(()),
     }
 }
 
-/// All policies judge the addresses of a target that all have allowed, until one fails; or none does, when
-/// the caller gave up.
+/// All policies judge the addresses of a target that all have allowed, or whose denial alone was told, until one fails;
+/// or none does, when the caller gave up.
 fn addresses_in_order(input: &Input) -> Result<(), String> {
     let judged = |answered: &&Answered| matches!(answered.addresses, Some(Ok(_)));
     let failed = |answered: &&Answered| matches!(answered.addresses, Some(Err(_)));
@@ -166,7 +166,9 @@ fn addresses_in_order(input: &Input) -> Result<(), String> {
         }
         () if well > 0 && ill == 0 && well < all.len() => "not judged by all policies",
         () if well + ill > 0 && input.answers.is_empty() => "judged, and there are none",
-        () if well + ill > 0 && input.admitted(all).is_err() => "judged of a refused target",
+        () if well + ill > 0 && input.admitted_to_policies(all).is_err() => {
+            "judged of a refused target"
+        }
         () => return Ok(()),
     };
     Err(format!("`answered.addresses`: {wrong}"))

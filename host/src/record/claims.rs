@@ -4,7 +4,7 @@ use pinfold_addr::{Domain, Reason, Stage};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Answered, Difference, Entry, Input, Ruling};
+use super::{Answered, Difference, Entry, Input, Mode, Ruling};
 use crate::{Denial, JudgedAddress, PolicyRef, event::origin, policy::is_ours};
 
 impl Entry {
@@ -84,21 +84,37 @@ impl Entry {
 
     /// A denial of the policies is told when, and only when, it let the hop pass.
     fn report_contradicts(&self, input: &Input) -> Option<Difference> {
-        let (ruling, lifted) = (input.ruling(&input.answered), input.lifted(&input.answered));
-        let stands = match (&self.would_deny, ruling.denial()) {
-            (Some(told), Some(denial)) => input.report && self.is_same(told, denial),
-            (Some(_), None) => false,
-            (None, denial) => !input.report || denial == lifted.denial(),
+        let (ruling, passed) = (input.ruling(&input.answered), input.passed(&input.answered));
+        let told = self.would_deny.as_ref();
+        let (stands, follows) = match input.report {
+            Mode::Enforce => (told.is_none(), None),
+            Mode::Report => (self.is_told(&ruling, &passed), ruling.denial()),
+            Mode::ReportNames => {
+                let of_target = input.told_of_target();
+                (self.is_exactly(of_target), of_target)
+            }
         };
-        let told = json!(self.would_deny);
-        (!stands).then(|| difference("would_deny", told, json!(ruling.denial())))
+        (!stands).then(|| difference("would_deny", json!(told), json!(follows)))
+    }
+
+    /// What a session that reports everything tells: the denial, unless that is of the host.
+    fn is_told(&self, ruling: &Ruling, passed: &Ruling) -> bool {
+        match (&self.would_deny, ruling.denial()) {
+            (Some(told), Some(denial)) => self.is_same(told, denial),
+            (Some(_), None) => false,
+            (None, denial) => denial == passed.denial(),
+        }
+    }
+
+    fn is_exactly(&self, denial: Option<&Denial>) -> bool {
+        match (&self.would_deny, denial) {
+            (Some(told), Some(denial)) => self.is_same(told, denial),
+            (told, denial) => told.is_none() && denial.is_none(),
+        }
     }
 
     fn outcome_contradicts(&self, input: &Input) -> Option<Difference> {
-        let ruling = match input.report {
-            true => input.lifted(&input.answered),
-            false => input.ruling(&input.answered),
-        };
+        let ruling = input.passed(&input.answered);
         let stands = match &ruling {
             _ if self.is_interrupted() => is_interruptible(input, &ruling),
             Ruling::Allow => self.is_allowed() || self.is_later(),
@@ -193,14 +209,18 @@ fn is_interruptible(input: &Input, ruling: &Ruling) -> bool {
 /// Whether a policy denied the target and it was looked up all the same: nobody but the floor speaks of the addresses.
 fn is_lifted(input: &Input) -> bool {
     let answered = &input.answered;
-    input.report && input.admitted(answered).is_err() && input.admitted_by_host(answered).is_ok()
+    input.report == Mode::Report
+        && input.admitted(answered).is_err()
+        && input.admitted_by_host(answered).is_ok()
 }
 
 /// The addresses as the line lists them: when they were judged, and a literal that the floor refused.
 fn judged(input: &Input) -> Vec<JudgedAddress> {
     let refused_by_floor = input.answered.is_empty() && input.floor.iter().any(Option::is_some);
     let denials = match () {
-        () if input.admitted(&input.answered).is_ok() && input.is_judged(&input.answered) => {
+        () if input.admitted_to_policies(&input.answered).is_ok()
+            && input.is_judged(&input.answered) =>
+        {
             input.judged(&input.answered)
         }
         () if refused_by_floor && crate::guard::obeys(&input.request, input.earlier).is_ok() => {

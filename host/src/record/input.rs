@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use pinfold_addr::Domain;
 use serde::{Deserialize, Serialize};
 
-use super::{replay::question, wire};
+use super::{Mode, replay::question, wire};
 use crate::{Denial, JudgedAddress, PolicyRef, Request, Terms, policy::Active};
 
 /// Whether a guard keeps with each decision what its policies were asked.
@@ -32,8 +32,9 @@ pub struct Input {
     /// The hop.
     pub request: Request,
     /// Whether a denial of the policies was only told ([`Session::reporting`](crate::Session::reporting)): then all are
-    /// asked about the target, and it is looked up whatever they say.
-    pub report: bool,
+    /// asked about the target, and it is looked up whatever they say. As JSON `true`, or `"names"` where that was so of the
+    /// target alone ([`Session::reporting_names`](crate::Session::reporting_names)).
+    pub report: Mode,
     /// What earlier hops of the same request, and the host, had laid down before this one was judged.
     pub earlier: Terms,
     /// Aliases that the answer of the lookup came through.
@@ -83,7 +84,7 @@ impl Input {
 
 impl Input {
     /// What is known before anything is asked.
-    pub(crate) fn open(request: &Request, earlier: Terms, report: bool) -> Self {
+    pub(crate) fn open(request: &Request, earlier: Terms, report: Mode) -> Self {
         Self {
             request: request.clone(),
             report,
@@ -162,9 +163,9 @@ impl Judges {
     /// Asks the policy that answered `then` about what is left of the input; none when it is not among
     /// them.
     pub(super) fn ask(&self, then: &Answered, left: &Input) -> Option<Answered> {
-        let instance = self.0.as_ref()?.evaluate(&then.policy)?;
+        let start = self.0.as_ref()?.evaluate(&then.policy)?;
         let addresses = then.addresses.is_some();
-        Some(question(then.policy.clone(), instance, left, addresses))
+        Some(question(then.policy.clone(), start, left, addresses))
     }
 }
 

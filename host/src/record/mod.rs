@@ -75,6 +75,7 @@ mod tests;
 mod verdict;
 mod wire;
 
+pub use crate::guard::Mode;
 pub use entry::{Entry, Mark, Written};
 pub(crate) use input::Judges;
 pub use input::{Answered, Input, Inputs};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Answered, Input};
+use super::{Answered, Input, Mode};
 use crate::{
     Denial, PolicyRef,
     policy::{Evaluation, Evaluator},
@@ -49,47 +49,47 @@ pub fn replay(policy: &Evaluator, input: &Input, place: usize) -> Option<Replaye
         (&then.digest, &then.settings_digest) == (&itself.digest, &itself.settings_digest)
     })?;
     let addresses = recorded.addresses.is_some();
-    let answered = question(itself, policy.start(), input, addresses);
+    let answered = question(itself, || policy.start(), input, addresses);
     Some(Replayed {
         differences: recorded.differences(&answered),
         answered,
     })
 }
 
-/// Asks `policy` what it answers to a recorded request: stage one, and, when it allows the target and
-/// addresses were recorded, stage two.
+/// Asks `policy` what it answers to a recorded request: stage one, and, when it allows the target, or only
+/// [names](Mode::ReportNames) were reported, and addresses were recorded, stage two.
 pub fn ask(policy: &Evaluator, input: &Input) -> Answered {
     let addresses = !input.answers.is_empty();
-    question(policy.policy(), policy.start(), input, addresses)
+    question(policy.policy(), || policy.start(), input, addresses)
 }
 
-/// Both stages in one instance, as a guard asks them.
+/// Both stages, as a guard asks them: in one instance, where the first one is allowed.
 pub(super) fn question(
     policy: PolicyRef,
-    instance: Result<Evaluation, Denial>,
+    start: impl Fn() -> Result<Evaluation, Denial>,
     input: &Input,
     addresses: bool,
 ) -> Answered {
-    let mut instance = match instance {
-        Ok(instance) => instance,
-        Err(denial) => return refused(policy, denial),
+    let of_target = |mut instance: Evaluation| {
+        let terms = instance.check_target(&input.request)?;
+        Ok((instance, terms))
     };
-    match instance.check_target(&input.request) {
-        Err(denial) => refused(policy, denial),
-        Ok(terms) => Answered {
+    let of_addresses = |mut instance: Evaluation| {
+        instance.check_addresses(&input.request, &input.chain, &input.answers)
+    };
+    match start().and_then(of_target) {
+        Ok((instance, terms)) => Answered {
             policy,
             target: Ok(terms),
-            addresses: addresses
-                .then(|| instance.check_addresses(&input.request, &input.chain, &input.answers)),
+            addresses: addresses.then(|| of_addresses(instance)),
         },
-    }
-}
-
-fn refused(policy: PolicyRef, denial: Denial) -> Answered {
-    Answered {
-        policy,
-        target: Err(denial),
-        addresses: None,
+        Err(denial) => Answered {
+            policy,
+            target: Err(denial),
+            // What answered a denial is used up.
+            addresses: (addresses && input.report == Mode::ReportNames)
+                .then(|| of_addresses(start()?)),
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use pinfold_addr::{Host, Reason};
 
-use super::{Answered, Input};
+use super::{Answered, Input, Mode};
 use crate::{Denial, PolicyRef, guard::obeys, policy::floor::check_name};
 
 /// What becomes of a hop when its policies answer so.
@@ -39,7 +39,12 @@ impl Input {
     /// denial denies, terms only tighten, and the floor refuses what it refuses. Where no policy answers,
     /// nothing is allowed. It says nothing of what came later: the socket, the exchange.
     pub fn ruling(&self, answered: &[Answered]) -> Ruling {
-        match self.admitted(answered) {
+        self.of_addresses(answered, self.admitted(answered))
+    }
+
+    /// The verdict of a hop whose target was admitted or denied so.
+    fn of_addresses(&self, answered: &[Answered], admitted: Result<(), Denial>) -> Ruling {
+        match admitted {
             Err(denial) => Ruling::Deny(denial),
             Ok(()) if !self.is_judged(answered) => Ruling::Admit,
             Ok(()) => match self.refusal(answered) {
@@ -49,9 +54,18 @@ impl Input {
         }
     }
 
+    /// What becomes of the hop as its session took denials: [`ruling`](Self::ruling), where it enforced them.
+    pub(super) fn passed(&self, answered: &[Answered]) -> Ruling {
+        match self.report {
+            Mode::Enforce => self.ruling(answered),
+            Mode::Report => self.lifted(answered),
+            Mode::ReportNames => self.of_addresses(answered, self.admitted_by_host(answered)),
+        }
+    }
+
     /// The verdict that follows when a denial of the policies is only told: then the host, the floor, and the terms of
     /// those that allow the target decide.
-    pub(super) fn lifted(&self, answered: &[Answered]) -> Ruling {
+    fn lifted(&self, answered: &[Answered]) -> Ruling {
         let ruling = self.ruling(answered);
         if ruling.denial().is_none() {
             return ruling;
@@ -65,6 +79,11 @@ impl Input {
                 .find_map(Clone::clone)
                 .map_or(Ruling::Allow, Ruling::Deny),
         }
+    }
+
+    /// The denial of the target that a session which reports let pass, before anything else was asked.
+    pub(super) fn told_of_target(&self) -> Option<&Denial> {
+        of_target(&self.answered)?.target.as_ref().err()
     }
 
     /// What the host refuses by itself, before it asks any policy.
@@ -82,11 +101,8 @@ impl Input {
     /// Stage one.
     pub(super) fn admitted(&self, answered: &[Answered]) -> Result<(), Denial> {
         self.before_policies()?;
-        match answered
-            .iter()
-            .find_map(|answered| answered.target.as_ref().err())
-        {
-            Some(denial) => Err(denial.clone()),
+        match of_target(answered) {
+            Some(refused) => refused.target.as_ref().map(drop).map_err(Clone::clone),
             None => self.admitted_by_host(answered),
         }
     }
@@ -108,8 +124,16 @@ impl Input {
     /// Whether the target was looked up, as far as that was decided in stage one.
     pub(super) fn may_be_looked_up(&self) -> bool {
         match self.report {
-            true => self.admitted_by_host(&self.answered).is_ok(),
-            false => self.admitted(&self.answered).is_ok(),
+            Mode::Enforce => self.admitted(&self.answered).is_ok(),
+            Mode::Report | Mode::ReportNames => self.admitted_by_host(&self.answered).is_ok(),
+        }
+    }
+
+    /// Stage one, as far as policies are then asked about the addresses.
+    pub(super) fn admitted_to_policies(&self, answered: &[Answered]) -> Result<(), Denial> {
+        match self.report {
+            Mode::Enforce | Mode::Report => self.admitted(answered),
+            Mode::ReportNames => self.admitted_by_host(answered),
         }
     }
 
@@ -129,15 +153,18 @@ impl Input {
         (0..self.answers.len()).map(judge).collect()
     }
 
-    /// The policy that refused or failed, with these answers; none when none did.
+    /// The policy that refused or failed, with these answers; none when none did. What was let pass counts, unless
+    /// something else was refused.
     pub(super) fn decider<'a>(&self, answered: &'a [Answered]) -> Option<&'a PolicyRef> {
-        let refused = answered.iter().find(|answered| answered.is_refusal());
-        if let Some(answered) = refused {
-            return Some(&answered.policy);
+        let of_target = of_target(answered).map(|refused| &refused.policy);
+        match self.report {
+            Mode::Enforce | Mode::Report => of_target.or_else(|| self.refuser(answered)),
+            Mode::ReportNames => self.refuser(answered).or(of_target),
         }
-        if !self.is_judged(answered) {
-            return None;
-        }
+    }
+
+    /// The policy that refused or failed in stage two.
+    fn refuser<'a>(&self, answered: &'a [Answered]) -> Option<&'a PolicyRef> {
         if let Some((answered, _)) = failed(answered) {
             return Some(&answered.policy);
         }
@@ -167,6 +194,11 @@ impl Input {
         let own = answered.iter().find_map(|answered| own(answered, at));
         own.cloned().or_else(floor)
     }
+}
+
+/// The first policy that refused the target, or failed there.
+fn of_target(answered: &[Answered]) -> Option<&Answered> {
+    answered.iter().find(|answered| answered.is_refusal())
 }
 
 /// What one policy says of one address.

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use pinfold_addr::{Class, Domain, Embedded, Reason, Stage, Target, TargetParts};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{Answered, Input, check};
+use super::{Answered, Input, Mode, check};
 use crate::{
     Denial, JudgedAddress, PolicyRef, Request, Terms,
     policy::{LAYERS, is_name},
@@ -16,8 +16,8 @@ use crate::{
 #[derive(Clone, Deserialize, Serialize)]
 pub(super) struct RawInput {
     request: RawRequest,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    report: bool,
+    #[serde(default, skip_serializing_if = "is_enforced")]
+    report: Mode,
     #[serde(default)]
     earlier: Terms,
     #[serde(default)]
@@ -76,6 +76,10 @@ enum RawTarget {
 enum RawAddresses {
     Each(Vec<Option<Denial>>),
     Failed { deny: Denial },
+}
+
+fn is_enforced(mode: &Mode) -> bool {
+    !mode.is_report()
 }
 
 impl From<Input> for RawInput {

@@ -28,7 +28,7 @@ pub use limits::{Limits, SubjectLimits};
 pub use listener::{Bind, ClientAuth, Listener, ListenerTls, Protocol, ProxyProtocol};
 pub use manual::{defaults, reference};
 pub use names::{Dns, Floor, dns_server, grant, nat64};
-pub use policy::{LayerConfig, PolicyConfig, Report, Shadow, SubjectPattern};
+pub use policy::{LayerConfig, PolicyConfig, Report, ReportAddresses, Shadow, SubjectPattern};
 pub use problem::{ConfigError, Problem};
 pub use records::{DecisionLog, LogTo, Metrics, Records, Tracing, Withhold};
 pub use schema::schema;

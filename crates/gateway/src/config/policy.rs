@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use pinfold::record::Mode;
+
 use super::{Span, text::written_as_text};
 
 /// The active policy, or chain of policies.
@@ -66,6 +68,31 @@ pub struct Report {
     pub all: bool,
     /// These subjects; `*` at the end stands for any rest. Default: none.
     pub subjects: Vec<SubjectPattern>,
+    /// What becomes of a denial of their addresses. Default: `report`.
+    pub addresses: ReportAddresses,
+}
+
+/// What becomes of a denial of addresses, where a denial of a target is only reported.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    Eq,
+    PartialEq,
+    serde::Deserialize,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ReportAddresses {
+    /// It is reported too: nothing but the floor keeps these subjects from internal addresses.
+    #[default]
+    Report,
+    /// It is enforced, also for a name that was let through: rules about names are tried out, and no name leads to
+    /// an address that the policy refuses. The access lists of other proxies mean this by reporting.
+    Enforce,
 }
 
 /// Subjects: a name, or a beginning and `*`.
@@ -83,6 +110,15 @@ written_as_text!(
 );
 
 impl Report {
+    /// What is done about a denial of the policy for this subject.
+    pub fn mode(&self, subject: Option<&str>) -> Mode {
+        match (self.covers(subject), self.addresses) {
+            (false, _) => Mode::Enforce,
+            (true, ReportAddresses::Report) => Mode::Report,
+            (true, ReportAddresses::Enforce) => Mode::ReportNames,
+        }
+    }
+
     /// Whether denials of the policy are only reported for this subject. A request without one is covered by `all`
     /// alone.
     pub fn covers(&self, subject: Option<&str>) -> bool {
@@ -152,6 +188,7 @@ mod tests {
         let report = |all, subjects: &[&str]| Report {
             all,
             subjects: subjects.iter().map(|text| text.parse().unwrap()).collect(),
+            ..Report::default()
         };
         for (report, subject, covered) in [
             (report(false, &[]), Some("a"), false),
@@ -167,6 +204,31 @@ mod tests {
         ] {
             let said = report.covers(subject);
             assert_eq!(said, covered, "{:?} {subject:?}", report.subjects);
+        }
+    }
+
+    #[test]
+    fn addresses_are_reported_or_enforced() {
+        for (text, subject, expected) in [
+            ("", "a", Mode::Enforce),
+            ("subjects = ['a']", "a", Mode::Report),
+            ("subjects = ['a']", "b", Mode::Enforce),
+            ("subjects = ['a']\naddresses = 'report'", "a", Mode::Report),
+            (
+                "subjects = ['a']\naddresses = 'enforce'",
+                "a",
+                Mode::ReportNames,
+            ),
+            (
+                "subjects = ['a']\naddresses = 'enforce'",
+                "b",
+                Mode::Enforce,
+            ),
+            ("all = true\naddresses = 'enforce'", "b", Mode::ReportNames),
+        ] {
+            let text = format!("[report]\n{text}");
+            let config = crate::Config::parse(&text, std::path::Path::new("")).unwrap();
+            assert_eq!(config.report.mode(Some(subject)), expected, "{text}");
         }
     }
 }

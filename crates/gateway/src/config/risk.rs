@@ -1,28 +1,12 @@
 //! What a configuration allows that its operator should know of. None of it is an error.
 
-use super::{Bind, Config, Listener, Sni, Way, check::is_local};
+use super::{Bind, Config, Listener, Report, ReportAddresses, Sni, Way, check::is_local};
 
 impl Config {
     /// Risky settings, each in a sentence.
     pub fn risks(&self) -> Vec<String> {
         let mut risks: Vec<_> = self.listener.iter().flat_map(of_listener).collect();
-        if self.report.all {
-            risks.push(
-                "the policy only reports: what it denies is let through, for everybody".into(),
-            );
-        }
-        if !self.report.subjects.is_empty() {
-            let subjects: Vec<_> = self
-                .report
-                .subjects
-                .iter()
-                .map(|s| format!("`{s}`"))
-                .collect();
-            let subjects = subjects.join(", ");
-            risks.push(format!(
-                "the policy only reports for {subjects}: what it denies is let through"
-            ));
-        }
+        risks.extend(self.report.risk());
         for grant in &self.floor.grants {
             risks.push(format!(
                 "the floor is open towards {grant}: only the policy keeps clients away"
@@ -44,6 +28,25 @@ impl Config {
             Sni::Off => "a tunnel may carry TLS for another name than was asked for: nobody looks",
         };
         Some(sni.into())
+    }
+}
+
+impl Report {
+    fn risk(&self) -> Option<String> {
+        let (what, denied) = match self.addresses {
+            ReportAddresses::Report => ("reports", "what it denies"),
+            ReportAddresses::Enforce => ("reports names", "a name that it denies"),
+        };
+        if self.all {
+            let all = format!("the policy only {what}: {denied} is let through, for everybody");
+            return Some(all);
+        }
+        let subjects: Vec<_> = self.subjects.iter().map(|s| format!("`{s}`")).collect();
+        let some = !subjects.is_empty();
+        some.then(|| {
+            let subjects = subjects.join(", ");
+            format!("the policy only {what} for {subjects}: {denied} is let through")
+        })
     }
 }
 
@@ -134,6 +137,10 @@ mod tests {
             (
                 "[report]\nsubjects = ['a', 'b-*']".into(),
                 &["the policy only reports for `a`, `b-*`: what it denies is let through"],
+            ),
+            (
+                "[report]\nsubjects = ['a']\naddresses = 'enforce'".into(),
+                &["the policy only reports names for `a`: a name that it denies is let through"],
             ),
             (
                 "[floor]\ngrants = ['127.0.0.2:80']".into(),
