@@ -99,8 +99,12 @@
 //! - A hop that would have been allowed is not changed by it: what a policy filters out of an answer stays out.
 //! - While it is on, a subject reaches the inner network. Switch it on for whom you know, and for a time.
 //!
+//! Where a list of names is what is tried out, [`Session::reporting_names`](crate::Session::reporting_names) is enough, and
+//! safe to leave on: a denial of the *target* passes, and then the policies are asked about its addresses, bindingly. A name
+//! that nobody listed and that leads inside is refused. Aliases and address literals are judged with the addresses.
+//!
 //! A record of such a hop replays like any other: its [`input`](crate::Decision::input) holds what the policies
-//! answered, and says `report`.
+//! answered, and says `report`: `true`, or `"names"`.
 //!
 //! ## What stays open when the policy changes
 //!

@@ -112,7 +112,7 @@
 //!
 //! | # | bypass | closed by | shown by |
 //! |---|---|---|---|
-//! | 72 | report mode as a way in: what is only reported reaches loopback or the metadata endpoint | [`Session::reporting`](crate::Session::reporting) lifts what a *policy* denies; parser, floor, terms and proofs are not the policy's | `host/src/guard/tests/report::what_a_policy_denies_passes_and_is_told`, `host/src/guard/tests/report::terms_hold_whatever_is_let_pass` |
+//! | 72 | report mode as a way in: what is only reported reaches loopback or the metadata endpoint | [`Session::reporting`](crate::Session::reporting) lifts what a *policy* denies; parser, floor, terms and proofs are not the policy's | `host/src/guard/tests/report::what_a_policy_denies_passes_and_is_told`, `host/src/guard/tests/report::terms_hold_whatever_is_let_pass`; where only names are reported, what is said of addresses binds: `host/src/guard/tests/report/names::a_name_passes_and_its_addresses_do_not`, `host/src/guard/tests/report/names::a_name_that_is_rebound_is_refused` |
 //! | 73 | a line of a log that hides what was let pass | the denial stands in the record, and follows from its input | `host/src/guard/tests/report::a_line_that_says_otherwise_contradicts_itself` |
 //! | 74 | a tunnel that outlives the policy that allowed it | [`Guard::rejudge`](crate::Guard::rejudge): the same request and answer under the policies of now | `host/src/guard/tests/report::what_is_open_is_judged_under_the_policies_of_now`, `host/src/guard/tests/report::judging_again_knows_the_floor_the_guard_and_the_peer` |
 //! | 75 | a `Host` or a path other than what was judged, through a proxy | both are written from the judged target | `crates/http/tests/it/forward/heads::heads_go_through_as_they_are` |

@@ -4,8 +4,10 @@ use super::*;
 use crate::{
     Held, Session,
     policy::Layer,
-    record::{Entry, Inputs, Mode, replay},
+    record::{Entry, Inputs, Mode, Redaction, Written, ask, replay},
 };
+
+mod names;
 
 /// A guard that keeps inputs, so that each record can be held against itself.
 fn bench(rules: &[&str], build: impl FnOnce(GuardBuilder) -> GuardBuilder) -> Bench {
@@ -254,7 +256,10 @@ async fn what_was_let_pass_is_recorded_and_replays() {
         let entry = read(&bench.seen.all().pop().unwrap());
         assert_eq!(entry.verdict, "allow", "{url}");
         let input = entry.input.clone().unwrap();
-        assert!(input.report == Mode::Report && !input.answers.is_empty(), "{url}");
+        assert!(
+            input.report == Mode::Report && !input.answers.is_empty(),
+            "{url}"
+        );
         let replayed = replay(&policy, &input, 0).unwrap();
         assert_eq!(replayed.differences, [], "{url}");
         // The input says what an enforced hop would have come to.

@@ -50,6 +50,12 @@ pub(super) fn translate(acl: &Acl, differences: &mut Differences) -> anyhow::Res
         let hosts = global.hosts(&about, service, &mut rules, differences);
         if service.action == Action::Report {
             rules.reported.push(service.name.clone());
+            differences.add(
+                Kind::Stricter,
+                &about,
+                "`report` lets through whatever is in no list, addresses in the place of a name too",
+                "names are let through; an address in the place of a name, and what a name is an alias of, is judged",
+            );
         }
         rules.subjects.push(Subject {
             name: service.name.clone(),

@@ -58,10 +58,6 @@ idle_timeout: 90s
     bind = "127.0.0.1:4760"
     protocols = ["http"]
 
-    [listener.identity]
-    ways = ["source"]
-    required = false
-
     [policy]
     settings = "settings.toml"
 
@@ -158,6 +154,7 @@ services:
         own(&differences),
         [
             (Kind::Missing, "service `old`: mitm_domains"),
+            (Kind::Stricter, "service `old`"),
             (Kind::Changed, "tls: `ca.pem`"),
         ]
     );

@@ -102,20 +102,18 @@ fn identity(config: &Config, text: &mut Text, differences: &mut Differences) {
         .tls
         .as_ref()
         .is_some_and(|tls| !tls.client_ca_files.is_empty());
-    text.table("[listener.identity]");
-    text.key(
-        "ways",
-        if certificates {
-            "[\"mtls\"]"
-        } else {
-            "[\"source\"]"
-        },
-    );
     let required = !config.allow_missing_role;
-    text.key("required", if required { "true" } else { "false" });
+    if certificates || required {
+        let way = if certificates { "mtls" } else { "source" };
+        text.table("[listener.identity]");
+        text.key("ways", &format!("[\"{way}\"]"));
+        text.key("required", if required { "true" } else { "false" });
+    }
     if !certificates {
         let now = match required {
-            true => "no client has a subject yet, so that all are refused",
+            true => {
+                "no client has a subject yet: the gateway does not start before `listener.identity` finds one"
+            }
             false => "no client has a subject yet: the base rules hold for all",
         };
         differences
