@@ -34,6 +34,7 @@ mod policies;
 mod proxy_header;
 mod reload;
 mod shadow;
+mod smokescreen;
 mod revocation;
 mod socks;
 mod status_page;
