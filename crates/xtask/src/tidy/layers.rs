@@ -230,7 +230,7 @@ const OUTSIDE: &[(&str, Outside, &str)] = &[
     ),
     (
         "pinfold-cli",
-        Outside::Never(&["hickory-resolver", "hyper", "rustls", "wasmtime"]),
+        Outside::Never(&["hickory-resolver", "rustls", "wasmtime"]),
         "a verb talks to the libraries",
     ),
 ];

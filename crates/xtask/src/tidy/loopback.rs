@@ -40,6 +40,10 @@ fn dialled(text: &str, blanked: &str, from: usize) -> Vec<(usize, String)> {
     for (at, (line, code)) in lines {
         for call in CALLS {
             for (column, _) in code.match_indices(call) {
+                // `..connect("a")` is what a struct takes the rest of its fields from.
+                if code[..column].ends_with('.') {
+                    continue;
+                }
                 let start = code[..column].chars().count() + call.chars().count();
                 let rest: String = line.chars().skip(start).collect();
                 let literal = first_literal(&rest).filter(|literal| !is_loopback(literal));
@@ -142,6 +146,7 @@ mod tests {
                 1,
             ),
             ("a variable", "TcpStream::connect(server)", 0),
+            ("the rest of a struct", "..connect(\"example.com\")", 0),
             (
                 "name servers",
                 "Dns::servers([\"8.8.8.8:53\".parse().unwrap()])",

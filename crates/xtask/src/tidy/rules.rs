@@ -165,9 +165,10 @@ fn fixtures(file: &File, report: &mut Report) {
     }
 }
 
-/// Tests and what serves them: benches, examples, the lab.
+/// Tests and what serves them: benches, examples, the lab, modules that tests share.
 pub(super) fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs")
+        || path.ends_with("/testing.rs")
         || path
             .split('/')
             .any(|part| matches!(part, "tests" | "benches" | "examples" | "lab" | "bench"))
@@ -247,6 +248,15 @@ const AT_HOME: &[(&str, &[&str], &str)] = &[
         "hickory_",
         &["host/src/resolve/"],
         "lookups are made in `pinfold::resolve` only",
+    ),
+    (
+        "hyper",
+        &[
+            "crates/cli/src/operate/",
+            "crates/gateway/src/",
+            "crates/http/src/",
+        ],
+        "a request is made by `pinfold_http`; the command line speaks HTTP with the own gateway only",
     ),
     (
         "wasmtime",
@@ -356,6 +366,18 @@ mod tests {
                 "crates/http/src/a.rs",
                 "use wasmtime::Store;",
                 1,
+            ),
+            (
+                "HTTP in a verb",
+                "crates/cli/src/a.rs",
+                "use hyper::Request;",
+                1,
+            ),
+            (
+                "HTTP with the own gateway",
+                "crates/cli/src/operate/client.rs",
+                "use hyper::Request;",
+                0,
             ),
             ("unfinished", "host/src/a.rs", "fn f() {\n    todo!()\n}", 1),
             ("unfinished in a comment", "host/src/a.rs", "// todo!()", 0),
