@@ -7,14 +7,13 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{bench, setup, shell};
+use crate::{bench, page, page::grouped, setup, shell};
 
 /// Measures and writes. `--debug` takes the binary without optimisation, which is there already; its times
 /// are several times longer.
@@ -31,12 +30,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         println!("measuring {language}");
         reports.insert(language, measure(&pinfold, language)?);
     }
-    let file = shell::root().join(PAGE);
-    let page = fs::read_to_string(&file).with_context(|| format!("cannot read {PAGE}"))?;
     let measured = measured(&reports, &bench::machine()?)?;
-    fs::write(&file, replaced(&page, &measured)?)?;
-    println!("wrote {PAGE}");
-    Ok(())
+    page::rewrite(PAGE, "languages", &measured)
 }
 
 /// Builds the binary and says where it is.
@@ -70,15 +65,6 @@ fn measure(pinfold: &Path, language: &str) -> Result<Value> {
     ];
     let text = shell::output(&mut shell::command(pinfold, &words))?;
     serde_json::from_str(&text).context("the report is not JSON")
-}
-
-/// The page with the part between the marks replaced.
-fn replaced(page: &str, measured: &str) -> Result<String> {
-    let marks = page
-        .split_once(BEGIN)
-        .and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
-    let (head, foot) = marks.with_context(|| format!("{PAGE} lacks `{BEGIN}` or `{END}`"))?;
-    Ok(format!("{head}{BEGIN}\n{measured}{END}{foot}"))
 }
 
 fn measured(reports: &BTreeMap<&str, Value>, machine: &str) -> Result<String> {
@@ -138,22 +124,7 @@ fn kib(bytes: f64) -> String {
     grouped((bytes / 1024.0).ceil()) + " KiB"
 }
 
-/// A number with its digits in groups of three.
-fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 const PAGE: &str = "docs/languages.md";
-const BEGIN: &str = "<!-- measured: begin, by `cargo xtask languages` -->";
-const END: &str = "<!-- measured: end -->";
 const EXAMPLES: &str = "guest/examples";
 const COMPONENT: &str = "partners.wasm";
 /// What the others are compared with.
@@ -289,13 +260,5 @@ mod tests {
         reports.remove("python");
         let error = measured(&reports, "").unwrap_err();
         assert_eq!(error.to_string(), "Python was not measured");
-    }
-
-    #[test]
-    fn what_stands_around_the_marks_stays() {
-        let page = format!("# Head\n\n{BEGIN}\nold\n{END}\n\nfoot\n");
-        let page = replaced(&page, "new\n").unwrap();
-        assert_eq!(page, format!("# Head\n\n{BEGIN}\nnew\n{END}\n\nfoot\n"));
-        assert!(replaced("# Head\n", "new\n").is_err());
     }
 }

@@ -17,6 +17,8 @@ mod check;
 mod compilers;
 mod demo;
 mod languages;
+mod load;
+mod page;
 mod setup;
 mod shell;
 mod suite;
@@ -59,6 +61,7 @@ fn task(words: &[&str]) -> Result<()> {
         ["demo"] => demo::run(),
         ["bench", rest @ ..] => bench::run(rest),
         ["languages", rest @ ..] => languages::run(rest),
+        ["load", rest @ ..] => load::run(rest),
         ["doc", rest @ ..] => setup::run().and_then(|()| check::doc(rest)),
         _ => bail!("no such task: `{}`\n\n{USAGE}", words.join(" ")),
     }
@@ -77,5 +80,6 @@ Usage: cargo xtask <task>
   demo             an attack on loopback, without and with Pinfold
   bench [ARGS]     the benches, and docs/bench.md from them (with ARGS for cargo: the benches only)
   languages        one policy in four languages, and docs/languages.md from it (--debug: as it is built)
+  load             the gateway beside tinyproxy and squid, and docs/load.md from it (--tiny: see that it works)
   doc [ARGS]       the documentation, warnings are errors (ARGS go to cargo, e.g. --open)
 ";

@@ -9,22 +9,45 @@ use crate::{compilers, shell};
 /// The target that policies are compiled for.
 const WASM: &str = "wasm32-unknown-unknown";
 
-/// Programs that tests run, and the package of Debian that has each.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("chromium", "chromium"),
-    ("clang", "clang"),
-    ("curl", "curl"),
-    ("git", "git"),
-    ("wasm-ld", "lld"),
-    ("node", "nodejs"),
-    ("npm", "npm"),
-    ("python3", "python3-venv"),
+/// Programs that tests run.
+const PROGRAMS: &[Program] = &[
+    Program::new("chromium", "chromium"),
+    Program::new("clang", "clang"),
+    Program::new("curl", "curl"),
+    Program::new("git", "git"),
+    Program::new("wasm-ld", "lld"),
+    Program::new("node", "nodejs"),
+    Program::new("npm", "npm"),
+    Program::new("python3", "python3-venv"),
 ];
+
+/// A program, and the package of Debian that has it.
+pub(crate) struct Program {
+    name: &'static str,
+    package: &'static str,
+    /// What it answers without doing anything.
+    asked: &'static str,
+}
+
+impl Program {
+    pub(crate) const fn new(name: &'static str, package: &'static str) -> Self {
+        Self {
+            name,
+            package,
+            asked: "--version",
+        }
+    }
+
+    /// For one that does not know `--version`.
+    pub(crate) const fn asked(self, asked: &'static str) -> Self {
+        Self { asked, ..self }
+    }
+}
 
 /// Installs what is missing, and says so.
 pub(crate) fn run() -> Result<()> {
     wasm_target()?;
-    programs()?;
+    programs(PROGRAMS)?;
     compilers::run()
 }
 
@@ -48,15 +71,16 @@ fn has_wasm_target() -> Result<bool> {
     Ok(sysroot.join("lib/rustlib").join(WASM).join("lib").is_dir())
 }
 
-fn programs() -> Result<()> {
-    let missing = missing();
+/// Installs those that are missing.
+pub(crate) fn programs(programs: &[Program]) -> Result<()> {
+    let missing = missing(programs);
     if missing.is_empty() {
         return Ok(());
     }
     let packages = missing.join(" ");
     if !may_install()? {
         bail!(
-            "the tests need: {packages}\n\n\
+            "missing: {packages}\n\n\
              hint: run `apt-get install {packages}` as root, or install them the way this system does"
         );
     }
@@ -71,11 +95,11 @@ fn programs() -> Result<()> {
 }
 
 /// The packages of the programs that are not there.
-fn missing() -> Vec<&'static str> {
-    let mut packages: Vec<_> = PROGRAMS
+fn missing(programs: &[Program]) -> Vec<&'static str> {
+    let mut packages: Vec<_> = programs
         .iter()
-        .filter(|(program, _)| !shell::is_there(program, &["--version"]))
-        .map(|(_, package)| *package)
+        .filter(|program| !shell::is_there(program.name, &[program.asked]))
+        .map(|program| program.package)
         .collect();
     packages.sort_unstable();
     packages.dedup();

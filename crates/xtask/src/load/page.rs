@@ -1,0 +1,248 @@
+//! The tables.
+
+use anyhow::Result;
+
+use super::figures::{ALL, Contender, Figures, PINFOLD, QUIET, RELAY, SQUID, TINYPROXY};
+use crate::{
+    bench::{duration, times},
+    page::{grouped, table},
+};
+
+/// All that a run has to say.
+pub(super) fn measured(figures: &Figures, machine: &str) -> Result<String> {
+    let mut text = conditions(figures, machine)?;
+    text += "\n![Each contender in each scenario](load.svg)\n";
+    text += "\n## Pinfold against each\n\n";
+    text += &against(figures)?;
+    text +=
+        "\nAbove 1: Pinfold does more, or takes more memory. Logging is compared with logging.\n";
+    text += "\n## Plain requests\n\n";
+    text += &closed(figures, "requests", "requests/s")?;
+    text += "\n## Tunnels set up\n\n";
+    text += &closed(figures, "setups", "set-ups/s")?;
+    text += "\n## Throughput of tunnels\n\n";
+    text += &streams(figures)?;
+    text += "\n## Idle tunnels\n\n";
+    text += &idle(figures)?;
+    text += "\n## A new policy every second\n\n";
+    text += &swaps(figures)?;
+    Ok(text)
+}
+
+/// What a reader must know to trust the figures.
+fn conditions(figures: &Figures, machine: &str) -> Result<String> {
+    let (before, after) = (
+        figures.text("/load_average/before")?,
+        figures.text("/load_average/after")?,
+    );
+    let rounds = figures.of_the_run("/rounds")?;
+    let took = figures.of_the_run("/took_s")?;
+    let versions: Vec<&str> = ["pinfold", "tinyproxy", "squid"]
+        .iter()
+        .map(|name| figures.text(&format!("/versions/{name}")))
+        .collect::<Result<_>>()?;
+    let versions = versions.join("; ").replace("Squid Cache: Version", "squid");
+    Ok(format!(
+        "{machine}\n{versions}. One run of {took} s, {rounds} rounds.\n\
+         Load average of the machine before the run: {before}; after it: {after}.\n"
+    ))
+}
+
+/// Each figure of Pinfold as a ratio to that of each other.
+fn against(figures: &Figures) -> Result<String> {
+    let mut rows = vec![cells(["", "bare relay", "tinyproxy", "squid"])];
+    for (title, scenario, figure) in RATIOS {
+        let mut row = vec![(*title).to_owned()];
+        for other in [RELAY, TINYPROXY, SQUID] {
+            row.push(ratio(figures, PINFOLD, other, scenario, figure)?);
+        }
+        rows.push(row);
+    }
+    for (title, scenario) in [
+        ("requests/s, logging", "requests"),
+        ("set-ups/s, logging", "setups"),
+    ] {
+        let mut row = vec![title.to_owned(), "-".to_owned()];
+        for other in [TINYPROXY, SQUID].map(logging) {
+            row.push(ratio(
+                figures,
+                logging(PINFOLD),
+                other,
+                scenario,
+                "per_second",
+            )?);
+        }
+        rows.push(row);
+    }
+    Ok(table(&rows))
+}
+
+const fn logging(contender: Contender) -> Contender {
+    Contender {
+        log: true,
+        ..contender
+    }
+}
+
+fn ratio(
+    figures: &Figures,
+    of: Contender,
+    to: Contender,
+    scenario: &str,
+    figure: &str,
+) -> Result<String> {
+    let of = figures.median(of, scenario, figure)?;
+    Ok(times(of / figures.median(to, scenario, figure)?))
+}
+
+/// Requests, or set-ups.
+fn closed(figures: &Figures, scenario: &str, title: &str) -> Result<String> {
+    let head = [
+        "",
+        title,
+        "least to most",
+        "of the relay",
+        "p50",
+        "p99",
+        "failed",
+    ];
+    let mut rows = vec![cells(head)];
+    for contender in ALL {
+        let (least, most) = figures.range(contender, scenario, "per_second")?;
+        rows.push(vec![
+            contender.title.to_owned(),
+            grouped(figures.median(contender, scenario, "per_second")?),
+            format!("{} to {}", grouped(least), grouped(most)),
+            ratio(figures, contender, RELAY, scenario, "per_second")?,
+            micros(figures.median(contender, scenario, "p50_us")?),
+            micros(figures.median(contender, scenario, "p99_us")?),
+            grouped(figures.sum(contender, scenario, "failed")?),
+        ]);
+    }
+    Ok(table(&rows))
+}
+
+fn streams(figures: &Figures) -> Result<String> {
+    let mut rows = vec![cells(["MiB/s", "up, 1", "up, 8", "down, 1", "down, 8"])];
+    for contender in QUIET {
+        let mut row = vec![contender.title.to_owned()];
+        for scenario in ["up-1", "up-8", "down-1", "down-8"] {
+            let bytes = figures.median(contender, scenario, "bytes_per_second")?;
+            let ratio = ratio(figures, contender, RELAY, scenario, "bytes_per_second")?;
+            row.push(format!("{} ({ratio})", grouped(bytes / MIB)));
+        }
+        rows.push(row);
+    }
+    Ok(table(&rows))
+}
+
+fn idle(figures: &Figures) -> Result<String> {
+    let count = figures.of_the_run("/idle")?.as_f64().unwrap_or_default();
+    let with = format!("with {}", grouped(count));
+    let head = [
+        "resident",
+        "no tunnel",
+        &with,
+        "each tunnel",
+        "of the relay",
+    ];
+    let mut rows = vec![cells(head)];
+    for contender in QUIET {
+        let mib = |figure| {
+            let kib = figures.median(contender, "idle", figure)?;
+            anyhow::Ok(format!("{:.1} MiB", kib / 1024.0))
+        };
+        let each = figures.median(contender, "idle", "each_bytes")?;
+        rows.push(vec![
+            contender.title.to_owned(),
+            mib("none_kib")?,
+            mib("all_kib")?,
+            format!("{} bytes", grouped(each)),
+            ratio(figures, contender, RELAY, "idle", "each_bytes")?,
+        ]);
+    }
+    Ok(table(&rows))
+}
+
+fn swaps(figures: &Figures) -> Result<String> {
+    let head = [
+        "Pinfold", "a second", "p50", "p99", "slowest", "done", "failed", "swaps",
+    ];
+    let mut rows = vec![cells(head)];
+    for (title, scenario) in SWAPS {
+        let swaps = match scenario.ends_with("swapped") {
+            true => grouped(figures.sum(PINFOLD, scenario, "swaps")?),
+            false => "-".to_owned(),
+        };
+        rows.push(vec![
+            (*title).to_owned(),
+            grouped(figures.median(PINFOLD, scenario, "per_second")?),
+            micros(figures.median(PINFOLD, scenario, "p50_us")?),
+            micros(figures.median(PINFOLD, scenario, "p99_us")?),
+            micros(figures.range(PINFOLD, scenario, "most_us")?.1),
+            grouped(figures.sum(PINFOLD, scenario, "done")?),
+            grouped(figures.sum(PINFOLD, scenario, "failed")?),
+            swaps,
+        ]);
+    }
+    Ok(table(&rows))
+}
+
+fn micros(microseconds: f64) -> String {
+    duration(microseconds * 1e3)
+}
+
+fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).to_vec()
+}
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+const SWAPS: &[(&str, &str)] = &[
+    ("requests, undisturbed", "requests-undisturbed"),
+    ("requests, swapped", "requests-swapped"),
+    ("set-ups, undisturbed", "setups-undisturbed"),
+    ("set-ups, swapped", "setups-swapped"),
+];
+
+const RATIOS: &[(&str, &str, &str)] = &[
+    ("requests/s", "requests", "per_second"),
+    ("requests, p99 (less is better)", "requests", "p99_us"),
+    ("set-ups/s", "setups", "per_second"),
+    ("set-ups, p99 (less is better)", "setups", "p99_us"),
+    ("throughput up, 1 stream", "up-1", "bytes_per_second"),
+    ("throughput up, 8 streams", "up-8", "bytes_per_second"),
+    ("throughput down, 1 stream", "down-1", "bytes_per_second"),
+    ("throughput down, 8 streams", "down-8", "bytes_per_second"),
+    ("idle tunnel (less is better)", "idle", "each_bytes"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::figures::tests::sample;
+
+    #[test]
+    fn every_scenario_has_its_table_and_ratios() {
+        let text = measured(&sample(), "Measured on: a machine.").unwrap();
+        let lines: Vec<String> = text.lines().map(packed).collect();
+        for line in [
+            "pinfold 0.1.0; tinyproxy 1.11.1; squid 5.7. One run of 400 s, 3 rounds.",
+            "Load average of the machine before the run: 0.1, 0.2, 0.3; after it: 2.0, 1.0, 0.5.",
+            "| requests/s | 0.10x | 1.00x | 1.00x |",
+            "| requests/s, logging | - | 1.00x | 1.00x |",
+            "| idle tunnel (less is better) | 1.00x | 1.00x | 1.00x |",
+            "| Pinfold, logging | 2,000 | 1,000 to 3,000 | 0.10x | 100.0 µs | 900.0 µs | 0 |",
+            "| squid | 1,907 (0.10x) | 1,907 (0.10x) | 1,907 (0.10x) | 1,907 (0.10x) |",
+            "| Pinfold | 1.0 MiB | 5.9 MiB | 1,024 bytes | 1.00x |",
+            "| set-ups, swapped | 2,000 | 100.0 µs | 900.0 µs | 950.0 µs | 12,000 | 0 | 15 |",
+        ] {
+            assert!(lines.iter().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+
+    /// Without the spaces that make a table line up.
+    fn packed(line: &str) -> String {
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
