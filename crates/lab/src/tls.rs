@@ -76,6 +76,20 @@ impl Authority {
         self.sign(server_params(names)?)
     }
 
+    /// A valid certificate with its chain, and its private key, as text: for programs that read files.
+    ///
+    /// # Errors
+    ///
+    /// When a name is none.
+    pub fn issue_pem<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(String, String), TlsError> {
+        let key = KeyPair::generate()?;
+        let certificate = server_params(names)?.signed_by(&key, &self.issuer)?;
+        Ok((certificate.pem() + &self.pem(), key.serialize_pem()))
+    }
+
     /// A certificate that is valid no more.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod check;
 mod corpus;
 mod fetch;
 mod gateway_admin;
+mod gateway_guide;
 mod guest;
 mod inspect;
 mod lab;
