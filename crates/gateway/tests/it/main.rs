@@ -33,6 +33,7 @@ mod operator;
 mod policies;
 mod proxy_header;
 mod reload;
+mod report;
 mod shadow;
 mod smokescreen;
 mod revocation;
