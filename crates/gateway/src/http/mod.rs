@@ -13,6 +13,7 @@
 //! | `service.rs` | from a request to its answer |
 //! | `target.rs`, `fields.rs` | what is asked for; which fields travel on |
 //! | `connect.rs`, `forward.rs`, `upgrade.rs` | the three ways out |
+//! | `onward.rs` | a connection that becomes a tunnel |
 //! | `exchange.rs`, `upload.rs` | a forwarded exchange while it is open |
 //! | `answer.rs` | what a client is told |
 
@@ -25,6 +26,7 @@ mod fields;
 mod forward;
 mod gate;
 mod head;
+mod onward;
 mod reply;
 mod scope;
 mod service;
@@ -71,15 +73,16 @@ async fn run(shared: Arc<Shared>, accepted: Accepted) {
     };
     let scope = Scope::default();
     let _all_tasks = scope.bind();
-    let proxy = Proxy::new(shared, client, scope.clone());
+    let proxy = Proxy::new(Arc::clone(&shared), client, scope.clone());
     let connection = match version {
         Version::Http1 => http1(&proxy, stream, begun, limits),
         Version::Http2 => http2(&proxy, stream, begun, limits),
     };
     drive(&proxy, connection, limits).await;
-    // Tunnels go on after the connection has become one.
-    scope.finished().await;
-    drop(permit);
+    match proxy.onward() {
+        Some(tunnel) => tunnel.alone(shared, permit).await,
+        None => scope.finished().await,
+    }
 }
 
 enum Version {

@@ -1,6 +1,11 @@
 //! From a request to its answer.
 
-use std::{convert::Infallible, pin::Pin, sync::Arc, time::SystemTime};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
@@ -13,6 +18,7 @@ use super::{
     activity::Activity,
     answer::{self, Format},
     connect, exchange, fields, forward,
+    onward::Onward,
     reply::Reply,
     scope::Scope,
     target, upgrade,
@@ -38,6 +44,8 @@ struct Parts {
     client: Arc<Client>,
     scope: Scope,
     activity: Arc<Activity>,
+    /// What a connection of HTTP/1 becomes after its last answer.
+    onward: Mutex<Option<Onward>>,
 }
 
 /// Why there is no other answer.
@@ -55,6 +63,7 @@ impl Proxy {
             client,
             scope,
             activity: Activity::new(),
+            onward: Mutex::default(),
         };
         Self {
             parts: Arc::new(parts),
@@ -71,6 +80,27 @@ impl Proxy {
 
     pub(crate) fn scope(&self) -> Scope {
         self.parts.scope.clone()
+    }
+
+    /// A tunnel begins, once the client has its answer.
+    pub(crate) fn go_on(&self, version: Version, tunnel: Onward) {
+        match version {
+            Version::HTTP_2 => {
+                let shared = Arc::clone(self.shared());
+                self.parts.scope.spawn(tunnel.within(shared));
+            }
+            _ => *self.slot() = Some(tunnel),
+        }
+    }
+
+    /// What the connection has become.
+    pub(crate) fn onward(&self) -> Option<Onward> {
+        self.slot().take()
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Onward>> {
+        let slot = self.parts.onward.lock();
+        slot.unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<Reply> {

@@ -1,19 +1,17 @@
 //! A WebSocket in absolute form: a new connection, and a tunnel once the server agrees (`101`).
 
-use std::sync::Arc;
-
 use http::{
-    HeaderValue, Request, Response, StatusCode,
+    HeaderValue, Request, Response, StatusCode, Version,
     header::{CONNECTION, UPGRADE},
 };
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use hyper_util::rt::TokioIo;
 use pinfold_http::{Switched, Upgrade};
 
 use super::{
     exchange::Exchange,
     forward::{Journey, arrived, deliver, head},
+    onward::Onward,
     reply::Reply,
     service::{No, Proxy},
 };
@@ -21,7 +19,6 @@ use crate::{
     egress::Ask,
     live::Closing,
     refusal::{Kind, Refusal},
-    tunnel::relay_to,
 };
 
 pub(crate) async fn upgrade(
@@ -62,17 +59,14 @@ fn tunnel(
     let Some((live, permit)) = exchange.hand_over() else {
         return Err(No::closed(Closing::Server));
     };
-    let (shared, busy) = (Arc::clone(proxy.shared()), proxy.activity().enter());
-    let server = switched.stream;
-    proxy.scope().spawn(async move {
-        match client.await {
-            Ok(client) => {
-                relay_to(&shared, TokioIo::new(client), server, live, permit).await;
-            }
-            Err(_) => live.end(Closing::Client),
-        }
-        drop(busy);
-    });
+    let tunnel = Onward {
+        client,
+        server: Box::new(switched.stream),
+        live,
+        permit,
+        busy: proxy.activity().enter(),
+    };
+    proxy.go_on(Version::HTTP_11, tunnel);
     let head = head(
         StatusCode::SWITCHING_PROTOCOLS,
         switched.response.into_parts().0.headers,

@@ -98,15 +98,15 @@ impl Session {
         Ok(opened)
     }
 
-    /// In a task of its own: what it took to come here is larger than a tunnel at rest, and is let go.
-    fn tunnel(self, opened: Opened, permit: Permit) {
+    fn tunnel(self, opened: Opened, place: Permit) {
         let Self { shared, stream, .. } = self;
-        let (connections, cut) = (shared.connections.clone(), shared.cut.clone());
-        connections.spawn(async move {
-            let relay = tunnel::relay(&shared, stream, opened);
-            cut.run_until_cancelled(relay).await;
-            drop(permit);
-        });
+        let Opened {
+            connection,
+            live,
+            permit,
+        } = opened;
+        let server = connection.into_stream();
+        tunnel::spawn(shared, place, stream, server, live, permit);
     }
 
     /// Greeting, who asks, and for what.

@@ -37,7 +37,6 @@ use pump::{Broken, Half};
 use rules::{Demand, Finding, Place, Rules};
 
 use crate::{
-    egress::Opened,
     event::{Bus, Event, Exchange, TunnelNotice},
     limit::Permit,
     listen::Stream,
@@ -45,18 +44,26 @@ use crate::{
     shared::Shared,
 };
 
-/// Moves bytes until both sides are done, a deadline passes, or it is told to close. Tells the end.
-pub(crate) async fn relay(shared: &Arc<Shared>, client: impl Stream, opened: Opened) -> Closing {
-    let Opened {
-        connection,
-        live,
-        permit,
-    } = opened;
-    relay_to(shared, client, connection.into_stream(), live, permit).await
+/// As [`relay`], in a task of its own that takes the `place` of its client's connection: what it took to come here is
+/// larger than a tunnel at rest, and is let go.
+pub(crate) fn spawn(
+    shared: Arc<Shared>,
+    place: Permit,
+    client: impl Stream,
+    server: impl Stream,
+    live: Live,
+    permit: Permit,
+) {
+    let (connections, cut) = (shared.connections.clone(), shared.cut.clone());
+    connections.spawn(async move {
+        let relay = relay(&shared, client, server, live, permit);
+        cut.run_until_cancelled(relay).await;
+        drop(place);
+    });
 }
 
-/// As [`relay`], for a connection of a kept exchange that became a tunnel.
-pub(crate) async fn relay_to(
+/// Moves bytes until both sides are done, a deadline passes, or it is told to close. Tells the end.
+pub(crate) async fn relay(
     shared: &Arc<Shared>,
     client: impl Stream,
     server: impl Stream,

@@ -34,6 +34,8 @@ pub(crate) struct Gate<S> {
     activity: Arc<Activity>,
     bounds: Bounds,
     state: State,
+    /// No request is read after the one whose body this is.
+    last: bool,
     /// Read, and not yet let through.
     held: BytesMut,
     /// How many bytes at the front of it may pass.
@@ -60,8 +62,12 @@ enum State {
     /// So many bytes of a body.
     Length(u64),
     Chunked(Chunks),
-    /// Another protocol: nothing is looked at.
+    /// HTTP/2: nothing is looked at.
     Raw,
+    /// What is for a tunnel, if there is to be one.
+    Onward,
+    /// As before, and the client has ended its half.
+    Ended,
     /// Nothing: what still comes is thrown away.
     Refused,
 }
@@ -109,6 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             activity,
             bounds: limits.bounds,
             state,
+            last: false,
             held: begun,
             clear: 0,
             head: Timer::new(limits.head_time),
@@ -116,6 +123,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             linger: Timer::new(LINGER_TIME),
             thrown_away: LINGER_BYTES,
         }
+    }
+
+    /// The client itself, and what was read of it and is for a tunnel.
+    pub(crate) fn into_parts(self) -> (S, BytesMut) {
+        (self.inner, self.held)
     }
 
     fn poll_pass(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -129,8 +141,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             }
             match (self.state, self.held.is_empty()) {
                 (State::Refused, _) => return self.poll_discard(cx),
+                (State::Onward, _) => return self.poll_ahead(cx),
+                (State::Ended, _) => return Poll::Pending,
                 (State::Raw, true) => {
-                    // An idle tunnel has no buffer.
+                    // What was read of the preface is of no use any more.
                     self.held = BytesMut::new();
                     return Pin::new(&mut self.inner).poll_read(cx, out);
                 }
@@ -155,11 +169,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             State::Head { scanned, empty } => Ok(self.head(scanned, empty)),
             State::Length(left) => {
                 let passed = (self.held.len() as u64).min(left);
-                self.state = after(left - passed);
+                self.state = self.after(left - passed);
                 Ok(pass(passed as usize))
             }
             State::Chunked(chunks) => self.chunks(chunks),
-            State::Raw | State::Refused => Ok(pass(self.held.len())),
+            State::Raw | State::Onward | State::Ended | State::Refused => Ok(pass(self.held.len())),
         }
     }
 
@@ -186,14 +200,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             Ok(head) => {
                 self.head.stop();
                 self.activity.head_passes();
+                self.last = head.last;
                 self.state = match head.body {
-                    _ if head.last => State::Raw,
-                    Body::Length(length) => after(length),
+                    Body::Length(length) => self.after(length),
                     Body::Chunked => State::Chunked(Chunks::Size),
                 };
                 Step::Pass(end)
             }
             Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    /// So many bytes of a body are left.
+    fn after(&self, left: u64) -> State {
+        match left {
+            0 if self.last => State::Onward,
+            0 => FRESH,
+            left => State::Length(left),
         }
     }
 
@@ -206,7 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
                 .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "chunks are malformed"))?;
             passed += more;
             if next == Chunks::Done {
-                self.state = FRESH;
+                self.state = self.after(0);
                 break;
             }
             if more == 0 {
@@ -258,6 +281,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             self.held = BytesMut::new();
         }
         read.map_ok(|()| length)
+    }
+
+    /// Reads what comes before there is a tunnel, for the sake of what comes after it: the end of the connection. The
+    /// library, which would read it once and not again, gets none of it. Ready only when the client has gone.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.held.len() < AHEAD {
+            match ready!(self.poll_fill(cx))? {
+                0 if self.held.is_empty() => return Poll::Ready(Ok(())),
+                // It has said all that it has to say to the server, and waits for the answer.
+                0 => {
+                    self.state = State::Ended;
+                    break;
+                }
+                _ => {}
+            }
+        }
+        Poll::Pending
     }
 
     /// Throws away what comes. Never ready: our answer goes out first, and then closes the connection.
@@ -340,7 +380,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
         let gate = self.get_mut();
         let shut = Pin::new(&mut gate.inner).poll_shutdown(cx);
         ready!(gate.unless_stalled(cx, shut))?;
-        // The end of one half of a tunnel is not the end of the other.
+        // HTTP/2 has its own way to say that nothing comes any more.
         if matches!(gate.state, State::Raw) || gate.linger.poll_over(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
@@ -406,13 +446,6 @@ fn head_after_empty() -> State {
     }
 }
 
-fn after(left: u64) -> State {
-    match left {
-        0 => FRESH,
-        left => State::Length(left),
-    }
-}
-
 fn pass(length: usize) -> Step {
     match length {
         0 => Step::More,
@@ -425,6 +458,9 @@ const STAND_IN: &[u8] = b"GET http://refused.invalid/ HTTP/1.1\r\nconnection: cl
 
 /// What is read at a time.
 const PIECE: usize = 8 << 10;
+
+/// What is read before there is a tunnel: then the client waits, or is not missed until then.
+const AHEAD: usize = 16 << 10;
 
 /// What is read, and how long, of a connection that is closing.
 const LINGER_BYTES: usize = 256 << 10;

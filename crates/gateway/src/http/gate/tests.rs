@@ -52,6 +52,9 @@ impl Bench {
 
 const GET: &[u8] = b"GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n";
 
+const CONNECT: &[u8] = b"CONNECT a:1 HTTP/1.1\r\n\r\n";
+const UPGRADE: &[u8] = b"GET http://a/ HTTP/1.1\r\nUpgrade: websocket\r\n\r\n";
+
 /// What the library gets of a client that writes `bytes` in pieces of `size`, and ends.
 async fn through(bytes: &[u8], size: usize) -> (Option<Vec<u8>>, Vec<Option<String>>) {
     let mut bench = Bench::new();
@@ -73,22 +76,8 @@ async fn what_is_well_formed_passes_unchanged() {
         ("pipelined", GET.repeat(3)),
         ("a body, and the next", [length, GET].concat()),
         ("chunks, and the next", [chunked, GET].concat()),
-        (
-            "a tunnel",
-            [
-                b"CONNECT a:1 HTTP/1.1\r\n\r\n".as_slice(),
-                b"\x16\x03\n\0 anything",
-            ]
-            .concat(),
-        ),
-        (
-            "an upgrade",
-            [
-                b"GET http://a/ HTTP/1.1\r\nUpgrade: websocket\r\n\r\n".as_slice(),
-                b"\x81\x05\n",
-            ]
-            .concat(),
-        ),
+        ("a tunnel", CONNECT.to_vec()),
+        ("an upgrade", UPGRADE.to_vec()),
     ];
     for (name, bytes) in rows {
         for size in [1, 7, bytes.len()] {
@@ -101,6 +90,70 @@ async fn what_is_well_formed_passes_unchanged() {
             assert_eq!(refused, [None, None, None], "{name}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_for_a_tunnel_is_kept_for_it() {
+    let early = b"\x16\x03\n\0 anything".as_slice();
+    let body = b"POST http://a/ HTTP/1.1\r\nUpgrade: x\r\nContent-Length: 2\r\n\r\nhi".as_slice();
+    for head in [CONNECT, UPGRADE, body] {
+        for size in [1, 7, 500] {
+            let mut bench = Bench::new();
+            for piece in [head, early].concat().chunks(size) {
+                bench.client.write_all(piece).await.unwrap();
+            }
+            bench.client.shutdown().await.unwrap();
+            let mut passed = vec![0; head.len()];
+            bench.gate.read_exact(&mut passed).await.unwrap();
+            assert_eq!(passed, head);
+            assert_eq!(bench.passed().await, None, "whose end is no end of it");
+            let (mut client, held) = bench.gate.into_parts();
+            assert_eq!(held, early);
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_before_there_is_a_tunnel_is_missed_whatever_it_sent() {
+    /// A client that sends, and then breaks off.
+    struct Breaks(Vec<u8>);
+    impl AsyncRead for Breaks {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            out: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let length = self.0.len().min(out.remaining());
+            let sent: Vec<u8> = self.0.drain(..length).collect();
+            out.put_slice(&sent);
+            Poll::Ready(match length {
+                0 => Err(io::ErrorKind::ConnectionReset.into()),
+                _ => Ok(()),
+            })
+        }
+    }
+    let sent = [CONNECT, b"early"].concat();
+    let stream = tokio::io::join(Breaks(sent), tokio::io::sink());
+    let mut gate = Gate::http1(stream, BytesMut::new(), Activity::new(), &LIMITS);
+    let mut passed = Vec::new();
+    let error = gate.read_to_end(&mut passed).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(passed, CONNECT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn not_everything_is_read_ahead() {
+    let mut bench = Bench::new();
+    bench.client.write_all(CONNECT).await.unwrap();
+    bench.client.write_all(&[0; 40_000]).await.unwrap();
+    let mut head = [0; CONNECT.len()];
+    bench.gate.read_exact(&mut head).await.unwrap();
+    assert_eq!(bench.passed().await, None);
+    let (mut client, held) = bench.gate.into_parts();
+    assert!(held.len() >= AHEAD && held.len() < AHEAD + PIECE);
+    let mut rest = vec![0; 40_000 - held.len()];
+    client.read_exact(&mut rest).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,16 +263,12 @@ async fn closing_waits_for_what_the_client_still_sends() {
     assert_eq!(began.elapsed(), Duration::ZERO, "the client has ended");
 
     let mut bench = Bench::new();
-    bench
-        .client
-        .write_all(b"CONNECT a:1 HTTP/1.1\r\n\r\n")
-        .await
-        .unwrap();
-    let mut head = [0; 24];
+    bench.client.write_all(CONNECT).await.unwrap();
+    let mut head = [0; CONNECT.len()];
     bench.gate.read_exact(&mut head).await.unwrap();
     let began = Instant::now();
     bench.gate.shutdown().await.unwrap();
-    assert_eq!(began.elapsed(), Duration::ZERO, "half of a tunnel");
+    assert_eq!(began.elapsed(), LINGER_TIME, "there was no tunnel");
 }
 
 /// What the library made of some bytes after the gate.
