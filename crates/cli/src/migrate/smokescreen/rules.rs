@@ -50,12 +50,7 @@ pub(super) fn translate(acl: &Acl, differences: &mut Differences) -> anyhow::Res
         let hosts = global.hosts(&about, service, &mut rules, differences);
         if service.action == Action::Report {
             rules.reported.push(service.name.clone());
-            differences.add(
-                Kind::Stricter,
-                &about,
-                "`report` lets through whatever is in no list, addresses in the place of a name too",
-                "names are let through; an address in the place of a name, and what a name is an alias of, is judged",
-            );
+            reporting(&about, acl, differences);
         }
         rules.subjects.push(Subject {
             name: service.name.clone(),
@@ -77,6 +72,26 @@ pub(super) fn translate(acl: &Acl, differences: &mut Differences) -> anyhow::Res
         }
     }
     Ok(rules)
+}
+
+/// What reporting is here and was not there.
+fn reporting(about: &str, acl: &Acl, differences: &mut Differences) {
+    differences.add(
+        Kind::Stricter,
+        about,
+        "`report` lets through whatever is in no list, addresses in the place of a name too",
+        "names are let through; an address in the place of a name, and what a name is an alias of, is judged",
+    );
+    if !acl.global_deny_list.is_empty() {
+        differences
+            .add(
+                Kind::Looser,
+                format_args!("{about}: global_deny_list"),
+                "enforced whatever the `action` of the service",
+                "let through and logged, like all names, as long as the role is in `report.subjects`",
+            )
+            .hint("take the role out of `report.subjects` once its list is complete, or now");
+    }
 }
 
 /// The lists that hold beside those of every rule.

@@ -7,9 +7,7 @@ fn translated(acl: &str, config: &str) -> (Vec<(String, String)>, Vec<Difference
     let acl: Acl = serde_saphyr::from_str(acl).unwrap();
     let config: Config = serde_saphyr::from_str(config).unwrap();
     let (files, differences) = translate(&acl, &config).unwrap();
-    let files = files
-        .into_iter()
-        .map(|file| (file.path, file.content));
+    let files = files.into_iter().map(|file| (file.path, file.content));
     (files.collect(), differences)
 }
 
@@ -96,6 +94,27 @@ idle_timeout: 90s
     hosts = { deny = ["*.evil.example"] }
     "#);
     assert_eq!(own(&differences), [(Kind::Missing, "roles")]);
+}
+
+#[test]
+fn what_is_denied_for_everybody_is_reported_too() {
+    let (_, differences) = translated(
+        "\
+global_deny_list: [evil.example]
+services:
+  - {name: old, action: report, allowed_domains: [a.example]}
+  - {name: new, action: enforce, allowed_domains: [a.example]}
+",
+        "allow_missing_role: true",
+    );
+    assert_eq!(
+        own(&differences),
+        [
+            (Kind::Looser, "service `old`: global_deny_list"),
+            (Kind::Missing, "roles"),
+            (Kind::Stricter, "service `old`"),
+        ]
+    );
 }
 
 #[test]
