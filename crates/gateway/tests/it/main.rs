@@ -13,6 +13,7 @@
 )]
 
 mod clients;
+mod abuse;
 mod admin;
 mod certificates;
 mod drain;

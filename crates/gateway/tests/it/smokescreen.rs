@@ -349,14 +349,14 @@ async fn who_is_not_there_is_502_and_who_does_not_answer_504() {
 }
 
 /// A server whose queue is full: it answers nobody who comes.
-struct Full {
-    port: u16,
+pub(crate) struct Full {
+    pub(crate) port: u16,
     _listener: tokio::net::TcpListener,
     _waiting: Vec<TcpStream>,
 }
 
 impl Full {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((PUBLIC, 0).into()).unwrap();
         let listener = socket.listen(1).unwrap();
