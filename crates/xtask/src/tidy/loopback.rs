@@ -40,10 +40,6 @@ fn dialled(text: &str, blanked: &str, from: usize) -> Vec<(usize, String)> {
     for (at, (line, code)) in lines {
         for call in CALLS {
             for (column, _) in code.match_indices(call) {
-                // `..connect("a")` is what a struct takes the rest of its fields from.
-                if code[..column].ends_with('.') {
-                    continue;
-                }
                 let start = code[..column].chars().count() + call.chars().count();
                 let rest: String = line.chars().skip(start).collect();
                 let literal = first_literal(&rest).filter(|literal| !is_loopback(literal));
@@ -56,6 +52,11 @@ fn dialled(text: &str, blanked: &str, from: usize) -> Vec<(usize, String)> {
 
 /// A string, or `[a, b, c, d]`, or a constant of the standard library, when the arguments begin with one.
 fn first_literal(arguments: &str) -> Option<String> {
+    // A name alone, without a port, is nothing that a socket takes: some other `connect` was called.
+    let alone = arguments.trim_start_matches(['&', ' ']).strip_prefix('"');
+    if alone.is_some_and(|text| !text.split('"').next().unwrap_or_default().contains(':')) {
+        return None;
+    }
     let start = arguments.trim_start_matches(['(', '[', '&', ' ']);
     if let Some(text) = start.strip_prefix('"') {
         return text.split('"').next().map(str::to_owned);
@@ -146,7 +147,11 @@ mod tests {
                 1,
             ),
             ("a variable", "TcpStream::connect(server)", 0),
-            ("the rest of a struct", "..connect(\"example.com\")", 0),
+            (
+                "another `connect`",
+                "proxy.connect(\"example.com\", 443)",
+                0,
+            ),
             (
                 "name servers",
                 "Dns::servers([\"8.8.8.8:53\".parse().unwrap()])",
