@@ -14,7 +14,40 @@
 //!   event ──► telemetry: log, metrics, traces
 //! ```
 //!
-//! `pinfold serve` is [`Gateway`] with a command line.
+//! `pinfold serve` is [`Gateway`] with a command line. The guide for who runs one is `docs/gateway.md`.
+//!
+//! ```
+//! use pinfold_gateway::{Config, Gateway};
+//! use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::TcpStream};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = "admin.enabled = false
+//!     records.log.to = 'off'
+//!     listener = [{ bind = '127.0.0.1:0' }]";
+//! let gateway = Gateway::start(Config::parse(config, ".".as_ref())?, None).await?;
+//!
+//! let mut client = TcpStream::connect(gateway.addresses()[0]).await?;
+//! client.write_all(b"CONNECT 169.254.169.254:80 HTTP/1.1\r\nHost: 169.254.169.254:80\r\n\r\n").await?;
+//! let mut answer = String::new();
+//! client.read_to_string(&mut answer).await?;
+//! assert!(answer.starts_with("HTTP/1.1 403 "));
+//! assert!(answer.contains("pinfold-reason: address-metadata"));
+//!
+//! gateway.drain().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Reading order
+//!
+//! 1. [`Config`], and `gateway`: what a gateway is made of, how it starts and ends. `assemble` ties the parts together,
+//!    `shared` is what each connection sees of them, `reload` what may change.
+//! 2. `listen`, then `http` or `socks`: from an accepted socket to what is asked, and by whom (`identity`).
+//! 3. `egress`: the one way out. Everything before it is about the question, everything after it about what was opened.
+//! 4. `tunnel` and `http::forward`: bytes; `live` and its review: what happens to them when the policy changes.
+//! 5. `policy` and `shadow`: how policies change. `event` and `telemetry`, `admin`: what is told of all of it.
+//! 6. `refusal`: what a client is told, and why that is all.
 #![forbid(unsafe_code)]
 
 mod admin;
