@@ -22,6 +22,7 @@ mod policy_test;
 mod readme;
 mod replay;
 mod serve;
+mod serve_drain;
 mod service_manager;
 mod support;
 mod verbs;

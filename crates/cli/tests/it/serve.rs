@@ -18,17 +18,17 @@ use std::{
 use super::support::{filter, pinfold, repository, run, run_with_input, show, shown};
 
 /// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A gateway that runs, and what it has said.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     lines: Receiver<String>,
     said: Vec<String>,
 }
 
 impl Served {
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let mut child = pinfold(["serve"].iter().chain(args))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -49,7 +49,7 @@ impl Served {
     }
 
     /// Waits for a line that holds this, and returns it.
-    fn wait_for(&mut self, part: &str) -> String {
+    pub(crate) fn wait_for(&mut self, part: &str) -> String {
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             self.said.push(line.clone());
             if line.contains(part) {
@@ -60,20 +60,20 @@ impl Served {
     }
 
     /// Where its first listener is.
-    fn address(&mut self) -> SocketAddr {
+    pub(crate) fn address(&mut self) -> SocketAddr {
         let line = self.wait_for("listener ");
         let address = line.split_whitespace().nth(1).unwrap();
         address.parse().unwrap()
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args([name, &id]).status().unwrap();
         assert!(sent.success());
     }
 
     /// Its exit code, and everything that it has said.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let code = self.child.wait().unwrap().code();
         self.said.extend(self.lines.iter());
         (code, self.said.join("\n"))
@@ -89,7 +89,7 @@ impl Drop for Served {
 }
 
 /// The status line and the fields of an answer to `CONNECT`.
-fn connect(proxy: SocketAddr, to: SocketAddr, fields: &str) -> (TcpStream, String) {
+pub(crate) fn connect(proxy: SocketAddr, to: SocketAddr, fields: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(proxy).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(
@@ -106,7 +106,7 @@ fn connect(proxy: SocketAddr, to: SocketAddr, fields: &str) -> (TcpStream, Strin
     (stream, String::from_utf8(head).unwrap())
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+pub(crate) fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     let file = folder.join(name);
     fs::write(&file, text).unwrap();
     file
