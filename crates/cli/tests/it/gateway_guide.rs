@@ -1,6 +1,12 @@
 //! What docs/gateway.md shows is what the gateway takes.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::Stdio,
+};
 
 use pinfold_lab::tls::Authority;
 
@@ -23,6 +29,37 @@ fn its_configurations_would_start() {
     }
     for configuration in configurations {
         would_start(folder, configuration);
+    }
+}
+
+/// What is said at the start, here and in README.md; ports and digests apart.
+#[test]
+fn it_says_what_a_start_says() {
+    let mut child = pinfold(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut said = Vec::new();
+    for line in lines.map_while(Result::ok) {
+        let is_last = line.contains("--print-defaults");
+        said.push(plain(&line));
+        if is_last {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    for text in [guide(), readme] {
+        let blocks = blocks(&text, "console").into_iter();
+        let shown = blocks.filter_map(|block| block.strip_prefix("$ pinfold serve\n"));
+        let shown: Vec<Vec<_>> = shown
+            .map(|block| block.lines().map(plain).collect())
+            .collect();
+        assert_eq!(shown.len(), 1);
+        assert!(said.starts_with(&shown[0]), "{said:#?}\n{shown:#?}");
     }
 }
 
@@ -73,6 +110,20 @@ fn its_commands_are_understood() {
         seen += 1;
     }
     assert!(seen >= 10, "the guide shows too little");
+}
+
+/// A line without what differs from start to start: ports, and the digest of the policy.
+fn plain(line: &str) -> String {
+    let mut parts = line.split("127.0.0.1:");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str("127.0.0.1:PORT");
+        plain.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    }
+    match plain.split_once("egress (") {
+        Some((before, _)) => format!("{before}egress"),
+        None => plain,
+    }
 }
 
 fn guide() -> String {
