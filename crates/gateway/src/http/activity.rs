@@ -22,8 +22,8 @@ pub(crate) struct Activity {
     state: Mutex<State>,
     /// Requests that the service has begun.
     served: AtomicU64,
-    /// A request has begun to be answered.
-    began: Notify,
+    /// A request has begun to be answered, or turned out to be none.
+    settled: Notify,
 }
 
 #[derive(Debug)]
@@ -58,13 +58,23 @@ impl Activity {
                 refused: None,
             }),
             served: AtomicU64::new(0),
-            began: Notify::new(),
+            settled: Notify::new(),
         })
     }
 
     /// The gate sees the first byte of a head.
     pub(crate) fn head_begins(&self) {
         self.state().reading = true;
+    }
+
+    /// What began was no head, and the connection waits for one again.
+    pub(crate) fn head_was_none(&self) {
+        let mut state = self.state();
+        state.reading = false;
+        state.since = Instant::now();
+        drop(state);
+        // Nor is a request on its way in any more.
+        self.settled.notify_waiters();
     }
 
     /// The gate lets a head through.
@@ -97,7 +107,7 @@ impl Activity {
         state.busy += 1;
         state.used = true;
         drop(state);
-        self.began.notify_waiters();
+        self.settled.notify_waiters();
         Busy(Arc::clone(self))
     }
 
@@ -122,7 +132,7 @@ impl Activity {
     pub(crate) async fn answered(&self) {
         loop {
             // Made before the look, so that nothing between look and wait is missed.
-            let began = self.began.notified();
+            let changed = self.settled.notified();
             let settled = {
                 let state = self.state();
                 state.used && !state.reading
@@ -130,7 +140,7 @@ impl Activity {
             if settled {
                 return;
             }
-            began.await;
+            changed.await;
         }
     }
 

@@ -222,3 +222,27 @@ async fn who_says_nothing_is_not_waited_for() {
         "a kept connection has longer"
     );
 }
+
+#[tokio::test]
+async fn an_empty_line_is_no_head_and_keeps_no_connection() {
+    let server = Echo::http(PUBLIC).await;
+    let proxy = Proxy::with("[limits]\nhead_time = \"200ms\"\nkeep_alive = \"600ms\"").await;
+    let request = post(server.port(), "Content-Length: 0\r\n\r\n");
+    for (row, used, pieces) in [
+        ("first of a connection", false, ["\r\n", ""]),
+        ("in two pieces", false, ["\r", "\n"]),
+        ("after a request", true, ["\r\n", ""]),
+        ("after a request, in two pieces", true, ["\r", "\n"]),
+    ] {
+        let mut client = proxy.client().await;
+        if used {
+            client.send(request.as_bytes()).await;
+            assert_eq!(status(&client.answer().await.0), 200, "{row}");
+        }
+        for piece in pieces {
+            client.send(piece.as_bytes()).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        client.ended().await;
+    }
+}

@@ -180,9 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
     fn head(&mut self, scanned: usize, empty: bool) -> Step {
         // An empty line before a request is passed over (RFC 9112, 2.2), once.
         if !empty && self.held.starts_with(b"\r\n") {
-            self.held.advance(2);
-            self.state = head_after_empty();
-            return Step::Again;
+            return self.empty_line();
         }
         let end = match head::find_end(&self.held, scanned, self.bounds) {
             Ok(Some(end)) => end,
@@ -209,6 +207,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             }
             Err(refusal) => self.refuse(refusal),
         }
+    }
+
+    /// Takes an empty line. When nothing follows, no head has begun: what its bytes have set going ends.
+    fn empty_line(&mut self) -> Step {
+        self.held.advance(2);
+        self.state = head_after_empty();
+        if self.held.is_empty() {
+            self.head.stop();
+            self.activity.head_was_none();
+        }
+        Step::Again
     }
 
     /// So many bytes of a body are left.

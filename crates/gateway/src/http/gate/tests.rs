@@ -174,6 +174,28 @@ async fn an_empty_line_before_a_request_is_passed_over_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_under_way_after_an_empty_line_alone() {
+    const KEPT: Duration = Duration::from_secs(60);
+    for pieces in [vec!["\r\n"], vec!["\r", "\n"]] {
+        let mut bench = Bench::new();
+        for piece in &pieces {
+            bench.client.write_all(piece.as_bytes()).await.unwrap();
+            let more = bench.gate.read_u8();
+            assert!(tokio::time::timeout(KEPT / 60, more).await.is_err());
+        }
+        let idle = bench.activity.idle(KEPT, KEPT);
+        let idle = tokio::time::timeout(KEPT * 2, idle).await;
+        assert!(idle.is_ok(), "{pieces:?}");
+        // The time for a head counts from its own first byte.
+        bench.client.write_all(b"G").await.unwrap();
+        let slow = tokio::time::timeout(LIMITS.head_time * 2, bench.gate.read_u8());
+        let began = Instant::now();
+        assert_eq!(slow.await.unwrap().unwrap(), STAND_IN[0]);
+        assert_eq!(began.elapsed(), LIMITS.head_time);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_head_is_replaced_and_nothing_follows_it() {
     let bad = b"GET http://a/ HTTP/1.1\r\nA : b\r\n\r\nGET http://smuggled/ HTTP/1.1\r\n\r\n";
     for size in [1, 500] {
