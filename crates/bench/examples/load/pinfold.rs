@@ -1,6 +1,12 @@
 //! Pinfold as a contender: the shipped policy with settings that allow what the peers' rules allow.
 
-use std::io;
+use std::{io, net::SocketAddr};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
     contender::{Ground, Running},
@@ -52,6 +58,23 @@ pub(crate) fn settings(ground: &Ground, number: usize) -> io::Result<()> {
         "ports = [{ports}]\n[hosts]\nallow = [\"origin.example\", \"generation-{number}.example\"]\n"
     );
     ground.folder.write(SETTINGS, &text).map(drop)
+}
+
+/// What the gateway says of itself.
+pub(crate) async fn status(admin: SocketAddr) -> io::Result<Value> {
+    let mut stream = TcpStream::connect(admin).await?;
+    let request = format!("GET /status HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
+    Ok(serde_json::from_str(body.unwrap_or_default())?)
+}
+
+/// A number of it.
+pub(crate) fn count(status: &Value, pointer: &str) -> io::Result<u64> {
+    let count = status.pointer(pointer).and_then(Value::as_u64);
+    count.ok_or_else(|| io::Error::other(format!("the status has no `{pointer}`")))
 }
 
 const SETTINGS: &str = "settings.toml";

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     closed::{self, Bounds, Requests, Setups},
     contender::{ALL, Contender, Ground, Running, SWAPPED, named},
-    idle,
+    idle, pinfold,
     plan::Plan,
     process::{Folder, Process},
     service::Services,
@@ -21,12 +21,12 @@ use crate::{
 };
 
 /// Runs, and prints the report as JSON.
-pub(crate) async fn run(pinfold: &Path, plan: &Plan) -> io::Result<()> {
+pub(crate) async fn run(program: &Path, plan: &Plan) -> io::Result<()> {
     let (begun, load_before) = (Instant::now(), load_average()?);
     let folder = Folder::new()?;
     let (_origin, line) = Process::role(&["origin"], &folder)?;
     let ground = Ground {
-        pinfold: pinfold.to_owned(),
+        pinfold: program.to_owned(),
         origin: Services::parse(&line.split_whitespace().collect::<Vec<_>>())?,
         folder,
     };
@@ -49,7 +49,7 @@ pub(crate) async fn run(pinfold: &Path, plan: &Plan) -> io::Result<()> {
     }
     let whole = json!({
         "measured": report.0,
-        "versions": versions(pinfold),
+        "versions": versions(program),
         "rounds": plan.rounds,
         "clients": plan.clients,
         "idle": plan.idle,
@@ -70,13 +70,22 @@ async fn turn_of(
     let running = contender.start(ground).await?;
     requests_and_setups(contender, &running, plan, report).await?;
     if contender.log {
-        return Ok(());
+        return lost(contender, &running, report).await;
     }
     streams(contender, &running, plan, report).await?;
     drop(running);
     // Of a process that has done nothing yet.
     let running = contender.start(ground).await?;
     report.add(contender, "idle", idle::run(&running, plan).await?);
+    Ok(())
+}
+
+/// Records that the gateway did not write: it drops them rather than let a client wait.
+async fn lost(contender: Contender, running: &Running, report: &mut Report) -> io::Result<()> {
+    if let Some(admin) = running.admin {
+        let dropped = pinfold::count(&pinfold::status(admin).await?, "/dropped/log")?;
+        report.add(contender, "log", json!({ "dropped": dropped }));
+    }
     Ok(())
 }
 

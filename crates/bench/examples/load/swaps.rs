@@ -8,11 +8,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time,
-};
+use tokio::time;
 
 use crate::{
     closed::{self, Bounds, Client},
@@ -68,20 +64,10 @@ struct Swaps {
 
 impl Swaps {
     async fn read(admin: SocketAddr) -> io::Result<Self> {
-        let mut stream = TcpStream::connect(admin).await?;
-        let request = format!("GET /status HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
-        let status: Value = serde_json::from_str(body.unwrap_or_default())?;
-        let count = |name: &str| {
-            let count = status["policy"][name].as_u64();
-            count.ok_or_else(|| io::Error::other(format!("the status has no `{name}`")))
-        };
+        let status = pinfold::status(admin).await?;
         Ok(Self {
-            swapped: count("swapped")?,
-            kept: count("kept")?,
+            swapped: pinfold::count(&status, "/policy/swapped")?,
+            kept: pinfold::count(&status, "/policy/kept")?,
         })
     }
 }

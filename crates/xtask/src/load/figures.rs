@@ -118,7 +118,7 @@ pub(super) mod tests {
                 for scenario in SCENARIOS {
                     measured.push(json!({
                         "contender": contender.name, "log": contender.log, "scenario": scenario,
-                        "per_second": 1_000.0 * round * factor, "p50_us": 100.0, "p99_us": 900.0, "most_us": 950.0,
+                        "dropped": 7, "per_second": 1_000.0 * round * factor, "p50_us": 100.0, "p99_us": 900.0, "most_us": 950.0,
                         "done": 4_000, "failed": 0, "swaps": 5, "refused_swaps": 0,
                         "bytes_per_second": 1e9 * round * factor,
                         "none_kib": 1024, "all_kib": 6024, "each_bytes": 1024.0,
@@ -134,7 +134,7 @@ pub(super) mod tests {
         }))
     }
 
-    const SCENARIOS: [&str; 11] = [
+    const SCENARIOS: [&str; 12] = [
         "requests",
         "setups",
         "up-1",
@@ -142,6 +142,7 @@ pub(super) mod tests {
         "down-1",
         "down-8",
         "idle",
+        "log",
         "requests-undisturbed",
         "requests-swapped",
         "setups-undisturbed",

@@ -20,6 +20,7 @@ pub(super) fn measured(figures: &Figures, machine: &str) -> Result<String> {
     text += &closed(figures, "requests", "requests/s")?;
     text += "\n## Tunnels set up\n\n";
     text += &closed(figures, "setups", "set-ups/s")?;
+    text += &lost(figures)?;
     text += "\n## Throughput of tunnels\n\n";
     text += &streams(figures)?;
     text += "\n## Idle tunnels\n\n";
@@ -120,6 +121,19 @@ fn closed(figures: &Figures, scenario: &str, title: &str) -> Result<String> {
         ]);
     }
     Ok(table(&rows))
+}
+
+/// Records that Pinfold's log has not: it drops what finds its queue full, where others let clients wait.
+fn lost(figures: &Figures) -> Result<String> {
+    let pinfold = logging(PINFOLD);
+    let dropped = grouped(figures.sum(pinfold, "log", "dropped")?);
+    let decided =
+        figures.sum(pinfold, "requests", "done")? + figures.sum(pinfold, "setups", "done")?;
+    let decided = grouped(decided);
+    Ok(format!(
+        "\nOf Pinfold's log, two records for each of {decided} requests and set-ups (and for those that are not counted), \
+         {dropped} were dropped: a record that finds the queue full is counted, and no client waits.\n"
+    ))
 }
 
 fn streams(figures: &Figures) -> Result<String> {
@@ -231,6 +245,7 @@ mod tests {
             "Load average of the machine before the run: 0.1, 0.2, 0.3; after it: 2.0, 1.0, 0.5.",
             "| requests/s | 0.10x | 1.00x | 1.00x |",
             "| requests/s, logging | - | 1.00x | 1.00x |",
+            "Of Pinfold's log, two records for each of 24,000 requests and set-ups (and for those that are not counted), 21 were dropped: a record that finds the queue full is counted, and no client waits.",
             "| idle tunnel (less is better) | 1.00x | 1.00x | 1.00x |",
             "| Pinfold, logging | 2,000 | 1,000 to 3,000 | 0.10x | 100.0 µs | 900.0 µs | 0 |",
             "| squid | 1,907 (0.10x) | 1,907 (0.10x) | 1,907 (0.10x) | 1,907 (0.10x) |",
