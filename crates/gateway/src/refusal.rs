@@ -165,9 +165,11 @@ impl From<&pinfold_http::Error> for Refusal {
     fn from(error: &pinfold_http::Error) -> Self {
         match error.denial() {
             Some(denial) => Self::from_denial(denial, error.is_denied(), error.is_timeout()),
+            None if error.is_timeout() => Self::new(Kind::Slow, "request", "request-body-timeout")
+                .hint("send the body of the request without long pauses"),
             // What we send is well-formed; only its body comes from somebody who may break off.
             None => Self::new(Kind::Malformed, "request", "request-body-failed")
-                .hint("the body of the request ended early, or did not come in time"),
+                .hint("the body of the request ended early, or its chunks are malformed"),
         }
     }
 }

@@ -19,6 +19,9 @@ pub enum Error {
     /// body that failed. Never caused by a URL or by a server.
     #[error("invalid request: {0}")]
     Caller(String),
+    /// The caller did not go on with the body of its request.
+    #[error("the next piece of the request did not come in time")]
+    Stalled,
     /// The guard refused a hop. Nothing was sent to it.
     #[error("{place}{0}", place = prefix(.1))]
     Denied(pinfold::Error, Option<Box<FailedRedirect>>),
@@ -36,7 +39,7 @@ impl Error {
         match self {
             Self::Denied(error, _) | Self::Network(error, _) => Some(error.denial()),
             Self::Exchange(denial, _) => Some(denial),
-            Self::Caller(_) => None,
+            Self::Caller(_) | Self::Stalled => None,
         }
     }
 
@@ -44,7 +47,7 @@ impl Error {
     pub fn decision(&self) -> Option<&Decision> {
         match self {
             Self::Denied(error, _) | Self::Network(error, _) => error.decision(),
-            Self::Exchange(..) | Self::Caller(_) => None,
+            Self::Exchange(..) | Self::Caller(_) | Self::Stalled => None,
         }
     }
 
@@ -55,7 +58,7 @@ impl Error {
             Self::Denied(_, redirect)
             | Self::Exchange(_, redirect)
             | Self::Network(_, redirect) => redirect.as_deref(),
-            Self::Caller(_) => None,
+            Self::Caller(_) | Self::Stalled => None,
         }
     }
 
@@ -72,9 +75,8 @@ impl Error {
             Reason::PolicyTimeout,
             Reason::ResolveTimeout,
         ];
-        self.denial()
-            .and_then(Denial::reason)
-            .is_some_and(|reason| TIMEOUTS.contains(&reason))
+        let reason = self.denial().and_then(Denial::reason);
+        matches!(self, Self::Stalled) || reason.is_some_and(|reason| TIMEOUTS.contains(&reason))
     }
 
     /// What to do about it, one sentence for a person.
@@ -117,7 +119,11 @@ impl Error {
     /// What hyper says of an exchange, by who is at fault.
     pub(crate) fn from_hyper(error: &hyper::Error) -> Self {
         if error.is_user() {
-            return Self::Caller(with_sources(error));
+            let said = error.source().and_then(<dyn StdError>::downcast_ref);
+            return match said {
+                Some(Self::Stalled) => Self::Stalled,
+                _ => Self::Caller(with_sources(error)),
+            };
         }
         Self::from_body(error)
     }

@@ -40,6 +40,31 @@ async fn read_head(stream: &mut TcpStream) {
 }
 
 #[tokio::test]
+async fn a_body_that_does_not_go_on_is_told_so() {
+    let server = Echo::serve(PUBLIC, |mut stream| async move {
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    let proxy = Proxy::with("[tunnels]\nresponse = \"1s\"").await;
+    let mut client = proxy.client().await;
+    let at = server.at(NAME);
+    let post = format!("POST http://{at}/ HTTP/1.1\r\nContent-Length: 10\r\n\r\nsome");
+    client.send(post.as_bytes()).await;
+    let (head, body) = client.answer().await;
+    assert_eq!(status(&head), 408, "{head}");
+    assert_eq!(field(&head, "pinfold-reason"), Some("request-body-timeout"));
+    assert_eq!(field(&head, "connection"), Some("close"));
+    assert!(
+        String::from_utf8(body)
+            .unwrap()
+            .contains("hint: send the body")
+    );
+    client.ended().await;
+    let end = proxy.logged(|line| line["event"] == "end").await;
+    assert_eq!(end["closing"], "idle");
+}
+
+#[tokio::test]
 async fn only_what_is_for_the_server_reaches_it() {
     let server = Echo::http(PUBLIC).await;
     let proxy = Proxy::start().await;

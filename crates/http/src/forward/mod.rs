@@ -44,6 +44,7 @@ pub use stream::UpgradedStream;
 pub struct Forwarder {
     shared: Arc<Shared>,
     patience: Duration,
+    partition: Option<Arc<str>>,
 }
 
 /// What all exchanges of a forwarder share.
@@ -100,6 +101,7 @@ impl Forwarder {
         Self {
             shared: Arc::new(shared),
             patience: PATIENCE,
+            partition: None,
         }
     }
 
@@ -113,12 +115,26 @@ impl Forwarder {
         }
     }
 
+    /// The same, for one of several on whose behalf requests are sent: connections that are kept for one of them never
+    /// serve another. A server may know a client by its connection, and takes what comes over it for the same one's.
+    #[must_use]
+    pub fn partition(&self, whose: impl Into<Arc<str>>) -> Self {
+        Self {
+            partition: Some(whose.into()),
+            ..self.clone()
+        }
+    }
+
     /// Judges `what` in `session`, and sends `request` to the server.
     ///
     /// Path, query and `Host` are those of the judged target, whatever the request says; the framing is that of the body.
     /// All other headers go as they are: what concerns one connection alone (RFC 9110, 7.6.1) the caller has removed.
     /// With `Expect: 100-continue` the body waits until the server asks for it, for a second at most. Other interim
     /// responses (1xx) are not handed on.
+    ///
+    /// A connection on which an authentication that binds the connection was asked for or tried (NTLM, Negotiate) serves
+    /// no other request: for a server of that kind, whatever comes over it is of who authenticated. So the handshake of
+    /// NTLM, which takes several requests on one connection, does not succeed; it needs a tunnel.
     ///
     /// `on_open` is told the record of the hop, and what its connection was opened for, before anything is sent: an
     /// upload can take long, and must be listed and revocable meanwhile. It is told once more when a kept connection
@@ -127,7 +143,7 @@ impl Forwarder {
     /// # Errors
     ///
     /// Denied, or failed; a request of which nothing was answered may have been sent. [`Error::Caller`] when the body
-    /// of the request failed.
+    /// of the request failed, [`Error::Stalled`] when it did not go on.
     pub async fn send(
         &self,
         session: &Session,

@@ -18,7 +18,7 @@ use futures_util::task::AtomicWaker;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::{Body, deadline::at};
+use crate::{Body, Error, deadline::at};
 
 /// How long a server that says nothing to `Expect` is waited for (RFC 9110, 10.1.1: not indefinitely).
 const CONTINUE: Duration = Duration::from_secs(1);
@@ -172,7 +172,7 @@ impl http_body::Body for Upload {
             let answered = self.gate.answered.load(Ordering::Relaxed);
             return match answered || self.poll_quiet(patience, cx).is_pending() {
                 true => Poll::Pending,
-                false => Poll::Ready(Some(Err(STALLED.into()))),
+                false => Poll::Ready(Some(Err(Error::Stalled.into()))),
             };
         }
         self.armed = false;
@@ -188,6 +188,3 @@ impl http_body::Body for Upload {
         self.body.size_hint()
     }
 }
-
-/// What is said of a client that does not go on.
-const STALLED: &str = "the next piece of the request did not come in time";
