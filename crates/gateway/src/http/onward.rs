@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use super::{activity::Busy, gate::Gate};
 use crate::{
     limit::Permit,
-    listen::{Rewound, Stream},
+    listen::{Stream, rewound},
     live::{Closing, Live},
     shared::Shared,
     tunnel,
@@ -36,18 +36,23 @@ impl Onward {
                 let client = bare(upgraded);
                 tunnel::spawn(shared, place, client, self.server, self.live, self.permit);
             }
-            Err(_) => self.live.end(Closing::Client),
+            Err(_) => self.live.lost(Closing::Client),
         }
     }
 
     /// On a stream of HTTP/2, which keeps its connection busy.
     pub(crate) async fn within(self, shared: Arc<Shared>) {
-        match self.client.await {
-            Ok(upgraded) => {
+        let answered = tokio::select! {
+            answered = self.client => answered.ok(),
+            // A client that does not take its answer holds nothing open.
+            _ = self.live.told_to_close() => None,
+        };
+        match answered {
+            Some(upgraded) => {
                 let client = TokioIo::new(upgraded);
                 tunnel::relay(&shared, client, self.server, self.live, self.permit).await;
             }
-            Err(_) => self.live.end(Closing::Client),
+            None => self.live.lost(Closing::Client),
         }
         drop(self.busy);
     }
@@ -63,10 +68,7 @@ fn bare(upgraded: Upgraded) -> Box<dyn Stream> {
                 // The gate passes no byte of a tunnel to the library. If it did, these were first.
                 false => [read_buf, held.freeze()].concat().into(),
             };
-            match early.is_empty() {
-                true => stream,
-                false => Box::new(Rewound::new(early, stream)),
-            }
+            rewound(early, stream)
         }
         Err(upgraded) => Box::new(TokioIo::new(upgraded)),
     }

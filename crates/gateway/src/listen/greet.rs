@@ -38,14 +38,15 @@ pub(super) async fn greet(shared: Arc<Shared>, entrance: Arc<Entrance>, raw: Raw
         () = late(&shared) => Err(Turn::Gone),
     };
     match greeted {
-        Err(turn) => turn.end(&shared, greeting.client).await,
+        // Boxed, here and below: what comes later would take its place in each connection that waits.
+        Err(turn) => Box::pin(turn.end(&shared, greeting.client)).await,
         Ok((Protocol::Http, stream, permit)) => {
             let accepted = greeting.accepted(stream, permit);
             http::serve(shared, accepted).await;
         }
         Ok((Protocol::Socks5, stream, permit)) => {
             let accepted = greeting.accepted(stream, permit);
-            socks::serve(shared, accepted).await;
+            Box::pin(socks::serve(shared, accepted)).await;
         }
     }
 }
@@ -161,7 +162,7 @@ impl Greeting<'_> {
             (None, Opening::Tls) => Err(Turn::away(tls_unexpected(), "")),
             (None, _) => Ok((opening, stream)),
             (Some(tls), Opening::Tls) => {
-                let stream = self.shaken(tls, stream).await?;
+                let stream = Box::pin(self.shaken(tls, stream)).await?;
                 self.client.certificate = tls::proved(&stream);
                 self.look(stream).await
             }
@@ -266,3 +267,18 @@ fn not_served() -> Refusal {
 
 /// For who was accepted just before a drain to say what it wants.
 const LATE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those who connect and say nothing are the cheapest to send, and should be the cheapest to keep.
+    #[test]
+    fn a_connection_that_waits_is_small() {
+        fn size<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(greet);
+        assert!(size <= 1536, "{size}");
+    }
+}

@@ -35,7 +35,7 @@ use crate::{client::Client, config, limit::Permit};
 pub(crate) use accept::accept;
 pub(crate) use door::{Door, Manner, Raw};
 pub(crate) use inherited::Inherited;
-pub(crate) use opening::Rewound;
+pub(crate) use opening::rewound;
 pub(crate) use tls::Tls;
 
 /// The bytes of a client, under TLS or not, with nothing read from them that is not read again.

@@ -79,6 +79,14 @@ impl<S> Rewound<S> {
     }
 }
 
+/// A stream from which `before` was read, as it was.
+pub(crate) fn rewound(before: Bytes, stream: Box<dyn Stream>) -> Box<dyn Stream> {
+    match before.is_empty() {
+        true => stream,
+        false => Box::new(Rewound::new(before, stream)),
+    }
+}
+
 impl<S: Stream> AsyncRead for Rewound<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,

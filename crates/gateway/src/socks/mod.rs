@@ -6,7 +6,8 @@
 //! | `reply` | what is answered; pure |
 //!
 //! Exactly the bytes of each message are read. What a client sends behind its request, without waiting for the reply,
-//! is the first that the tunnel reads.
+//! is the first that the tunnel reads; until then it is kept, within a bound, so that the end of the connection behind
+//! it is seen.
 
 pub mod parse;
 mod reply;
@@ -15,6 +16,7 @@ mod tests;
 
 use std::{sync::Arc, time::SystemTime};
 
+use bytes::BytesMut;
 use pinfold_addr::Target;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -28,7 +30,7 @@ use crate::{
     event::{Event, Exchange, Turned},
     identity::Presented,
     limit::Permit,
-    listen::{Accepted, Stream},
+    listen::{Accepted, Stream, rewound},
     refusal::{Kind, Refusal},
     shared::Shared,
     subject::Subject,
@@ -49,6 +51,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, accepted: Accepted) {
         shared,
         client,
         stream,
+        early: BytesMut::new(),
         subject: None,
     };
     match session.opened().await {
@@ -64,6 +67,8 @@ struct Session {
     shared: Arc<Shared>,
     client: Arc<Client>,
     stream: Box<dyn Stream>,
+    /// What was read behind its request.
+    early: BytesMut,
     subject: Option<Subject>,
 }
 
@@ -92,14 +97,43 @@ impl Session {
             Ok(target) => target?,
             Err(_) => return Err(End::refused(slow(), "no request in time", b"")),
         };
-        let opened = egress::open(&self.shared, self.ask(target)).await;
-        let opened = opened.map_err(End::judged)?;
+        let opened = self.connected(target).await?;
         self.say(&Reply::Succeeded.bytes()).await?;
         Ok(opened)
     }
 
+    /// A connection to the server, if the client stays that long.
+    async fn connected(&mut self, target: Target) -> Result<Opened, End> {
+        let (shared, ask) = (Arc::clone(&self.shared), self.ask(target));
+        tokio::select! {
+            biased;
+            opened = egress::open(&shared, ask) => opened.map_err(End::judged),
+            () = self.gone() => Err(End::Gone),
+        }
+    }
+
+    /// Waits until the client has gone. What it sends without waiting for the reply is kept.
+    async fn gone(&mut self) {
+        while self.early.len() < AHEAD {
+            self.early.reserve(PIECE);
+            match self.stream.read_buf(&mut self.early).await {
+                Ok(1..) => {}
+                // It has said all that it has to say to the server, and waits for the answer.
+                Ok(0) if !self.early.is_empty() => break,
+                Ok(0) | Err(_) => return,
+            }
+        }
+        std::future::pending().await
+    }
+
     fn tunnel(self, opened: Opened, place: Permit) {
-        let Self { shared, stream, .. } = self;
+        let Self {
+            shared,
+            stream,
+            early,
+            ..
+        } = self;
+        let stream = rewound(early.freeze(), stream);
         let Opened {
             connection,
             live,
@@ -287,6 +321,11 @@ fn no_method() -> Refusal {
     Refusal::new(Kind::Malformed, "identity", "socks-method")
         .hint("offer no authentication, or user name and password where the listener takes them")
 }
+
+/// What is read of a client before it has its tunnel. Who has sent more is not missed until then.
+const AHEAD: usize = 16 << 10;
+/// What is read at a time.
+const PIECE: usize = 4 << 10;
 
 fn slow() -> Refusal {
     Refusal::new(Kind::Slow, "request", "socks-timeout").hint("send the request without a pause")

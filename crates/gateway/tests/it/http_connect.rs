@@ -1,8 +1,10 @@
 //! `CONNECT` over HTTP/1.1.
 
-use tokio::net::UdpSocket;
+use tokio::{io::AsyncWriteExt, net::UdpSocket};
 
 use crate::support::{Echo, PUBLIC, Proxy, field, status, until};
+
+const NAME: &str = "public.lab.example.com";
 
 #[tokio::test]
 async fn bytes_sent_early_reach_the_server() {
@@ -20,6 +22,22 @@ async fn bytes_sent_early_reach_the_server() {
         assert_eq!(field(&head, "transfer-encoding"), None);
         client.send(b"and late").await;
         assert_eq!(client.exactly(14).await, b"early and late");
+    }
+}
+
+#[tokio::test]
+async fn who_ends_its_half_early_still_gets_its_answer() {
+    let echo = Echo::start(PUBLIC).await;
+    let proxy = Proxy::start().await;
+    let request = format!("CONNECT {} HTTP/1.1\r\n\r\n", echo.at(NAME));
+    // More than is read before there is a tunnel, too.
+    for length in [5, 100_000] {
+        let mut client = proxy.client().await;
+        let early = vec![b'x'; length];
+        client.send(&[request.as_bytes(), &early].concat()).await;
+        client.stream.shutdown().await.unwrap();
+        assert_eq!(status(&client.head().await), 200);
+        assert_eq!(client.rest().await, early);
     }
 }
 
@@ -77,21 +95,33 @@ async fn a_client_that_vanishes_during_the_lookup_frees_its_place() {
     let dns = silent.local_addr().unwrap();
     let over = format!("[limits]\ntunnels = 1\n[dns]\nservers = [\"{dns}\"]\ntimeout = \"30s\"");
     let proxy = Proxy::with(&over).await;
-    let mut client = proxy.client().await;
-    client
-        .send(b"CONNECT slow.example.com:443 HTTP/1.1\r\n\r\n")
-        .await;
-    let mut query = [0; 512];
-    silent.recv(&mut query).await.unwrap();
-    let mut second = proxy.client().await;
-    assert_eq!(
-        status(&second.connect_to("internal.lab.example.com:443").await),
-        503
-    );
-    drop(client);
-    until("the place is free", async || {
+    let connect = b"CONNECT slow.example.com:443 HTTP/1.1\r\n\r\n".as_slice();
+    let greeting = [5, 1, 0].as_slice();
+    let socks = [greeting, &crate::socks::request("slow.example.com", 443)].concat();
+    let early = |bytes: &[u8]| [bytes, b"\x16\x03\x01"].concat();
+    // After early bytes the end of the client's half is no sign that it has gone; a reset is.
+    let rows = [
+        ("CONNECT", connect.to_vec(), false),
+        ("CONNECT, early bytes", early(connect), true),
+        ("SOCKS", socks.clone(), false),
+        ("SOCKS, early bytes", early(&socks), true),
+    ];
+    for (row, bytes, reset) in rows {
         let mut client = proxy.client().await;
-        status(&client.connect_to("internal.lab.example.com:443").await) == 403
-    })
-    .await;
+        client.send(&bytes).await;
+        let mut query = [0; 512];
+        silent.recv(&mut query).await.unwrap();
+        let mut second = proxy.client().await;
+        let head = second.connect_to("internal.lab.example.com:443").await;
+        assert_eq!(status(&head), 503, "{row}");
+        if reset {
+            client.stream.set_zero_linger().unwrap();
+        }
+        drop(client);
+        until(&format!("{row}: the place is free"), async || {
+            let mut client = proxy.client().await;
+            status(&client.connect_to("internal.lab.example.com:443").await) == 403
+        })
+        .await;
+    }
 }

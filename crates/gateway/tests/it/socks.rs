@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pinfold_gateway::credential::basic_entry;
-use tokio::{net::TcpStream, time::sleep};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
 
 use crate::support::{Client, Echo, INTERNAL, PUBLIC, Proxy, file, until};
 
@@ -66,6 +66,22 @@ async fn everything_may_come_at_once_or_byte_by_byte() {
     }
     assert_eq!(client.exactly(12).await[2..], SUCCEEDED);
     assert_eq!(client.exactly(5).await, b"early");
+}
+
+#[tokio::test]
+async fn who_ends_its_half_early_still_gets_its_answer() {
+    let echo = Echo::start(PUBLIC).await;
+    let proxy = Proxy::start().await;
+    let request = request("public.lab.example.com", echo.port());
+    // More than is read before there is a tunnel, too.
+    for length in [5, 100_000] {
+        let mut client = proxy.client().await;
+        let early = vec![b'x'; length];
+        client.send(&[GREETING, &request, &early].concat()).await;
+        client.stream.shutdown().await.unwrap();
+        assert_eq!(client.exactly(12).await[2..], SUCCEEDED);
+        assert_eq!(client.rest().await, early);
+    }
 }
 
 #[tokio::test]
