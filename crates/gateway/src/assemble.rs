@@ -49,7 +49,7 @@ pub(crate) async fn assemble(
         Identities::read(&config).map_err(|error| StartError::File(error.to_string()))?;
     let (prepared, guard) = loaded(&config, own(&doors, operators.as_ref()), test).await?;
     let telemetry = telemetry(&config).await?;
-    let recent = Recent::new(&config.records.log.withhold);
+    let recent = Recent::new(&config.records.log.withhold, telemetry.aliases());
     let feed = Arc::new(Feed::default());
     let mut sinks = telemetry.sinks();
     sinks.extend([recent.clone() as Arc<dyn Sink>, feed.clone()]);

@@ -25,6 +25,9 @@ pub struct Checked {
 pub async fn check(config: &Config, test: Option<SelfTest>) -> Vec<Checked> {
     let mut checked = Vec::new();
     let mut tell = |what, found| checked.push(Checked { what, found });
+    if let Err(error) = config.clone().sound() {
+        tell("configuration", Err(error.into()));
+    }
     tell("certificates", certificates(config));
     tell("identities", identities(config));
     if config.admin.enabled {

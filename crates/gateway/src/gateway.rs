@@ -16,6 +16,7 @@ use crate::{
     Config,
     admin::Admin,
     assemble::{self, Assembled},
+    config::ConfigError,
     event::{Event, Phase, Reloaded},
     listen::{self, Door, Entrance, Operators},
     live::{Closing, review},
@@ -51,6 +52,9 @@ pub struct Listening {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// The configuration contradicts itself, or names files that are not there.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A socket cannot be bound.
     #[error("cannot listen on `{bind}`: {problem}")]
     Bind {
@@ -90,7 +94,8 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// When a listener cannot be bound, a file not be read, or a policy is refused.
+    /// When the configuration is not [sound](Config::sound), a listener cannot be bound, a file not be read, or a policy
+    /// is refused.
     pub async fn start(config: Config, test: Option<SelfTest>) -> Result<Self, StartError> {
         let Assembled {
             shared,
@@ -98,7 +103,7 @@ impl Gateway {
             operators,
             admin,
             asked,
-        } = assemble::assemble(config, test).await?;
+        } = assemble::assemble(config.sound()?, test).await?;
         let addresses = doors
             .iter()
             .filter_map(|(_, door)| door.address())
@@ -162,8 +167,13 @@ impl Gateway {
     }
 
     /// Reads everything again that may change while running: policies, certificates, credentials, the token, and of
-    /// the configuration what needs no new listener. What is wrong stays as it was, and is told.
+    /// the configuration what needs no new listener. What is wrong stays as it was, and is told: all of it when the
+    /// configuration is not [sound](Config::sound).
     pub fn reload(&self, config: Config) {
+        let config = match config.sound() {
+            Ok(config) => config,
+            Err(error) => return self.keep(error),
+        };
         service::reloading();
         let parts = Parts {
             shared: &self.shared,
@@ -271,8 +281,9 @@ impl Listening {
 
 impl StartError {
     /// What to do about it, where that can be told.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
+            Self::Config(error) => error.hint(),
             Self::Bind { problem, .. } => bind_hint(problem),
             Self::File(_) | Self::System(_) => None,
             Self::Policy { hint, .. } => *hint,

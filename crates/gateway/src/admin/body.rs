@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
-use pinfold::policy::Source;
+use pinfold::policy::{Source, settings_from_json};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -69,8 +69,19 @@ struct Sent {
     settings: Option<Value>,
 }
 
+impl Sent {
+    /// Read as settings are: what is written twice is refused, wherever it is.
+    fn read(bytes: &[u8]) -> Result<Self, Problem> {
+        let text = std::str::from_utf8(bytes);
+        let text = text.map_err(|error| MALFORMED.detail(error.to_string()))?;
+        let value = settings_from_json(text);
+        let value = value.map_err(|problem| MALFORMED.detail(problem.to_string()))?;
+        Self::deserialize(value).map_err(|error| MALFORMED.detail(error.to_string()))
+    }
+}
+
 fn sent(bytes: &[u8], layer: Option<String>) -> Result<policy::Change, Problem> {
-    let sent: Sent = object(bytes)?;
+    let sent = Sent::read(bytes)?;
     let encoded = sent.component.as_ref().map_or(0, String::len);
     if bytes.len().saturating_sub(encoded) > SETTINGS {
         return Err(TOO_LARGE);

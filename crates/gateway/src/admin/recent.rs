@@ -17,6 +17,7 @@ use super::{
 use crate::{
     config::Withhold,
     event::{Event, PolicyChange, Sink},
+    telemetry::Aliases,
 };
 
 /// Takes all events, and keeps the last of each kind.
@@ -57,9 +58,9 @@ struct Counts {
 
 impl Recent {
     /// Lists that are empty; what is withheld from the log is withheld here.
-    pub(crate) fn new(withhold: &[Withhold]) -> Arc<Self> {
+    pub(crate) fn new(withhold: &[Withhold], aliases: Aliases) -> Arc<Self> {
         Arc::new(Self {
-            masks: ArcSwap::from_pointee(Masks::new(withhold)),
+            masks: ArcSwap::from_pointee(Masks::new(withhold, aliases)),
             state: Mutex::new(State {
                 number: 0,
                 since: SystemTime::now(),

@@ -5,16 +5,16 @@ use std::time::SystemTime;
 use pinfold::{Decision, Denial, JudgedAddress, Outcome, PolicyRef, record::Redaction};
 use pinfold_addr::{Class, Stage};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::{
-    client::Client,
+    client::{Client, ClientAddress},
     config::Withhold,
     event::{
         Asked, Decided, Ended, Event, Exchange, Phase, PolicyChange, PolicyEvent, Reloaded,
         ShadowDiffers, TunnelNotice, Turned,
     },
     subject::Subject,
+    telemetry::Aliases,
 };
 
 /// What is left out or stands for something else.
@@ -25,32 +25,25 @@ pub(crate) struct Masks {
     internal: bool,
     subjects: bool,
     clients: bool,
-    /// Random, and only here: what is hashed can be compared while the gateway runs, and not looked up.
-    key: Option<[u8; 16]>,
+    /// As in the log: what is shown here can be found there.
+    aliases: Aliases,
 }
 
 impl Masks {
-    pub(crate) fn new(withhold: &[Withhold]) -> Self {
-        let mut key = [0; 16];
-        // Without randomness a hash would say who it is: then nothing stands for it.
-        let key = getrandom::fill(&mut key).is_ok().then_some(key);
-        Self::with(withhold, key)
-    }
-
-    /// Others, under which the same hashes stand for the same.
-    pub(super) fn renewed(&self, withhold: &[Withhold]) -> Self {
-        Self::with(withhold, self.key)
-    }
-
-    fn with(withhold: &[Withhold], key: Option<[u8; 16]>) -> Self {
+    pub(crate) fn new(withhold: &[Withhold], aliases: Aliases) -> Self {
         let has = |what| withhold.contains(&what);
         Self {
             quotes: has(Withhold::Paths) || has(Withhold::Queries),
             internal: has(Withhold::InternalAddresses),
             subjects: has(Withhold::Subjects),
             clients: has(Withhold::Clients),
-            key,
+            aliases,
         }
+    }
+
+    /// Others, under which the same hashes stand for the same.
+    pub(super) fn renewed(&self, withhold: &[Withhold]) -> Self {
+        Self::new(withhold, self.aliases.clone())
     }
 
     /// An event as a row. None for what is not shown.
@@ -131,10 +124,9 @@ impl Masks {
     }
 
     fn who(&self, client: &Client, subject: Option<&Subject>) -> Map<String, Value> {
-        let address = client.address.to_string();
         fields(json!({
             "listener": client.listener.name,
-            "client": self.hashed(self.clients, &address),
+            "client": self.client(&client.address),
             "subject": subject.map(|subject| self.subject(subject.name())),
             "way": subject.map(Subject::way),
         }))
@@ -193,7 +185,17 @@ impl Masks {
 
     /// The name of a subject, or what stands for it.
     pub(super) fn subject(&self, name: &str) -> String {
-        self.hashed(self.subjects, name)
+        match self.subjects {
+            true => self.aliases.subject(name),
+            false => name.to_owned(),
+        }
+    }
+
+    fn client(&self, address: &ClientAddress) -> String {
+        match self.clients {
+            true => self.aliases.client(address),
+            false => address.to_string(),
+        }
     }
 
     /// Stage, code, detail, hint. `quotable`: there is a path or a query that the detail may quote.
@@ -228,20 +230,6 @@ impl Masks {
 
     fn shows(&self, judged: &JudgedAddress) -> bool {
         !self.internal || judged.class == Class::Public
-    }
-
-    fn hashed(&self, withheld: bool, text: &str) -> String {
-        if !withheld {
-            return text.into();
-        }
-        let Some(key) = self.key else {
-            return "withheld".into();
-        };
-        let hash = Sha256::new_with_prefix(key).chain_update(text).finalize();
-        hash.iter()
-            .take(8)
-            .map(|octet| format!("{octet:02x}"))
-            .collect()
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     backend::{Backend, Change, Changing},
     *,
 };
-use crate::{config, policy};
+use crate::{config, policy, telemetry::Aliases};
 
 /// A gateway that says the same whatever happens, and notes what it is to change.
 #[derive(Default)]
@@ -119,7 +119,7 @@ pub(super) const LOOPBACK: Peer = Peer {
 pub(super) fn admin(fake: Fake) -> (Arc<Admin>, Arc<Fake>) {
     let fake = Arc::new(fake);
     let access = Access::new(&config::Admin::default()).unwrap();
-    let recent = Recent::new(&[]);
+    let recent = Recent::new(&[], Aliases::new());
     (Arc::new(Admin::new(fake.clone(), access, recent)), fake)
 }
 
@@ -425,6 +425,16 @@ async fn what_is_sent_is_bounded_and_strict() {
                 "/policies/swap",
                 CHANGE,
                 "{\"component\": \"AAAA\", \"shipped\": true}",
+            ),
+            400,
+            "body-malformed",
+        ),
+        (
+            "a setting that is written twice",
+            post(
+                "/policies/swap",
+                CHANGE,
+                r#"{"settings": {"hosts": {"deny": ["a.example"], "deny": []}}}"#,
             ),
             400,
             "body-malformed",

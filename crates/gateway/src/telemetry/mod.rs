@@ -1,5 +1,6 @@
 //! What the gateway tells: decision log, metrics, traces.
 
+mod alias;
 mod log;
 pub(crate) mod metrics;
 #[cfg(test)]
@@ -10,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use pinfold::resolve::Resolve;
 
+pub(crate) use self::alias::Aliases;
 pub(crate) use self::metrics::{Kept, Shadowed, Standing};
 use self::{log::Log, metrics::Metrics, trace::Tracer};
 use crate::{config, event::Sink};
@@ -20,6 +22,7 @@ pub(crate) struct Telemetry {
     log: Arc<Log>,
     metrics: Arc<Metrics>,
     tracer: Option<Arc<Tracer>>,
+    aliases: Aliases,
 }
 
 impl Telemetry {
@@ -31,7 +34,8 @@ impl Telemetry {
     ///
     /// When the log cannot be opened, or the collector is none. The text names the key.
     pub(crate) fn start(records: &config::Records, resolver: impl Resolve) -> Result<Self, String> {
-        let log = Log::start(&records.log).map_err(|error| {
+        let aliases = Aliases::new();
+        let log = Log::start(&records.log, aliases.clone()).map_err(|error| {
             format!(
                 "`records.log.to`: cannot open `{}`: {error}",
                 records.log.to
@@ -46,6 +50,7 @@ impl Telemetry {
             log: Arc::new(log),
             metrics: Arc::new(Metrics::new(&records.metrics)),
             tracer: tracer.map(Arc::new),
+            aliases,
         })
     }
 
@@ -77,6 +82,11 @@ impl Telemetry {
 
     /// The type of [`Telemetry::metrics_text`].
     pub(crate) const METRICS_TYPE: &str = Metrics::CONTENT_TYPE;
+
+    /// What stands for whom in the log, for whoever else shows it.
+    pub(crate) fn aliases(&self) -> Aliases {
+        self.aliases.clone()
+    }
 
     /// What was written and sent, and what was not.
     pub(crate) fn kept(&self) -> Kept {

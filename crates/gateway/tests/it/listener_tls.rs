@@ -230,7 +230,8 @@ async fn a_gateway_with_bad_files_does_not_start() {
     for (row, over) in rows {
         let started = Gateway::start(config(files.path(), &over), None).await;
         let error = started.expect_err(row);
-        assert!(matches!(error, StartError::File(_)), "{row}: {error}");
+        let of_file = matches!(error, StartError::Config(_) | StartError::File(_));
+        assert!(of_file, "{row}: {error}");
         assert!(error.to_string().contains(".pem"), "{row}: {error}");
     }
 }

@@ -120,3 +120,16 @@ async fn a_full_disk_stops_no_traffic_and_is_told() {
         .find(|l| l.starts_with("pinfold_log_failed_total "));
     assert_ne!(failed, Some("pinfold_log_failed_total 0"));
 }
+
+#[tokio::test]
+async fn who_is_withheld_has_one_name_in_the_log_and_for_operators() {
+    let proxy = Proxy::with("[records.log]\nwithhold = ['clients', 'subjects']").await;
+    let mut client = proxy.client().await;
+    let head = client.connect_to("internal.lab.example.com:443").await;
+    assert_eq!(status(&head), 403);
+    let line = proxy.logged(|line| line["event"] == "decision").await;
+    let row = proxy.refused("address-not-public").await;
+    assert_eq!(row["request_id"], line["request_id"]);
+    assert!(line["client"].as_str().unwrap().starts_with("client-"));
+    assert_eq!(row["client"], line["client"]);
+}

@@ -1,5 +1,7 @@
 //! A reload: what may change does, what may not is named, and what is wrong changes nothing.
 
+use pinfold_gateway::{Config, Gateway};
+
 use crate::support::{Echo, PUBLIC, Proxy, file, status, until};
 
 #[tokio::test]
@@ -59,3 +61,35 @@ async fn what_needs_a_restart_is_named() {
     let told = proxy.logged(|line| line["what"] == "configuration").await;
     assert_eq!(told["error"], "changes with a restart only: `dns.timeout`");
 }
+
+#[tokio::test]
+async fn what_contradicts_itself_changes_nothing() {
+    let proxy = Proxy::start().await;
+    let unsound = format!("{LESS}policy = {{settings = '/nowhere/settings.toml'}}");
+    proxy.gateway().reload(proxy.config(&unsound));
+    let told = proxy.logged(|line| line["what"] == "configuration").await;
+    let error = told["error"].as_str().unwrap();
+    assert!(error.contains("/nowhere/settings.toml"), "{error}");
+    let [mut first, mut second] = [proxy.client().await, proxy.client().await];
+    for client in [&mut first, &mut second] {
+        let head = client.connect_to("internal.lab.example.com:443").await;
+        assert_eq!(status(&head), 403, "the bounds are the old ones");
+    }
+}
+
+#[tokio::test]
+async fn what_contradicts_itself_does_not_start() {
+    let mut config = Config::default();
+    config.policy.settings = Some("/nowhere/settings.toml".into());
+    config.listener[0].bind = "127.0.0.1:0".parse().unwrap();
+    let expected = config.clone().sound().unwrap_err();
+    let error = Gateway::start(config.clone(), None).await.unwrap_err();
+    assert_eq!(error.to_string(), expected.to_string());
+    assert_eq!(error.hint(), expected.hint());
+    let checked = pinfold_gateway::check(&config, None).await;
+    let found = checked[0].found.as_ref().unwrap_err();
+    assert_eq!(found.to_string(), expected.to_string());
+}
+
+/// A bound that would be felt.
+const LESS: &str = "limits = {connections_per_source = 1}\n";

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     operator::Operator,
-    support::{Echo, PUBLIC, Proxy, status, until},
+    support::{Echo, PUBLIC, Proxy, file, status, until},
 };
 
 async fn asked(proxy: &Proxy, at: &str) -> u16 {
@@ -105,8 +105,9 @@ async fn a_candidate_that_does_not_load_keeps_nobody_from_working() {
     let at = echo.at("public.lab.example.com");
     let folder = tempfile::tempdir().unwrap();
     let admin = Operator::new(folder.path());
-    let gone = folder.path().join("gone.wasm").display().to_string();
-    let proxy = Proxy::with(&format!("shadow = {{file = '{gone}'}}\n{}", admin.config())).await;
+    let noise = file(folder.path(), "noise.wasm", "no component");
+    let shadow = format!("shadow = {{file = '{}'}}\n", noise.display());
+    let proxy = Proxy::with(&format!("{shadow}{}", admin.config())).await;
     assert_eq!(asked(&proxy, &at).await, 200);
     let told = proxy.logged(|line| line["event"] == "trouble").await;
     assert!(told.to_string().contains("no candidate watches"), "{told}");

@@ -8,11 +8,11 @@ use pinfold::{
 };
 use pinfold_addr::{Class, Classifier};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::{
     client::ClientAddress,
     config::{DecisionLog, Withhold},
+    telemetry::Aliases,
 };
 
 /// What is withheld, by the configuration.
@@ -23,20 +23,19 @@ pub(super) struct Mask {
     subjects: bool,
     clients: bool,
     replayable: bool,
-    /// Made anew with each process: who has two logs cannot tell whether two hashes are of one subject.
-    key: [u8; 32],
+    aliases: Aliases,
     classifier: Classifier,
 }
 
 impl Mask {
-    pub(super) fn new(config: &DecisionLog) -> Self {
+    pub(super) fn new(config: &DecisionLog, aliases: Aliases) -> Self {
         let mut mask = Self {
             redaction: Redaction::NONE,
             internal: false,
             subjects: false,
             clients: false,
             replayable: false,
-            key: key(),
+            aliases,
             classifier: Classifier::default(),
         };
         mask.reload(config);
@@ -88,19 +87,16 @@ impl Mask {
     /// The name of a subject, or what stands for it.
     pub(super) fn subject(&self, name: &str) -> String {
         match self.subjects {
-            true => self.hash("subject", name.as_bytes()),
+            true => self.aliases.subject(name),
             false => name.to_owned(),
         }
     }
 
-    /// Where a client is, or what stands for it: all its ports are one.
+    /// Where a client is, or what stands for it.
     pub(super) fn client(&self, address: &ClientAddress) -> String {
-        match (self.clients, address) {
-            (false, _) => address.to_string(),
-            (true, ClientAddress::Tcp(address)) => {
-                self.hash("client", address.ip().to_string().as_bytes())
-            }
-            (true, unix) => self.hash("client", unix.to_string().as_bytes()),
+        match self.clients {
+            true => self.aliases.client(address),
+            false => address.to_string(),
         }
     }
 
@@ -155,29 +151,6 @@ impl Mask {
     fn is_internal(&self, address: IpAddr) -> bool {
         self.classifier.classify(address).class != Class::Public
     }
-
-    /// The first 64 bits of a keyed hash. The key comes first and has a fixed length, and most of the hash is not shown.
-    fn hash(&self, what: &str, value: &[u8]) -> String {
-        let hash = Sha256::new()
-            .chain_update(self.key)
-            .chain_update(what)
-            .chain_update([0])
-            .chain_update(value)
-            .finalize();
-        hash.iter()
-            .take(SHOWN)
-            .fold(format!("{what}-"), |text, byte| format!("{text}{byte:02x}"))
-    }
-}
-
-fn key() -> [u8; 32] {
-    let mut key = [0; 32];
-    if getrandom::fill(&mut key).is_err() {
-        // Without randomness the hash of what differs from run to run: nobody outside knows it exactly.
-        let seed = format!("{:?}{}", std::time::SystemTime::now(), std::process::id());
-        key = Sha256::digest(seed).into();
-    }
-    key
 }
 
 fn has_denial(decision: &Decision) -> bool {
@@ -266,5 +239,3 @@ fn shortened(word: &str) -> String {
 
 /// What stands in the place of something.
 const WITHHELD: &str = "withheld";
-/// Bytes of a hash that are shown.
-const SHOWN: usize = 8;

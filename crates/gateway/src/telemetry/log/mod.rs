@@ -38,6 +38,7 @@ use self::{
 use crate::{
     config,
     event::{Event, Sink},
+    telemetry::Aliases,
 };
 
 /// Writes events. Dropped, it writes what waits, for at most [`Log::PATIENCE`].
@@ -80,9 +81,9 @@ impl Log {
     /// # Errors
     ///
     /// When the file cannot be opened, or the system has no thread.
-    pub(crate) fn start(config: &config::DecisionLog) -> io::Result<Self> {
+    pub(crate) fn start(config: &config::DecisionLog, aliases: Aliases) -> io::Result<Self> {
         let counts = Arc::new(Counts::default());
-        let writer = Writer::open(config, Arc::clone(&counts))?;
+        let writer = Writer::open(config, aliases, Arc::clone(&counts))?;
         Self::with(config, writer, counts)
     }
 

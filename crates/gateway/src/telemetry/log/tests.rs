@@ -38,7 +38,7 @@ fn to_file(path: &Path) -> DecisionLog {
 
 /// The line of an event, as text and as JSON.
 fn line(event: &Event, config: &DecisionLog) -> (String, Value) {
-    let text = line::of(event, &Mask::new(config)).unwrap();
+    let text = line::of(event, &Mask::new(config, Aliases::new())).unwrap();
     let value = serde_json::from_str(&text).unwrap();
     (text, value)
 }
@@ -291,15 +291,21 @@ async fn what_nobody_withholds_is_there() {
 
 #[test]
 fn a_hash_stands_for_the_same_one_only() {
-    let mask = Mask::new(&config(|config| {
-        config.withhold = vec![Withhold::Subjects, Withhold::Clients];
-    }));
+    let mask = Mask::new(
+        &config(|config| {
+            config.withhold = vec![Withhold::Subjects, Withhold::Clients];
+        }),
+        Aliases::new(),
+    );
     let client = |text: &str| mask.client(&ClientAddress::Tcp(text.parse().unwrap()));
     assert_eq!(mask.subject("a"), mask.subject("a"));
     assert_ne!(mask.subject("a"), mask.subject("b"));
     assert_eq!(client("10.0.0.1:1"), client("10.0.0.1:2"));
     assert_ne!(client("10.0.0.1:1"), client("10.0.0.2:1"));
-    let other = Mask::new(&config(|config| config.withhold = vec![Withhold::Subjects]));
+    let other = Mask::new(
+        &config(|config| config.withhold = vec![Withhold::Subjects]),
+        Aliases::new(),
+    );
     assert_ne!(
         mask.subject("a"),
         other.subject("a"),
@@ -324,7 +330,7 @@ async fn of_allowed_decisions_some_are_written_of_the_others_all() {
     let path = dir.path().join("log");
     let mut config = to_file(&path);
     config.sample = 4;
-    let log = Log::start(&config).unwrap();
+    let log = Log::start(&config, Aliases::new()).unwrap();
     let guard = guard(json!({}));
     let allowed = judged(&guard, "https://a.example.com/", None).await;
     let denied = judged(&guard, "https://inner.example.com/", None).await;
@@ -348,7 +354,7 @@ async fn of_allowed_decisions_some_are_written_of_the_others_all() {
 fn a_file_that_was_moved_away_removed_or_truncated_is_followed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
-    let log = Log::start(&to_file(&path)).unwrap();
+    let log = Log::start(&to_file(&path), Aliases::new()).unwrap();
     let write = || {
         log.take(&an_end());
         assert!(log.flush(Log::PATIENCE));
@@ -383,7 +389,7 @@ fn a_file_that_was_moved_away_removed_or_truncated_is_followed() {
 fn a_reload_opens_anew_at_once_and_what_cannot_be_opened_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (path, other) = (dir.path().join("log"), dir.path().join("other"));
-    let log = Log::start(&to_file(&path)).unwrap();
+    let log = Log::start(&to_file(&path), Aliases::new()).unwrap();
     log.take(&an_end());
     let error = log
         .reload(&to_file(&dir.path().join("none/log")))
@@ -405,7 +411,7 @@ fn a_reload_opens_anew_at_once_and_what_cannot_be_opened_changes_nothing() {
 #[test]
 fn a_log_that_cannot_be_opened_does_not_start() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(Log::start(&to_file(dir.path())).is_err());
+    assert!(Log::start(&to_file(dir.path()), Aliases::new()).is_err());
 }
 
 /// A writer that waits for leave, and hands over what it was given.
@@ -430,7 +436,11 @@ fn with(writer: impl Write + Send + 'static, queue: usize) -> Log {
     let config = config(|config| config.queue = queue);
     let counts = Arc::new(Counts::default());
     let output = Output::Other(Box::new(writer));
-    let writer = Writer::to(output, Mask::new(&config), Arc::clone(&counts));
+    let writer = Writer::to(
+        output,
+        Mask::new(&config, Aliases::new()),
+        Arc::clone(&counts),
+    );
     Log::with(&config, writer, counts).unwrap()
 }
 
@@ -478,7 +488,7 @@ impl Log {
 fn a_flood_of_refusals_does_not_fill_the_disk_and_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
-    let log = Log::start(&to_file(&path)).unwrap();
+    let log = Log::start(&to_file(&path), Aliases::new()).unwrap();
     let refusal = refused(Kind::Overloaded, "limit", "limit-connections", "");
     for _ in 0..5_000 {
         log.take(&refusal);
@@ -574,7 +584,10 @@ async fn a_decision_that_is_too_long_loses_its_input() {
     // What is too long without it is of nobody who keeps the bounds of a request.
     asked.authority = long;
     assert_eq!(
-        line::of(&decided(asked, decision), &Mask::new(&config)),
+        line::of(
+            &decided(asked, decision),
+            &Mask::new(&config, Aliases::new())
+        ),
         None
     );
 }

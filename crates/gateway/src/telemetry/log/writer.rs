@@ -16,7 +16,7 @@ use super::{
     mask::Mask,
     output::Output,
 };
-use crate::{config, event::Event};
+use crate::{config, event::Event, telemetry::Aliases};
 
 /// What the thread is told.
 pub(super) enum Message {
@@ -55,9 +55,13 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn open(config: &config::DecisionLog, counts: Arc<Counts>) -> io::Result<Self> {
+    pub(super) fn open(
+        config: &config::DecisionLog,
+        aliases: Aliases,
+        counts: Arc<Counts>,
+    ) -> io::Result<Self> {
         let output = Output::open(&config.to)?;
-        Ok(Self::to(output, Mask::new(config), counts))
+        Ok(Self::to(output, Mask::new(config, aliases), counts))
     }
 
     pub(super) fn to(output: Output, mask: Mask, counts: Arc<Counts>) -> Self {
