@@ -1,9 +1,5 @@
 //! Entries for tests. What a decision is, only a guard can say: these are of a real one, without a socket to a
 //! server that anybody listens behind.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a listener on loopback stands for the server"
-)]
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -115,14 +111,5 @@ pub(crate) fn asked(host: &str, kind: Exchange) -> Asked {
         report: false,
         traceparent: None,
         began: std::time::Instant::now(),
-    }
-}
-
-impl Registry {
-    /// Waits until nothing is open.
-    pub(crate) async fn emptied(&self) {
-        while self.len() > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        }
     }
 }

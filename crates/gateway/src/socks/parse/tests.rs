@@ -1,5 +1,8 @@
 use super::*;
 
+/// A name, the bytes, and what is read from them: the message and its length.
+type Row<'a, T> = (&'a str, &'a [u8], Result<Option<(T, usize)>, Malformed>);
+
 /// Reads as a client of the parser does: never more than is asked for.
 fn reads<T>(
     bytes: &[u8],
@@ -23,7 +26,7 @@ fn reads<T>(
 #[test]
 fn greetings() {
     let done = |none, password, used| Ok(Some((Greeting { none, password }, used)));
-    let rows: &[(&str, &[u8], Result<Option<(Greeting, usize)>, Malformed>)] = &[
+    let rows: &[Row<'_, Greeting>] = &[
         ("none", &[5, 1, 0], done(true, false, 3)),
         ("both", &[5, 2, 0, 2], done(true, true, 4)),
         (
@@ -55,7 +58,7 @@ fn passwords() {
         Ok(Some((Password { name, password }, used)))
     };
     let long = [&[1, 255][..], &[b'n'; 255], &[255], &[b'p'; 255]].concat();
-    let rows: &[(&str, &[u8], Result<Option<(Password, usize)>, Malformed>)] = &[
+    let rows: &[Row<'_, Password>] = &[
         ("usual", b"\x01\x03joe\x02pw", done(b"joe", b"pw", 8)),
         ("empty", &[1, 0, 0], done(b"", b"", 3)),
         ("no password", b"\x01\x03joe\x00", done(b"joe", b"", 6)),
@@ -97,7 +100,7 @@ fn requests() {
     let v6_bytes = b"\x05\x01\x00\x04\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x20\xfb";
     let long = [&[5, 1, 0, 3, 255][..], &[b'a'; 255], &[0, 80]].concat();
     let long_name = "a".repeat(255);
-    let rows: &[(&str, &[u8], Result<Option<(Request, usize)>, Malformed>)] = &[
+    let rows: &[Row<'_, Request>] = &[
         (
             "IPv4",
             &[5, 1, 0, 1, 192, 0, 2, 1, 1, 187],
