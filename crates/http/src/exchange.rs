@@ -21,7 +21,7 @@ use pinfold_addr::{Reason, Scheme, Target};
 use tokio::time::timeout;
 
 use crate::{
-    Body, Client, Error, FailedRedirect, Hop, Response, ResponseBody,
+    Body, Client, Error, FailedRedirect, Hop, Response, ResponseBody, binding,
     body::Wire,
     client::Shared,
     deadline::Deadline,
@@ -107,7 +107,7 @@ impl<'a> Exchange<'a> {
     async fn hop(&mut self, session: &Session) -> Result<Answer, Error> {
         speaks_http(self.request.target().scheme())?;
         let pinned = self.pin(session).await?;
-        let (answer, hop) = match self.shared.pool.take(&pinned) {
+        let (answer, hop) = match self.shared.pool.take(&pinned, None) {
             Some(link) => self.reuse(session, pinned, link).await?,
             None => {
                 let request = self.http_request()?;
@@ -357,7 +357,9 @@ impl Answer {
         let ambiguous = self.head.headers.contains_key(TRANSFER_ENCODING)
             && self.head.headers.contains_key(CONTENT_LENGTH);
         // To a server of HTTP/1.0 hyper would send a later body of unknown length without a word as none.
-        let keep = !ambiguous && self.head.version == Version::HTTP_11;
+        let modern = self.head.version == Version::HTTP_11;
+        let keep =
+            !ambiguous && modern && !self.link.is_bound() && !binding::asked(&self.head.headers);
         let wire = Wire::new(self.incoming, self.link, shared.pool.clone(), keep, budget);
         (self.head, wire)
     }

@@ -42,6 +42,7 @@
 //! What a client does *not* do: charsets other than UTF-8, trailers, `100 Continue`, caching.
 #![forbid(unsafe_code)]
 
+mod binding;
 mod body;
 mod client;
 mod connector;

@@ -10,6 +10,7 @@ use std::{
     future::{Future, poll_fn},
     net::SocketAddr,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -23,7 +24,7 @@ use pinfold::PolicyRef;
 use pinfold_addr::{Host, Scheme, Target};
 
 use crate::{
-    Body, Error, Limits,
+    Body, Error, Limits, binding,
     io::{Meter, Stream},
     limits::{HEADERS_ON_STACK, HEADS, READ_BUFFER},
 };
@@ -40,6 +41,8 @@ pub(crate) struct Purpose {
     pub(crate) policy: String,
     /// Generation of the policy that judged.
     pub(crate) generation: u64,
+    /// For whom it was made, where there are several.
+    pub(crate) partition: Option<Arc<str>>,
 }
 
 impl Purpose {
@@ -52,13 +55,20 @@ impl Purpose {
             peer,
             policy: policy.digest,
             generation: policy.generation,
+            partition: None,
         }
     }
 
-    /// Whether a request to `target` under `policy` may use it. The peer is compared by the caller,
-    /// who looks for it among the judged addresses.
-    pub(crate) fn serves(&self, target: &Target, policy: &PolicyRef) -> bool {
+    /// Whether a request to `target` under `policy`, of this `partition`, may use it. The peer is compared by the
+    /// caller, who looks for it among the judged addresses.
+    pub(crate) fn serves(
+        &self,
+        target: &Target,
+        policy: &PolicyRef,
+        partition: Option<&str>,
+    ) -> bool {
         self.generation == policy.generation
+            && self.partition.as_deref() == partition
             && self.port == target.port()
             && self.scheme == target.scheme()
             && self.host == *target.host()
@@ -81,6 +91,8 @@ pub(crate) struct Link {
     heads: u64,
     /// The driver has ended and must not be polled again.
     ended: bool,
+    /// Something that went over it authenticates the connection.
+    bound: bool,
 }
 
 /// Why a request got no response.
@@ -112,6 +124,7 @@ impl Link {
             meter,
             heads: parser.heads,
             ended: false,
+            bound: false,
         }))
     }
 
@@ -121,6 +134,7 @@ impl Link {
         &mut self,
         request: http::Request<Body>,
     ) -> Result<http::Response<Incoming>, Failure> {
+        self.bound |= binding::tried(request.headers());
         let before = self.meter.received();
         self.meter.allow(self.heads);
         let mut answer = pin!(self.sender.try_send_request(request));
@@ -182,6 +196,11 @@ impl Link {
     pub(crate) fn into_stream(self) -> (Stream, Bytes) {
         let parts = self.driver.into_parts();
         (parts.io.into_inner(), parts.read_buf)
+    }
+
+    /// Whether a request tried to authenticate the connection itself: it may serve nobody else.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.bound
     }
 
     /// Whether nothing more will come in.

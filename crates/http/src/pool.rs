@@ -4,6 +4,9 @@
 //! among the addresses that were judged *for this request*, and only under the policy (digest and
 //! generation) that judged when it was made. When the generation changes, all of them are closed at
 //! once.
+//!
+//! Whoever sends for several says for whom, and then none of them gets a connection of another one. What was used for
+//! an authentication that binds the connection (NTLM, Negotiate) is not kept at all.
 
 use std::{
     collections::HashMap,
@@ -78,9 +81,9 @@ impl Pool {
     }
 
     /// A connection that may serve this request, ready for it.
-    pub(crate) fn take(&self, pinned: &Pinned) -> Option<Box<Link>> {
+    pub(crate) fn take(&self, pinned: &Pinned, partition: Option<&str>) -> Option<Box<Link>> {
         loop {
-            let mut link = self.shared.pick(pinned)?;
+            let mut link = self.shared.pick(pinned, partition)?;
             // Looked at outside the lock: it reads from the socket.
             if link.is_ready() {
                 return Some(link);
@@ -123,14 +126,15 @@ impl Pool {
 }
 
 impl Shared {
-    fn pick(&self, pinned: &Pinned) -> Option<Box<Link>> {
+    fn pick(&self, pinned: &Pinned, partition: Option<&str>) -> Option<Box<Link>> {
         let (picked, _retired) = {
             let mut kept = self.lock();
             let retired = self.retire(&mut kept);
             let now = Instant::now();
             let picked = pinned.addresses().iter().find_map(|peer| {
                 kept.pick(peer, |idle| {
-                    idle.link.purpose.serves(pinned.target(), pinned.policy())
+                    let purpose = &idle.link.purpose;
+                    purpose.serves(pinned.target(), pinned.policy(), partition)
                         && now.duration_since(idle.since) < self.idle
                 })
             });

@@ -13,7 +13,7 @@ use super::{
     upload::{Progress, Upload},
 };
 use crate::{
-    Body, Error,
+    Body, Error, binding,
     body::Wire,
     deadline::Deadline,
     dial::Opened,
@@ -27,6 +27,7 @@ pub(super) struct Hop<'a, F> {
     session: &'a Session,
     what: pinfold::Request,
     patience: Duration,
+    partition: Option<Arc<str>>,
     /// Only the terms of the policy bound the whole.
     deadline: Deadline,
     response_bytes: u64,
@@ -68,6 +69,7 @@ impl<'a, F: FnMut(&Arc<Decision>, &Held) + Send> Hop<'a, F> {
             session,
             what,
             patience: forwarder.patience,
+            partition: forwarder.partition.clone(),
             deadline: Deadline::after(Duration::MAX),
             response_bytes: u64::MAX,
             upload,
@@ -78,7 +80,7 @@ impl<'a, F: FnMut(&Arc<Decision>, &Held) + Send> Hop<'a, F> {
 
     pub(super) async fn send(&mut self, request: Request<Body>) -> Result<Forwarded, Error> {
         let pinned = self.pin().await?;
-        let answer = match self.shared.pool.take(&pinned) {
+        let answer = match self.shared.pool.take(&pinned, self.partition.as_deref()) {
             Some(link) => self.reuse(pinned, link, request).await?,
             None => self.dial(pinned, request).await?,
         };
@@ -151,6 +153,7 @@ impl<'a, F: FnMut(&Arc<Decision>, &Held) + Send> Hop<'a, F> {
             decision,
             held,
         } = opened?;
+        link.purpose.partition.clone_from(&self.partition);
         (self.on_open)(&decision, &held);
         let response = self.exchange(&mut link, request).await?;
         let response = response.map_err(|failure| failure.error)?;
@@ -189,7 +192,8 @@ impl<'a, F: FnMut(&Arc<Decision>, &Held) + Send> Hop<'a, F> {
                 gate.stop();
             }
         }
-        let keep = head::receive(&mut head)? && keep;
+        let bound = link.is_bound() || binding::asked(&head.headers);
+        let keep = head::receive(&mut head)? && keep && !bound;
         let pool = self.shared.pool.clone();
         let wire = Wire::new(incoming, link, pool, keep, self.response_bytes)?;
         let deadline = std::mem::replace(&mut self.deadline, Deadline::after(Duration::MAX));

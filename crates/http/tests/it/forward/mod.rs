@@ -15,7 +15,7 @@ use futures_util::{StreamExt, stream};
 use http::{Method, Request, StatusCode, Version};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, StreamBody};
-use pinfold::{Decision, Guard, Held, policy::Source};
+use pinfold::{Decision, Guard, Held, policy::Source, record::Mode};
 use pinfold_addr::Target;
 use pinfold_http::{Body, Error, Forwarded, Forwarder, Limits, TlsRoots, Upgrade};
 use serde_json::json;
@@ -165,7 +165,13 @@ async fn a_connection_is_used_again_and_ends_with_its_policy() {
         assert_eq!(text(sent).await, connection);
     }
     assert_eq!([opened[0].0, opened[1].0], [false, true]);
-    assert!(bench.guard.rejudge(&opened[1].1).await.is_ok());
+    assert!(
+        bench
+            .guard
+            .rejudge(&opened[1].1, Mode::Enforce)
+            .await
+            .is_ok()
+    );
 
     bench.guard.swap(Source::Shipped, json!({})).unwrap();
     server.wait_open(0).await;
@@ -176,9 +182,71 @@ async fn a_connection_is_used_again_and_ends_with_its_policy() {
     let refused = bench.send(&url, get()).await.unwrap_err();
     assert_eq!(code(&refused), "host-denied");
     assert_eq!(
-        bench.guard.rejudge(&opened[1].1).await.unwrap_err().code(),
+        bench
+            .guard
+            .rejudge(&opened[1].1, Mode::Enforce)
+            .await
+            .unwrap_err()
+            .code(),
         "host-denied"
     );
+}
+
+/// A server of NTLM takes what comes over a connection for requests of who authenticated on it.
+#[tokio::test]
+async fn a_connection_that_was_authenticated_serves_nobody_else() {
+    for (row, sent, answered, kept) in [
+        ("nothing", "", "", true),
+        ("basic", "Basic YTpi", "", true),
+        ("tried", "NTLM TlRM", "", false),
+        ("tried, any case", "negotiate YII=", "", false),
+        ("asked", "", "WWW-Authenticate: Negotiate\r\n", false),
+        (
+            "asked in a list",
+            "",
+            "WWW-Authenticate: Basic realm=\"a\", NTLM\r\n",
+            false,
+        ),
+        (
+            "asked for basic",
+            "",
+            "WWW-Authenticate: Basic realm=\"a\"\r\n",
+            true,
+        ),
+    ] {
+        let server = Server::start(PUBLIC, move |seen| {
+            Reply::Bytes(response(
+                "200 OK",
+                answered,
+                seen.connection.to_string().as_bytes(),
+            ))
+        })
+        .await;
+        let bench = Bench::new();
+        let mut first = get();
+        if !sent.is_empty() {
+            let value = sent.parse().unwrap();
+            first.headers_mut().insert("authorization", value);
+        }
+        assert_eq!(bench.text(&server.url("/"), first).await, "1", "{row}");
+        let next = if kept { "1" } else { "2" };
+        assert_eq!(bench.text(&server.url("/"), get()).await, next, "{row}");
+    }
+}
+
+#[tokio::test]
+async fn kept_connections_are_not_shared_between_partitions() {
+    let server = Server::start(PUBLIC, |seen| ok(&seen.connection.to_string())).await;
+    let bench = Bench::new();
+    let of = |whose: &str| Bench {
+        guard: bench.guard.clone(),
+        forwarder: bench.forwarder.partition(whose),
+    };
+    for (whose, connection) in [("a", "1"), ("b", "2"), ("a", "1"), ("b", "2")] {
+        let answer = of(whose).text(&server.url("/"), get()).await;
+        assert_eq!(answer, connection, "{whose}");
+    }
+    assert_eq!(bench.text(&server.url("/"), get()).await, "3", "of nobody");
 }
 
 /// A server that speaks HTTP/1.0 takes no body of unknown length: it is not asked twice over one connection, where hyper
