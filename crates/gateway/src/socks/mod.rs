@@ -123,7 +123,7 @@ impl Session {
                 Ok(0) | Err(_) => return,
             }
         }
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 
     fn tunnel(self, opened: Opened, place: Permit) {
