@@ -49,6 +49,11 @@ impl Held {
         &self.question.request.target
     }
 
+    /// What was done then about a denial of the policies.
+    pub fn mode(&self) -> Mode {
+        self.question.mode
+    }
+
     /// The confirmed peer of the connection. For the operator: never shown to a client.
     pub fn peer(&self) -> SocketAddr {
         self.peer

@@ -232,8 +232,11 @@ impl Gateway {
 /// What goes on beside the connections, until the gateway ends.
 fn begin(shared: &Arc<Shared>) {
     let of = Arc::clone(shared);
-    let bound = move || of.config.load().tunnels.revocation.get();
-    let review = review::run(Arc::clone(&shared.live), shared.guard.clone(), bound);
+    let review = review::run(
+        Arc::clone(&shared.live),
+        shared.guard.clone(),
+        move || of.rules(),
+    );
     spawn_until_cut(shared, review);
     spawn_until_cut(shared, service::watchdog());
     let of = Arc::clone(shared);

@@ -35,6 +35,8 @@ impl Parts<'_> {
         self.shared.admission.reconfigure(&next.limits);
         self.policies(&next);
         self.shared.config.store(Arc::new(next));
+        // What report mode has let pass is judged by what holds now.
+        self.shared.live.look_again();
     }
 
     /// Listeners and who may use them, which belong together: other ways to be identified need other credentials.

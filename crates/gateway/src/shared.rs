@@ -7,8 +7,15 @@ use pinfold::{Connector, Guard, record::Mode};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config, event::Bus, identity::Identities, limit::Admission, live::Registry, policy::Manager,
-    shadow::Shadow, subject::Subject, telemetry::Telemetry,
+    config,
+    event::Bus,
+    identity::Identities,
+    limit::Admission,
+    live::{Registry, review},
+    policy::Manager,
+    shadow::Shadow,
+    subject::Subject,
+    telemetry::Telemetry,
 };
 
 /// What all connections share.
@@ -34,6 +41,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// What the review of what is open goes by.
+    pub(crate) fn rules(&self) -> review::Rules {
+        let config = self.config.load();
+        review::Rules {
+            bound: config.tunnels.revocation.get(),
+            report: config.report.clone(),
+        }
+    }
+
     /// Whether a denial of the policy is enforced for this subject, or only reported.
     pub(crate) fn reports(&self, subject: Option<&Subject>) -> Mode {
         let name = subject.map(Subject::name);

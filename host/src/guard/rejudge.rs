@@ -12,9 +12,11 @@ impl Guard {
     /// the answer of then, the floor. Nothing is looked up and no record is made. What comes back are the terms of now,
     /// tightened by those that held before that hop.
     ///
-    /// Policies that take long are asked on a thread that may block. What was opened by a session that
-    /// [reports](crate::Session::reporting) is refused by floor and terms alone; by one that reports
-    /// [names](crate::Session::reporting_names), also for its address.
+    /// `mode` is that of now, which only the caller knows: with [`Mode::Report`] floor and terms alone refuse, with
+    /// [`Mode::ReportNames`] also the policies the address. What was opened while a denial was only
+    /// [reported](Held::mode) does not stay open for that.
+    ///
+    /// Policies that take long are asked on a thread that may block.
     ///
     /// # Errors
     ///
@@ -23,7 +25,7 @@ impl Guard {
     /// time left may ask again. `proof-foreign` when another guard opened it.
     ///
     /// ```
-    /// use pinfold::{Guard, Request, addr::Target, policy::Source, resolve::Fixed};
+    /// use pinfold::{Guard, Request, addr::Target, policy::Source, record::Mode, resolve::Fixed};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,16 +39,16 @@ impl Guard {
     /// let target = Target::parse(&format!("http://feed.example:{port}/"))?;
     /// let connection = guard.connect(Request::new(target)).await?;
     /// let held = connection.held();
-    /// assert!(guard.rejudge(&held).await.is_ok());
+    /// assert!(guard.rejudge(&held, Mode::Enforce).await.is_ok());
     ///
     /// guard.swap(Source::Shipped, serde_json::json!({ "hosts": { "deny": ["feed.example"] } }))?;
-    /// let revoked = guard.rejudge(&held).await.unwrap_err();
+    /// let revoked = guard.rejudge(&held, Mode::Enforce).await.unwrap_err();
     /// assert_eq!(revoked.code(), "host-denied");
     /// drop(connection);
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn rejudge(&self, held: &Held) -> Result<Terms, Denial> {
+    pub async fn rejudge(&self, held: &Held, mode: Mode) -> Result<Terms, Denial> {
         let question = &held.question;
         if !Arc::ptr_eq(&question.made_by, &self.core.floor) {
             return Err(foreign());
@@ -56,7 +58,7 @@ impl Guard {
         let judge = self.core.policies.current().judge_later();
         let asked = (Arc::clone(question), classified);
         let asked = judge.ask(asked, move |judge, (question, classified)| {
-            ask(judge, question, classified, at)
+            ask(judge, mode, question, classified, at)
         });
         let (.., terms) = asked.await?;
         let terms = question.earlier.tightened(terms?);
@@ -91,12 +93,13 @@ impl Core {
 /// Both questions, and what the answers mean for the address at place `at`.
 fn ask(
     judge: &mut Judge,
+    mode: Mode,
     question: &Question,
     classified: &[JudgedAddress],
     at: usize,
 ) -> Result<Terms, Denial> {
     let Question { request, chain, .. } = question;
-    let terms = match question.mode {
+    let terms = match mode {
         Mode::Enforce => judge.check_target(request)?,
         Mode::Report => return Ok(judge.report_target(request).terms),
         Mode::ReportNames => judge.report_target(request).terms,

@@ -113,13 +113,13 @@
 //! [`Guard::rejudge`](crate::Guard::rejudge) asks the policies of now about it, without a lookup:
 //!
 //! ```
-//! use pinfold::{Denial, Guard, Held};
+//! use pinfold::{Denial, Guard, Held, record::Mode};
 //!
 //! /// What is to be closed, after each change of [`Guard::generation`].
 //! async fn revoked(guard: &Guard, open: &[Held]) -> Vec<Denial> {
 //!     let mut revoked = Vec::new();
 //!     for held in open {
-//!         revoked.extend(guard.rejudge(held).await.err());
+//!         revoked.extend(guard.rejudge(held, Mode::Enforce).await.err());
 //!     }
 //!     revoked
 //! }
@@ -127,7 +127,8 @@
 //! # drop(revoked(&guard, &[]));
 //! ```
 //!
-//! Read the generation before you begin, and begin again when it has changed meanwhile. `policy-busy` and `policy-timeout`
+//! The mode is that of now: what was let pass while a denial was only reported is refused once it no longer is. Read
+//! the generation before you begin, and begin again when it has changed meanwhile. `policy-busy` and `policy-timeout`
 //! speak of the machine: ask again while there is time, then close. Connections that are kept for requests to come
 //! need none of this: those of `pinfold-http` end with the generation.
 //!

@@ -8,14 +8,14 @@ use std::{
     time::Duration,
 };
 
-use pinfold::{Decision, Denial, Held, Terms, addr::Reason};
+use pinfold::{Decision, Denial, Held, Terms, addr::Reason, record::Mode};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
 };
 
 use super::{Closing, Open};
-use crate::event::Asked;
+use crate::{event::Asked, subject::Subject};
 
 /// What is known of something open. Shared by whoever moves its bytes, the registry, and the review.
 #[derive(Debug)]
@@ -50,7 +50,9 @@ pub(super) struct Told {
 struct Judged {
     /// The generation that last allowed it.
     generation: u64,
-    /// When it was first seen that a newer generation is active.
+    /// What it did about a denial.
+    mode: Mode,
+    /// When it was first seen that a newer generation, or another mode, is active.
     overdue: Option<Instant>,
 }
 
@@ -59,6 +61,7 @@ const FOREVER: u64 = u64::MAX;
 impl Entry {
     pub(super) fn new(asked: Arc<Asked>, decision: Arc<Decision>, held: Held) -> Self {
         let (terms, generation) = (decision.terms, decision.policy.generation);
+        let mode = held.mode();
         let entry = Self {
             asked,
             decision,
@@ -72,6 +75,7 @@ impl Entry {
             plain: AtomicBool::new(false),
             judged: Mutex::new(Judged {
                 generation,
+                mode,
                 overdue: None,
             }),
             told: OnceLock::new(),
@@ -108,27 +112,44 @@ impl Entry {
         self.judged().generation
     }
 
-    /// Since when a judgement by this generation is due; none when it is not.
-    pub(super) fn overdue(&self, generation: u64, now: Instant) -> Option<Instant> {
+    /// Whether a denial is only told.
+    pub(super) fn reports(&self) -> bool {
+        self.judged().mode.is_report()
+    }
+
+    /// The name of its subject.
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.asked.subject.as_ref().map(Subject::name)
+    }
+
+    /// Whether a judgement by this generation, in this mode, is due.
+    pub(super) fn is_due(&self, generation: u64, mode: Mode) -> bool {
+        self.judged().is_older(generation, mode)
+    }
+
+    /// Since when it is; none when it is not.
+    pub(super) fn overdue(&self, generation: u64, mode: Mode, now: Instant) -> Option<Instant> {
         if self.told.get().is_some() {
             return None;
         }
         let mut judged = self.judged();
-        match judged.generation < generation {
+        match judged.is_older(generation, mode) {
             true => Some(*judged.overdue.get_or_insert(now)),
             false => None,
         }
     }
 
-    /// A newer generation allows it, under these terms, which only tighten what holds. False when what is spoken
-    /// already breaks them.
-    pub(super) fn allowed(&self, generation: u64, terms: Terms) -> bool {
+    /// A newer generation, or another mode, allows it, under these terms, which only tighten what holds. False when
+    /// what is spoken already breaks them.
+    pub(super) fn allowed(&self, generation: u64, mode: Mode, terms: Terms) -> bool {
         *self.judged() = Judged {
             generation,
+            mode,
             overdue: None,
         };
         self.tighten(terms);
-        let broken = self.needs_tls() && self.plain.load(Ordering::SeqCst);
+        let plain = self.plain.load(Ordering::SeqCst);
+        let broken = self.needs_tls() && plain && !mode.is_report();
         if broken {
             let denial = Denial::new(Reason::HttpsRequired, "what is spoken is not TLS");
             self.close(Closing::Revoked, Some(denial));
@@ -205,6 +226,12 @@ impl Entry {
 
     fn judged(&self) -> MutexGuard<'_, Judged> {
         self.judged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Judged {
+    fn is_older(&self, generation: u64, mode: Mode) -> bool {
+        self.generation < generation || self.mode != mode
     }
 }
 

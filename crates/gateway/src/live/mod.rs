@@ -17,21 +17,28 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use pinfold::{Decision, Held};
+use pinfold::{Decision, Held, record::Mode};
 use tokio::{sync::Notify, time::Instant};
 
 pub(crate) use closing::Closing;
 use entry::Entry;
 
-use crate::event::{Asked, Bus, Ended, Event, Exchange};
+use crate::{
+    config::Report,
+    event::{Asked, Bus, Ended, Event, Exchange},
+};
 
 /// Everything that is open. Bounded by the admission of requests: each entry belongs to one that holds a permit.
 #[derive(Debug)]
 pub(crate) struct Registry {
     bus: Bus,
     listed: Mutex<Listed>,
-    /// An entry came in that an older generation had judged: the review looks again.
+    /// An entry came in that an older generation, or in another mode, had been judged: the review looks again.
     late: Notify,
+    /// For whom denials are only reported is not what it was: the review begins again.
+    reloaded: Notify,
+    /// The last has left.
+    emptied: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +49,10 @@ struct Listed {
     /// The generation that the review goes by. Under the same lock as the entries: an entry is either among those
     /// that a review finds, or finds here that it came late.
     generation: u64,
+    /// For whom denials are only reported, as the review goes by it.
+    report: Report,
+    /// The gateway ends: what enters now is told so.
+    ending: bool,
     counts: Counts,
 }
 
@@ -61,6 +72,21 @@ pub(crate) struct Live {
     number: u64,
     entry: Arc<Entry>,
     closing: Option<Closing>,
+    /// Another one goes on in its place: its end is none.
+    replaced: bool,
+}
+
+/// Hears what one is told.
+#[derive(Debug)]
+pub(crate) struct Ear(Arc<Entry>);
+
+/// What is to be judged again.
+struct Due {
+    /// When it was first seen that it is.
+    since: Instant,
+    /// What is done now about a denial.
+    mode: Mode,
+    entry: Arc<Entry>,
 }
 
 /// What an operator sees of an entry.
@@ -86,6 +112,8 @@ impl Registry {
             bus,
             listed: Mutex::default(),
             late: Notify::new(),
+            reloaded: Notify::new(),
+            emptied: Notify::new(),
         }
     }
 
@@ -103,6 +131,7 @@ impl Registry {
             number,
             entry,
             closing: None,
+            replaced: false,
         }
     }
 
@@ -112,8 +141,11 @@ impl Registry {
         listed.next += 1;
         listed.entries.insert(number, Arc::clone(entry));
         *listed.counts.of(entry.asked.kind) += 1;
-        if entry.generation() < listed.generation {
+        if entry.is_due(listed.generation, listed.report.mode(entry.subject())) {
             self.late.notify_one();
+        }
+        if listed.ending {
+            entry.close(Closing::Drained, None);
         }
         number
     }
@@ -124,6 +156,9 @@ impl Registry {
             return;
         };
         *listed.counts.of(entry.asked.kind) -= 1;
+        if listed.entries.is_empty() {
+            self.emptied.notify_waiters();
+        }
     }
 
     /// How many are open.
@@ -160,21 +195,52 @@ impl Registry {
         all.len()
     }
 
-    /// What a review under this generation has to judge, and since when; the longest overdue first. What enters from now on with an
-    /// older judgement is told to [`late`](Self::late_entry).
-    fn due(&self, generation: u64) -> Vec<(Instant, Arc<Entry>)> {
+    /// Tells all that are open, and all that come yet, that the gateway ends; how many are open.
+    pub(crate) fn end(&self) -> usize {
+        self.listed().ending = true;
+        self.close_all(Closing::Drained)
+    }
+
+    /// Waits until nothing is open.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            // Made before the look, so that no end between look and wait is missed.
+            let emptied = self.emptied.notified();
+            if self.len() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// What a review under this generation and these modes has to judge; the longest overdue first. What enters from
+    /// now on with another judgement is told to [`late`](Self::late_entry).
+    fn due(&self, generation: u64, report: &Report) -> Vec<Due> {
         let all = {
             let mut listed = self.listed();
             listed.generation = generation;
+            listed.report = report.clone();
             listed.entries.values().cloned().collect::<Vec<_>>()
         };
         let now = Instant::now();
-        let mut due: Vec<_> = all
-            .into_iter()
-            .filter_map(|entry| entry.overdue(generation, now).map(|since| (since, entry)))
-            .collect();
-        due.sort_by_key(|(since, _)| *since);
+        let due = |entry: Arc<Entry>| {
+            let mode = report.mode(entry.subject());
+            let since = entry.overdue(generation, mode, now)?;
+            Some(Due { since, mode, entry })
+        };
+        let mut due: Vec<_> = all.into_iter().filter_map(due).collect();
+        due.sort_by_key(|due| due.since);
         due
+    }
+
+    /// What decides beside the policies may have changed: everything that is open is looked at again.
+    pub(crate) fn look_again(&self) {
+        self.reloaded.notify_one();
+    }
+
+    /// Waits until somebody says so. One waiter.
+    async fn told_to_look_again(&self) {
+        self.reloaded.notified().await;
     }
 
     /// Waits for an entry that came in with an older judgement than the generation of the last review. One waiter.
@@ -239,6 +305,11 @@ impl Live {
         self.entry.needs_tls()
     }
 
+    /// Whether a denial is only told, as it was judged last.
+    pub(crate) fn reports(&self) -> bool {
+        self.entry.reports()
+    }
+
     /// Notes that what is spoken is not TLS: a policy that demands it later closes the tunnel.
     pub(crate) fn is_plain(&self) {
         self.entry.is_plain();
@@ -249,14 +320,45 @@ impl Live {
         self.closing = Some(closing);
     }
 
+    /// Ends it because whoever this says is gone; that it was told to close before counts for more.
+    pub(crate) fn lost(self, closing: Closing) {
+        let closing = self.told().unwrap_or(closing);
+        self.end(closing);
+    }
+
+    /// Ends it untold: another one is listed for the same request, whose end is told.
+    pub(crate) fn replaced(mut self) {
+        self.replaced = true;
+    }
+
+    /// What it was told.
+    pub(crate) fn told(&self) -> Option<Closing> {
+        self.entry.told().map(|told| told.closing)
+    }
+
+    /// For whoever is to hear what it is told, and does not hold it.
+    pub(crate) fn ear(&self) -> Ear {
+        Ear(Arc::clone(&self.entry))
+    }
+
     pub(crate) fn asked(&self) -> &Arc<Asked> {
         &self.entry.asked
+    }
+}
+
+impl Ear {
+    /// As [`Live::told_to_close`].
+    pub(crate) async fn told_to_close(&self) -> Closing {
+        self.0.told_to_close().await
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
         self.registry.leave(self.number);
+        if self.replaced {
+            return;
+        }
         let told = self.entry.told();
         let closing = self.closing.or(told.as_ref().map(|told| told.closing));
         let closing = closing.unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Live revocation: after each swap everything that is open is judged again, and closed when it is refused.
+//! Live revocation: after each swap, and each reload, everything that is open is judged again, and closed when it is refused.
 //!
 //! The promise: nothing stays open for longer than `tunnels.revocation` after a swap without having been allowed by
-//! that policy or a later one. The clock of an entry starts when a newer generation is first seen, and only an
+//! that policy or a later one, nor after the end of report mode without having been allowed where denials count. The clock of an entry starts when a newer generation is first seen, and only an
 //! allowing judgement stops it: a swap in the middle of a review starts the review again, not the clocks of those
 //! that still wait, and these are judged first. Swaps that follow one another quickly starve nobody.
 //!
@@ -18,15 +18,18 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use pinfold::{Denial, Guard, Terms, addr::Reason};
+use pinfold::{Denial, Guard, Terms, addr::Reason, record::Mode};
 use tokio::{
     sync::watch,
     task::yield_now,
     time::{Instant, sleep, timeout_at},
 };
 
-use super::{Closing, Registry, entry::Entry};
-use crate::event::{Event, PolicyChange, PolicyEvent};
+use super::{Closing, Due, Registry, entry::Entry};
+use crate::{
+    config::Report,
+    event::{Event, PolicyChange, PolicyEvent},
+};
 
 /// So many are judged at once. A policy that answers slowly holds an instance for each, and new requests need
 /// instances too.
@@ -35,21 +38,38 @@ const AT_ONCE: usize = 16;
 /// When no instance is free, it is asked again after this time, until its time is up.
 const BUSY: Duration = Duration::from_millis(20);
 
-/// Judges again what is open, after each swap, for as long as it is polled. `bound` says how long a judgement may be
-/// overdue; it is asked at each review, because a reload may change it.
-pub(crate) async fn run(registry: Arc<Registry>, guard: Guard, bound: impl Fn() -> Duration) {
+/// What a review goes by, beside the policies.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// How long a judgement may be overdue.
+    pub(crate) bound: Duration,
+    /// For whom a denial is only told.
+    pub(crate) report: Report,
+}
+
+/// Judges again what is open, after each swap and each reload, for as long as it is polled. `rules` is asked at each
+/// review, because a reload may change them.
+pub(crate) async fn run(registry: Arc<Registry>, guard: Guard, rules: impl Fn() -> Rules) {
     let generations = guard.generation();
-    review(&registry, generations, &guard, bound).await;
+    review(&registry, generations, &guard, rules).await;
 }
 
 /// Who judges again. A trait for the tests: they need a judge that is slow, or busy.
 trait Judge: Sync {
-    fn judge(&self, entry: &Entry) -> impl Future<Output = Result<Terms, Denial>> + Send;
+    fn judge(
+        &self,
+        entry: &Entry,
+        mode: Mode,
+    ) -> impl Future<Output = Result<Terms, Denial>> + Send;
 }
 
 impl Judge for Guard {
-    fn judge(&self, entry: &Entry) -> impl Future<Output = Result<Terms, Denial>> + Send {
-        self.rejudge(&entry.held)
+    fn judge(
+        &self,
+        entry: &Entry,
+        mode: Mode,
+    ) -> impl Future<Output = Result<Terms, Denial>> + Send {
+        self.rejudge(&entry.held, mode)
     }
 }
 
@@ -57,13 +77,13 @@ async fn review(
     registry: &Registry,
     mut generations: watch::Receiver<u64>,
     judge: &impl Judge,
-    bound: impl Fn() -> Duration,
+    rules: impl Fn() -> Rules,
 ) {
     let mut told = *generations.borrow();
     loop {
         let tally = Tally::default();
         let began = Instant::now();
-        let rounds = tally.rounds(registry, &mut generations, judge, &bound);
+        let rounds = tally.rounds(registry, &mut generations, judge, &rules);
         let Some(generation) = rounds.await else {
             return;
         };
@@ -72,6 +92,7 @@ async fn review(
         tokio::select! {
             changed = generations.changed() => if changed.is_err() { return },
             () = registry.late_entry() => {}
+            () = registry.told_to_look_again() => {}
         }
     }
 }
@@ -85,37 +106,32 @@ struct Tally {
 }
 
 impl Tally {
-    /// Judges all that are due, again from the start whenever a swap comes in between; the generation that all were
+    /// Judges all that are due, again from the start whenever a swap or a reload comes in between; the generation that all were
     /// judged by. None when the guard is gone.
     async fn rounds(
         &self,
         registry: &Registry,
         generations: &mut watch::Receiver<u64>,
         judge: &impl Judge,
-        bound: &impl Fn() -> Duration,
+        rules: &impl Fn() -> Rules,
     ) -> Option<u64> {
         loop {
             let generation = *generations.borrow_and_update();
-            let round = self.round(registry, generation, judge, bound());
+            let round = self.round(registry, generation, judge, rules());
             tokio::select! {
                 changed = generations.changed() => changed.ok()?,
+                () = registry.told_to_look_again() => {}
                 () = round => return Some(generation),
             }
         }
     }
 
-    async fn round(
-        &self,
-        registry: &Registry,
-        generation: u64,
-        judge: &impl Judge,
-        bound: Duration,
-    ) {
+    async fn round(&self, registry: &Registry, generation: u64, judge: &impl Judge, rules: Rules) {
         self.kept.store(0, Ordering::Relaxed);
-        stream::iter(registry.due(generation))
-            .for_each_concurrent(AT_ONCE, async |(since, entry)| {
-                let deadline = since.checked_add(bound).unwrap_or(since);
-                self.count(again(&entry, generation, judge, deadline).await);
+        stream::iter(registry.due(generation, &rules.report))
+            .for_each_concurrent(AT_ONCE, async |due| {
+                let deadline = due.since.checked_add(rules.bound).unwrap_or(due.since);
+                self.count(again(&due, generation, judge, deadline).await);
             })
             .await;
     }
@@ -165,16 +181,19 @@ enum Outcome {
 }
 
 /// Judges one again; refused or overdue, it is told to close.
-async fn again(entry: &Entry, generation: u64, judge: &impl Judge, deadline: Instant) -> Outcome {
+async fn again(due: &Due, generation: u64, judge: &impl Judge, deadline: Instant) -> Outcome {
+    let Due { mode, entry, .. } = due;
     // A compiled policy answers without waiting: others on this thread get their turn between two judgements.
     yield_now().await;
     // Asked before, because a judgement that does not wait is done before a timer can say anything.
     let judged = match Instant::now() < deadline {
-        true => timeout_at(deadline, patiently(judge, entry)).await.ok(),
+        true => timeout_at(deadline, patiently(judge, entry, *mode))
+            .await
+            .ok(),
         false => None,
     };
     match judged {
-        Some(Ok(terms)) => match entry.allowed(generation, terms) {
+        Some(Ok(terms)) => match entry.allowed(generation, *mode, terms) {
             true => Outcome::Kept,
             false => Outcome::Refused,
         },
@@ -190,9 +209,9 @@ async fn again(entry: &Entry, generation: u64, judge: &impl Judge, deadline: Ins
 }
 
 /// That no instance is free says nothing about the connection.
-async fn patiently(judge: &impl Judge, entry: &Entry) -> Result<Terms, Denial> {
+async fn patiently(judge: &impl Judge, entry: &Entry, mode: Mode) -> Result<Terms, Denial> {
     loop {
-        match judge.judge(entry).await {
+        match judge.judge(entry, mode).await {
             Err(denial) if denial.reason() == Some(Reason::PolicyBusy) => sleep(BUSY).await,
             judged => return judged,
         }

@@ -283,7 +283,7 @@ impl<'a, C: Stream, S: Stream> Tunnel<'a, C, S> {
     }
 
     fn demand(&self) -> Demand {
-        match (self.live.needs_tls(), self.live.asked().report) {
+        match (self.live.needs_tls(), self.live.reports()) {
             (false, _) => Demand::No,
             (true, true) => Demand::Reported,
             (true, false) => Demand::Yes,
@@ -293,7 +293,7 @@ impl<'a, C: Stream, S: Stream> Tunnel<'a, C, S> {
     fn judge(&self, opening: Opening) -> Option<End> {
         let asked = self.live.asked();
         let plain = !matches!(opening, Opening::Tls(_));
-        if plain && !asked.report {
+        if plain {
             // Before the demand is read: a review that demands TLS now either is seen here, or sees this.
             self.live.is_plain();
         }

@@ -361,16 +361,58 @@ async fn a_kept_connection_lets_nobody_else_pass() {
 #[tokio::test]
 async fn who_is_no_longer_reported_is_refused_from_then_on() {
     let scene = Scene::new("all = true").await;
-    let mut tunnel = scene.client("billing").await;
-    assert_eq!(status(&tunnel.connect_to(&scene.at(DENIED)).await), 200);
+    let (mut tunnel, mut kept) = (
+        scene.client("billing").await,
+        scene.client("payments").await,
+    );
+    for client in [&mut tunnel, &mut kept] {
+        assert_eq!(status(&client.connect_to(&scene.at(DENIED)).await), 200);
+    }
     scene.report("subjects = ['payments']");
     for (subject, expected) in [("billing", 403), ("payments", 200), ("nobody", 403)] {
         let head = scene.connect(subject, DENIED).await;
         assert_eq!(status(&head), expected, "{subject}");
     }
-    // What is open goes on as it began: the policy is the same.
-    tunnel.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    assert_eq!(status(&tunnel.answer().await.0), 200);
+    // Nor does what was let pass go on, although the policy is the same.
+    tunnel.ended().await;
+    let end = scene.proxy.logged(|line| line["event"] == "end").await;
+    assert_eq!(
+        (&end["subject"], &end["closing"]),
+        (&"billing".into(), &"revoked".into())
+    );
+    assert_eq!(end["denial"]["code"], "host-denied", "{end:#}");
+    kept.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(status(&kept.answer().await.0), 200);
+}
+
+/// Whoever was let pass for one reason is judged by all that hold now.
+#[tokio::test]
+async fn what_ends_report_mode_ends_what_it_let_pass() {
+    let denied = format!("hosts = {{deny = ['{DENIED}', '{ALLOWED}']}}");
+    let plain = format!("{denied}\nlimits = {{https_only = true}}");
+    for (row, name, settings, again) in [
+        ("the name", DENIED, None, "addresses = 'report'"),
+        ("its address", PLACE, None, "subjects = ['payments']"),
+        ("with a swap", ALLOWED, Some(&denied), "all = false"),
+        ("demands TLS", "127.0.0.2", Some(&plain), "all = false"),
+    ] {
+        let scene = Scene::new("all = true").await;
+        let mut tunnel = scene.client("billing").await;
+        assert_eq!(
+            status(&tunnel.connect_to(&scene.at(name)).await),
+            200,
+            "{row}"
+        );
+        tunnel.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(status(&tunnel.answer().await.0), 200, "{row}");
+        match settings {
+            Some(settings) => scene.swap(settings),
+            None => scene.report(again),
+        }
+        tunnel.ended().await;
+        let end = scene.proxy.logged(|line| line["event"] == "end").await;
+        assert_eq!(end["closing"], "revoked", "{row}: {end:#}");
+    }
 }
 
 /// A swap that denies the name of a tunnel only is told; one that denies its address closes it.

@@ -394,13 +394,13 @@ async fn what_is_open_is_judged_under_the_policies_of_now() {
     ];
     for (row, settings, expected) in rows {
         bench.guard.swap(Source::Shipped, settings).unwrap();
-        let again = bench.guard.rejudge(&open).await;
+        let again = bench.guard.rejudge(&open, Mode::Enforce).await;
         let code = again.as_ref().err().map_or("-", Denial::code);
         assert_eq!(code, expected, "{row}: {again:?}");
     }
     let tight = json!({"limits": {"total_timeout_ms": 1500}});
     bench.guard.swap(Source::Shipped, tight).unwrap();
-    let terms = bench.guard.rejudge(&open).await.unwrap();
+    let terms = bench.guard.rejudge(&open, Mode::Enforce).await.unwrap();
     assert_eq!(
         terms.total_timeout,
         Some(Duration::from_millis(1500)),
@@ -421,19 +421,33 @@ async fn judging_again_knows_the_floor_the_guard_and_the_peer() {
     let (bench, other) = (Bench::new(&rules), Bench::new(&rules));
     let session = bench.guard.session();
     let open = held(&session, "http://a.example/", "93.184.216.34:80").await;
-    let foreign = other.guard.rejudge(&open).await.unwrap_err();
+    let foreign = other.guard.rejudge(&open, Mode::Enforce).await.unwrap_err();
     assert_eq!(foreign.code(), "proof-foreign");
     let elsewhere = held(&session, "http://a.example/", "1.1.1.1:80").await;
-    let elsewhere = bench.guard.rejudge(&elsewhere).await.unwrap_err();
+    let elsewhere = bench
+        .guard
+        .rejudge(&elsewhere, Mode::Enforce)
+        .await
+        .unwrap_err();
     assert_eq!(elsewhere.code(), "peer-mismatch");
 
     // What only reported is refused by the floor alone.
     let reporting = bench.guard.session().reporting();
     let reported = held(&reporting, "http://private.example/", "10.0.0.1:80").await;
-    assert!(bench.guard.rejudge(&reported).await.is_ok());
+    assert!(bench.guard.rejudge(&reported, Mode::Report).await.is_ok());
     let denies = json!({"hosts": {"deny": ["private.example"]}});
     bench.guard.swap(Source::Shipped, denies).unwrap();
-    assert!(bench.guard.rejudge(&reported).await.is_ok());
+    // And by the policies, once it is judged as others are.
+    assert_eq!(reported.mode(), Mode::Report);
+    for (mode, expected) in [
+        (Mode::Report, "-"),
+        (Mode::ReportNames, "address-not-public"),
+        (Mode::Enforce, "host-denied"),
+    ] {
+        let again = bench.guard.rejudge(&reported, mode).await;
+        let code = again.as_ref().err().map_or("-", Denial::code);
+        assert_eq!(code, expected, "{mode:?}");
+    }
 }
 
 #[tokio::test]
@@ -456,10 +470,15 @@ async fn a_chain_judges_again_with_all_its_layers() {
         "93.184.216.34:80",
     )
     .await;
-    assert!(bench.guard.rejudge(&open).await.is_ok());
+    assert!(bench.guard.rejudge(&open, Mode::Enforce).await.is_ok());
     bench.guard.swap_layers(layers("a.example")).unwrap();
     assert_eq!(
-        bench.guard.rejudge(&open).await.unwrap_err().code(),
+        bench
+            .guard
+            .rejudge(&open, Mode::Enforce)
+            .await
+            .unwrap_err()
+            .code(),
         "host-denied"
     );
 }
@@ -482,7 +501,7 @@ async fn a_slow_policy_holds_no_other_task_up() {
     let open = held(&reporting, "http://a.example/", "93.184.216.34:80").await;
     let asked = async || drop(held(&reporting, "http://a.example/", "93.184.216.34:80").await);
     assert!(lets_others_run(&turns, asked).await, "asked at first");
-    let again = async || assert!(bench.guard.rejudge(&open).await.is_ok());
+    let again = async || assert!(bench.guard.rejudge(&open, Mode::Report).await.is_ok());
     assert!(lets_others_run(&turns, again).await, "and again");
     other.abort();
 }

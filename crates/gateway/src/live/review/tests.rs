@@ -59,7 +59,7 @@ impl Fake {
 }
 
 impl Judge for Arc<Fake> {
-    async fn judge(&self, entry: &Entry) -> Result<Terms, Denial> {
+    async fn judge(&self, entry: &Entry, _: Mode) -> Result<Terms, Denial> {
         let authority = entry.asked.authority.clone();
         self.note(authority.clone());
         sleep(self.time()).await;
@@ -68,6 +68,13 @@ impl Judge for Arc<Fake> {
             .get(&authority)
             .cloned()
             .unwrap_or(Ok(Terms::default()))
+    }
+}
+
+fn rules() -> Rules {
+    Rules {
+        bound: BOUND,
+        report: Report::default(),
     }
 }
 
@@ -88,7 +95,7 @@ impl Scene {
         let judge = Arc::clone(&fake);
         tokio::time::pause();
         let review = tokio::spawn(async move {
-            review(&registry, generations, &judge, || BOUND).await;
+            review(&registry, generations, &judge, rules).await;
         });
         let scene = Self {
             bench,

@@ -402,7 +402,7 @@ async fn what_is_open_is_judged_again_by_its_addresses_alone() {
     ];
     for (row, settings, expected) in rows {
         bench.guard.swap(Source::Shipped, settings).unwrap();
-        let again = bench.guard.rejudge(&open).await;
+        let again = bench.guard.rejudge(&open, Mode::ReportNames).await;
         let code = again.as_ref().err().map_or("-", Denial::code);
         assert_eq!(code, expected, "{row}: {again:?}");
     }
