@@ -19,7 +19,7 @@ use crate::{
     config::ConfigError,
     event::{Event, Phase, Reloaded},
     listen::{self, Door, Entrance, Operators},
-    live::{Closing, review},
+    live::review,
     policy::{SelfTest, Trigger},
     reload::Parts,
     service,
@@ -36,6 +36,8 @@ pub struct Gateway {
     admin: Arc<Admin>,
     /// Cancelled when an operator asks for a drain.
     asked: CancellationToken,
+    /// Its end was told.
+    ended: bool,
 }
 
 /// A listener that is bound.
@@ -87,6 +89,8 @@ pub struct Drained {
     pub cut: usize,
     /// How long it took.
     pub took: Duration,
+    /// Nobody wanted to wait until the end.
+    pub hurried: bool,
 }
 
 impl Gateway {
@@ -131,6 +135,7 @@ impl Gateway {
             operators,
             admin,
             asked,
+            ended: false,
         })
     }
 
@@ -198,6 +203,12 @@ impl Gateway {
 
     /// Accepts no more, lets open exchanges end, cuts what is left after `drain`.
     pub async fn drain(self) -> Drained {
+        self.drain_unless(std::future::pending()).await
+    }
+
+    /// As [`drain`](Self::drain), unless this comes to its end first: then what is left is cut at once, and what was told
+    /// has a moment to be written.
+    pub async fn drain_unless(mut self, hurry: impl Future<Output = ()>) -> Drained {
         let began = Instant::now();
         let shared = &self.shared;
         let time = shared.config.load().drain.get();
@@ -205,27 +216,52 @@ impl Gateway {
         shared.bus.tell(&Event::Phase(Phase::Draining));
         shared.draining.cancel();
         shared.connections.close();
-        let cut = match timeout(time, shared.connections.wait()).await {
-            Ok(()) => 0,
-            Err(_) => self.cut().await,
+        let (cut, hurried) = tokio::select! {
+            cut = self.end(time) => (cut, false),
+            () = hurry => (self.cut().await, true),
         };
-        shared.bus.tell(&Event::Phase(Phase::Stopped));
-        tokio::join!(shared.telemetry.flush(FLUSH), self.admin.end());
+        self.tell_end();
+        let patience = if hurried { FAREWELL } else { FLUSH };
+        tokio::join!(self.shared.telemetry.flush(patience), self.admin.end());
         Drained {
             cut,
             took: began.elapsed(),
+            hurried,
         }
     }
 
-    /// Ends what did not end by itself: what is listed as open is told why, and has a moment for that.
-    async fn cut(&self) -> usize {
+    /// Waits until all have ended, for this time. Then what is listed as open is told to, and has a moment for that.
+    async fn end(&self, time: Duration) -> usize {
         let shared = &self.shared;
-        let left = shared.connections.len().max(shared.live.len());
-        shared.live.close_all(Closing::Drained);
+        if timeout(time, shared.connections.wait()).await.is_ok() {
+            return 0;
+        }
+        let left = self.left();
+        shared.live.end();
         let _ = timeout(FAREWELL, shared.connections.wait()).await;
+        self.cut().await;
+        left
+    }
+
+    /// Ends what is left, where it stands; it says that it is we who end it.
+    async fn cut(&self) -> usize {
+        let (shared, left) = (&self.shared, self.left());
+        shared.live.end();
         shared.cut.cancel();
         shared.connections.wait().await;
+        // Streams of a connection are let go after it.
+        let _ = timeout(FAREWELL, shared.live.emptied()).await;
         left
+    }
+
+    fn left(&self) -> usize {
+        self.shared.connections.len().max(self.shared.live.len())
+    }
+
+    fn tell_end(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.shared.bus.tell(&Event::Phase(Phase::Stopped));
+        }
     }
 }
 
@@ -258,7 +294,9 @@ fn spawn_until_cut(shared: &Shared, task: impl Future<Output = ()> + Send + 'sta
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.shared.draining.cancel();
+        self.shared.live.end();
         self.shared.cut.cancel();
+        self.tell_end();
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::support::{Client, Echo, PUBLIC, Proxy, status, until, within};
+use crate::support::{Client, Echo, PUBLIC, Proxy, read_log, status, until, within};
 
 /// A listener at an address that no other test uses: nobody else gets its port when it is closed.
 fn alone(last: u8) -> String {
@@ -68,6 +68,63 @@ async fn what_does_not_end_is_cut_at_the_limit() {
     assert!(began.elapsed() < Duration::from_secs(5), "{drained:?}");
     one.ended().await;
     two.ended().await;
+}
+
+/// Nobody but the gateway ends them, however it ends itself.
+#[tokio::test]
+async fn what_is_cut_says_that_the_gateway_ended() {
+    let echo = Echo::start(PUBLIC).await;
+    let silent = Echo::serve(PUBLIC, |stream| async move {
+        sleep(Duration::from_secs(60)).await;
+        drop(stream);
+    })
+    .await;
+    for way in ["cut", "hurried", "dropped"] {
+        let proxy = Proxy::with("drain = '300ms'").await;
+        let _tunnel = proxy.tunnel(&echo.at("public.lab.example.com")).await;
+        let mut waiting = proxy.client().await;
+        let at = silent.at("public.lab.example.com");
+        waiting
+            .send(format!("GET http://{at}/ HTTP/1.1\r\n\r\n").as_bytes())
+            .await;
+        until("both are open", async || {
+            let open = proxy.admin_json("/connections").await;
+            open["connections"].as_array().unwrap().len() == 2
+        })
+        .await;
+        let (gateway, folder) = proxy.into_gateway();
+        match way {
+            "cut" => assert!(!within(way, gateway.drain()).await.hurried),
+            "hurried" => {
+                let drained = within(way, gateway.drain_unless(async {})).await;
+                assert!(drained.hurried && drained.cut >= 2, "{drained:?}");
+            }
+            _ => drop(gateway),
+        }
+        let closings = |line: &serde_json::Value| line["event"] == "end";
+        let log = logs(folder.path(), 2, closings).await;
+        assert!(
+            log.iter().all(|line| line["closing"] == "drained"),
+            "{way}: {log:#?}"
+        );
+        let stopped = |line: &serde_json::Value| line["phase"] == "stopped";
+        assert_eq!(logs(folder.path(), 1, stopped).await.len(), 1, "{way}");
+    }
+}
+
+/// All lines of the log that are such, once there are so many.
+async fn logs(
+    folder: &std::path::Path,
+    count: usize,
+    such: impl Fn(&serde_json::Value) -> bool,
+) -> Vec<serde_json::Value> {
+    let mut found = Vec::new();
+    until("so many lines", async || {
+        found = read_log(folder).into_iter().filter(&such).collect();
+        found.len() >= count
+    })
+    .await;
+    found
 }
 
 #[tokio::test]

@@ -209,7 +209,8 @@ fn lay_over(table: &mut toml::Table, over: toml::Table) {
     }
 }
 
-fn read_log(folder: &Path) -> Vec<Value> {
+/// Everything in the log of this folder so far.
+pub(crate) fn read_log(folder: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(folder.join("log.jsonl")).unwrap_or_default();
     // The last line may be half written.
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);

@@ -77,7 +77,16 @@ struct State {
 /// An entry among what is open, until the last who needs it is gone.
 struct Listed {
     live: Option<Live>,
-    closing: OnceLock<Closing>,
+    ending: OnceLock<Ending>,
+}
+
+/// How one ends; without it, as it was told.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Closed(Closing),
+    /// Somebody let go of it. What it was told before counts for more.
+    Lost(Closing),
+    Replaced,
 }
 
 impl Exchange {
@@ -110,7 +119,7 @@ impl Exchange {
         self.touch();
         let before = self.state().listed.replace(Arc::new(Listed::new(live)));
         if let Some(before) = before {
-            before.close(Closing::Server);
+            before.end(Ending::Replaced);
         }
         self.opened.notify_one();
     }
@@ -165,9 +174,13 @@ impl Exchange {
 
     /// Ends it. Only the first reason counts.
     pub(crate) fn close(&self, closing: Closing) {
+        self.end(Ending::Closed(closing));
+    }
+
+    fn end(&self, ending: Ending) {
         let (listed, body, permit, reader) = {
             let mut state = self.state();
-            if state.body.is_some() && closing != Closing::Finished {
+            if state.body.is_some() && !matches!(ending, Ending::Closed(Closing::Finished)) {
                 state.failed = Some("the exchange was cut".into());
             }
             let State {
@@ -182,7 +195,7 @@ impl Exchange {
         // The connection to the server first, then its entry, then the place.
         drop(body);
         if let Some(listed) = listed {
-            listed.close(closing);
+            listed.end(ending);
         }
         drop(permit);
         self.ended.notify_one();
@@ -283,9 +296,9 @@ impl Exchange {
 }
 
 impl Drop for Exchange {
-    /// The client went away while it waited for an answer.
+    /// The client went away while it waited for an answer, unless it is the gateway that ends.
     fn drop(&mut self) {
-        self.close(Closing::Client);
+        self.end(Ending::Lost(Closing::Client));
     }
 }
 
@@ -293,7 +306,7 @@ impl Listed {
     fn new(live: Live) -> Self {
         Self {
             live: Some(live),
-            closing: OnceLock::new(),
+            ending: OnceLock::new(),
         }
     }
 
@@ -310,15 +323,21 @@ impl Listed {
         }
     }
 
-    fn close(&self, closing: Closing) {
-        let _first = self.closing.set(closing);
+    fn end(&self, ending: Ending) {
+        let _first = self.ending.set(ending);
     }
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        if let (Some(live), Some(closing)) = (self.live.take(), self.closing.get()) {
-            live.end(*closing);
+        let Some(live) = self.live.take() else {
+            return;
+        };
+        match self.ending.get() {
+            Some(Ending::Closed(closing)) => live.end(*closing),
+            Some(Ending::Lost(closing)) => live.lost(*closing),
+            Some(Ending::Replaced) => live.replaced(),
+            None => drop(live),
         }
     }
 }
@@ -352,7 +371,7 @@ impl Download {
 
 impl Drop for Download {
     fn drop(&mut self) {
-        self.exchange.close(Closing::Client);
+        self.exchange.end(Ending::Lost(Closing::Client));
     }
 }
 

@@ -171,13 +171,36 @@ async fn a_second_connection_takes_the_place_of_the_first() {
     let case = Case::new().await;
     case.open().await;
     case.open().await;
-    assert_eq!(case.endings(), [Closing::Server]);
+    assert_eq!(case.endings(), [], "the end of a request is told once");
     assert_eq!(case.bench.registry.len(), 1);
     let (live, permit) = case.exchange.hand_over().unwrap();
     case.exchange.close(Closing::Client);
     assert_eq!(case.bench.registry.len(), 1, "a tunnel goes on with it");
     drop((live, permit));
     assert!(case.place_is_free());
+    assert_eq!(case.endings(), [Closing::Finished]);
+}
+
+#[tokio::test]
+async fn who_lets_go_of_it_because_the_gateway_ends_is_not_blamed() {
+    for told in [Closing::Drained, Closing::Client] {
+        let case = Case::new().await;
+        case.open().await;
+        let download = Arc::clone(&case.exchange).download(&Scope::default(), stalling(b"a"));
+        if told == Closing::Drained {
+            assert_eq!(case.bench.registry.end(), 1);
+        }
+        drop(download);
+        assert_eq!(case.endings(), [told]);
+    }
+    let case = Case::new().await;
+    case.bench.registry.end();
+    case.open().await;
+    let Case {
+        bench, exchange, ..
+    } = case;
+    drop(exchange);
+    assert_eq!(bench.told.ended()[0].closing, Closing::Drained, "came late");
 }
 
 #[tokio::test]
