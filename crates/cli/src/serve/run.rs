@@ -48,26 +48,27 @@ async fn until_drained(
     signals: &mut Signals,
 ) -> anyhow::Result<Exit> {
     loop {
-        let told = tokio::select! {
-            told = signals.next() => told,
-            () = gateway.asked_to_drain() => Told::End,
-        };
-        match told {
-            Told::End => break,
-            Told::Reload => reload(args, &gateway),
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::End => return Ok(drain(gateway, signals.ending()).await),
+                Told::Reload => reload(args, &gateway),
+            },
+            () = gateway.asked_to_drain() => {
+                return Ok(drain(gateway, signals.ending_twice()).await);
+            }
         }
     }
+}
+
+async fn drain(gateway: Gateway, hurry: impl Future<Output = ()>) -> Exit {
     output::note("draining: no connection is accepted; a second signal ends at once");
-    tokio::select! {
-        drained = gateway.drain() => {
-            report(drained);
-            Ok(Exit::Ok)
-        }
-        () = signals.ending() => {
-            output::note("ended at once");
-            Ok(Exit::Refused)
-        }
+    let drained = gateway.drain_unless(hurry).await;
+    if drained.hurried {
+        output::note("ended at once");
+        return Exit::Refused;
     }
+    report(drained);
+    Exit::Ok
 }
 
 /// A configuration that cannot be used changes nothing, and is told here and in the log.
@@ -133,6 +134,14 @@ impl Signals {
             _ = self.interrupt.recv() => Told::End,
             _ = self.hangup.recv() => Told::Reload,
         }
+    }
+
+    /// Waits for a second one that says to end. Whoever runs services asks for a drain first, and then sends a signal to
+    /// the same end: that one is no haste.
+    async fn ending_twice(&mut self) {
+        self.ending().await;
+        output::note("draining already; one more signal ends at once");
+        self.ending().await;
     }
 
     /// Waits for one that says to end.

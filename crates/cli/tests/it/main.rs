@@ -23,6 +23,7 @@ mod readme;
 mod replay;
 mod serve;
 mod serve_drain;
+mod serve_end;
 mod service_manager;
 mod support;
 mod verbs;
