@@ -78,7 +78,10 @@ async fn run(shared: Arc<Shared>, accepted: Accepted) {
         Version::Http1 => http1(&proxy, stream, begun, limits),
         Version::Http2 => http2(&proxy, stream, begun, limits),
     };
-    drive(&proxy, connection, limits).await;
+    tokio::select! {
+        () = drive(&proxy, connection, limits) => {}
+        () = proxy.told_to_close() => {}
+    }
     match proxy.onward() {
         Some(tunnel) => tunnel.alone(shared, permit).await,
         None => scope.finished().await,

@@ -13,6 +13,7 @@ use http::{
 };
 use hyper::body::Incoming;
 use pinfold_addr::Target;
+use tokio::sync::Notify;
 
 use super::{
     activity::Activity,
@@ -27,7 +28,7 @@ use crate::{
     client::{Client, RequestId},
     egress::Ask,
     event::{Event, Exchange, Turned},
-    identity::Presented,
+    identity::{self, Presented},
     refusal::{Kind, Refusal},
     shared::Shared,
     subject::Subject,
@@ -46,6 +47,8 @@ struct Parts {
     activity: Arc<Activity>,
     /// What a connection of HTTP/1 becomes after its last answer.
     onward: Mutex<Option<Onward>>,
+    /// It becomes one.
+    becomes: Notify,
 }
 
 /// Why there is no other answer.
@@ -64,6 +67,7 @@ impl Proxy {
             scope,
             activity: Activity::new(),
             onward: Mutex::default(),
+            becomes: Notify::new(),
         };
         Self {
             parts: Arc::new(parts),
