@@ -28,7 +28,7 @@ use crate::{
     client::{Client, RequestId},
     egress::Ask,
     event::{Event, Exchange, Turned},
-    identity::{self, Presented},
+    identity::Presented,
     refusal::{Kind, Refusal},
     shared::Shared,
     subject::Subject,
@@ -93,7 +93,23 @@ impl Proxy {
                 let shared = Arc::clone(self.shared());
                 self.parts.scope.spawn(tunnel.within(shared));
             }
-            _ => *self.slot() = Some(tunnel),
+            _ => {
+                *self.slot() = Some(tunnel);
+                self.parts.becomes.notify_one();
+            }
+        }
+    }
+
+    /// Waits until there is a tunnel to come, and that is told to close: a client that does not take its answer holds
+    /// nothing open. One waiter.
+    pub(crate) async fn told_to_close(&self) {
+        loop {
+            self.parts.becomes.notified().await;
+            let ear = self.slot().as_ref().map(|tunnel| tunnel.live.ear());
+            if let Some(ear) = ear {
+                ear.told_to_close().await;
+                return;
+            }
         }
     }
 
