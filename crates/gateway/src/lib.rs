@@ -90,6 +90,7 @@ pub mod fuzz {
     //! What reads the bytes of strangers, for fuzzing. No part of the interface.
 
     pub use crate::{
+        http::fuzz as http,
         listen::proxy_header,
         socks::parse as socks,
         tunnel::hello::{Opener, Opening},

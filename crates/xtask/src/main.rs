@@ -16,6 +16,7 @@ mod bench;
 mod check;
 mod compilers;
 mod demo;
+mod fuzz;
 mod languages;
 mod load;
 mod page;
@@ -60,6 +61,8 @@ fn task(words: &[&str]) -> Result<()> {
         ["tables", "--check"] => tables::run(true),
         ["demo"] => demo::run(),
         ["bench", rest @ ..] => bench::run(rest),
+        ["fuzz"] => fuzz::run(None),
+        ["fuzz", seconds] => fuzz::run(Some(seconds)),
         ["languages", rest @ ..] => languages::run(rest),
         ["load", rest @ ..] => load::run(rest),
         ["doc", rest @ ..] => setup::run().and_then(|()| check::doc(rest)),
@@ -79,6 +82,7 @@ Usage: cargo xtask <task>
   tables [--check] generate the address tables from the registry data, or compare
   demo             an attack on loopback, without and with Pinfold
   bench [ARGS]     the benches, and docs/bench.md from them (with ARGS for cargo: the benches only)
+  fuzz [SECONDS]   the inputs of strangers: the committed ones, and each target of tests/fuzz for a while
   languages        one policy in four languages, and docs/languages.md from it (--debug: as it is built)
   load             the gateway beside tinyproxy and squid, and docs/load.md from it (--tiny: see that it works)
   doc [ARGS]       the documentation, warnings are errors (ARGS go to cargo, e.g. --open)

@@ -24,6 +24,7 @@ mod connect;
 mod exchange;
 mod fields;
 mod forward;
+pub mod fuzz;
 mod gate;
 mod head;
 mod onward;
