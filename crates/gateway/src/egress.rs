@@ -1,6 +1,12 @@
 //! The one way out: limits, judgement, pin, connection, and an entry among what is open.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
 
 use pinfold::{Connection, Decision, Guard, Observer, Request, Session, record::Mode};
 use pinfold_addr::{Scheme, Target};
@@ -126,6 +132,7 @@ fn observed(guard: &Guard, bus: &Bus, asked: &Arc<Asked>, mode: Mode) -> Session
     let observer = Telling {
         bus: bus.clone(),
         asked: Arc::clone(asked),
+        judged: AtomicU64::new(0),
     };
     guard.session().observed_by(observer).in_mode(mode)
 }
@@ -134,6 +141,7 @@ fn observed(guard: &Guard, bus: &Bus, asked: &Arc<Asked>, mode: Mode) -> Session
 struct Telling {
     bus: Bus,
     asked: Arc<Asked>,
+    judged: AtomicU64,
 }
 
 impl Observer for Telling {
@@ -141,6 +149,7 @@ impl Observer for Telling {
         self.bus.tell(&Event::Decided(Arc::new(Decided {
             at: SystemTime::now(),
             asked: Arc::clone(&self.asked),
+            before: self.judged.fetch_add(1, Ordering::Relaxed),
             decision: Arc::clone(decision),
         })));
     }

@@ -42,6 +42,8 @@ pub(crate) enum Event {
 pub(crate) struct Decided {
     pub(crate) at: SystemTime,
     pub(crate) asked: Arc<Asked>,
+    /// How many were judged before it for the same request: a kept connection may turn out to be closed.
+    pub(crate) before: u64,
     /// The record of the guard. In report mode it is `allow` with `would_deny`.
     pub(crate) decision: Arc<Decision>,
 }
@@ -110,7 +112,8 @@ pub(crate) struct Turned {
 pub(crate) struct TunnelNotice {
     pub(crate) at: SystemTime,
     pub(crate) asked: Arc<Asked>,
-    /// `sni-mismatch`, `sni-missing`, `sni-unreadable`, `tunnel-not-tls`; of a forwarded request `host-differs`.
+    /// `sni-mismatch`, `sni-missing`, `sni-unreadable`, `tunnel-not-tls`; of a forwarded request `host-differs`, and
+    /// `max-forwards` when it was answered here.
     pub(crate) code: &'static str,
     /// The name that was seen.
     pub(crate) seen: Option<String>,

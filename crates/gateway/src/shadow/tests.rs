@@ -125,6 +125,7 @@ impl Observer for Telling {
         self.bus.tell(&Event::Decided(Arc::new(Decided {
             at: SystemTime::now(),
             asked: Arc::clone(&self.asked),
+            before: 0,
             decision: Arc::clone(decision),
         })));
     }
@@ -500,6 +501,7 @@ async fn what_the_candidate_cannot_keep_up_with_is_dropped_and_counted() {
     let event = Event::Decided(Arc::new(Decided {
         at: SystemTime::now(),
         asked: asked(&request),
+        before: 0,
         decision,
     }));
     (0..worker::QUEUE + 49).for_each(|_| bench.bus.tell(&event));

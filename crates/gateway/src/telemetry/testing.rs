@@ -65,6 +65,7 @@ pub(crate) fn decided(asked: Asked, decision: Arc<Decision>) -> Event {
     Event::Decided(Arc::new(Decided {
         at: SystemTime::now(),
         asked: Arc::new(asked),
+        before: 0,
         decision,
     }))
 }

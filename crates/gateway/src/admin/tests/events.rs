@@ -56,6 +56,7 @@ pub(crate) fn decided(asked: Arc<Asked>, decision: Arc<Decision>) -> Event {
     Event::Decided(Arc::new(Decided {
         at: SystemTime::now(),
         asked,
+        before: 0,
         decision,
     }))
 }

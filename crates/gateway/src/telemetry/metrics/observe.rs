@@ -64,13 +64,16 @@ impl Metrics {
                 ("verdict", verdict.into()),
             ])
             .inc();
-        self.families
-            .requests
-            .get_or_create(&[
-                ("listener", listener(&asked.client)),
-                ("kind", kind(asked.kind)),
-            ])
-            .inc();
+        // A request that is judged again is the same request.
+        if decided.before == 0 {
+            self.families
+                .requests
+                .get_or_create(&[
+                    ("listener", listener(&asked.client)),
+                    ("kind", kind(asked.kind)),
+                ])
+                .inc();
+        }
         self.families
             .decision
             .get_or_create(&[("verdict", verdict.into())])

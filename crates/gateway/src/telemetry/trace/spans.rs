@@ -73,12 +73,14 @@ impl Scribe {
         }
     }
 
-    /// The steps; and the request itself, when it ends with the judgement.
+    /// The steps; and the request itself, when it ends with the judgement. Where a kept connection turned out to be
+    /// closed and the request was judged again, it ends with the end of what was opened first or second: a request has
+    /// one span.
     fn decided(&self, decided: &Decided, spans: &mut Vec<SpanData>) {
         let (asked, decision) = (&decided.asked, &*decided.decision);
         let root = self.root(asked);
         spans.extend(self.steps(decided, &root));
-        if !is_connected(decision) {
+        if !is_connected(decision) && decided.before == 0 {
             let mut span = self.request(asked, &root, decided.at);
             span.attributes.extend(verdict(decision));
             span.status = status(decision.outcome.denial());
@@ -161,7 +163,7 @@ impl Scribe {
             if took == Duration::ZERO || (is_literal && name == "resolve") {
                 continue;
             }
-            let id = self.span_id(decided.asked.id, number);
+            let id = self.span_id(decided.asked.id, decided.before * STEPS + number);
             let mut span = self.span(root, id, name.into(), kind);
             span.parent_span_id = root.span;
             (span.end_time, span.start_time) = (end, before(end, took));
@@ -239,6 +241,9 @@ impl Scribe {
             .fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 }
+
+/// Steps of one judgement.
+const STEPS: u64 = 4;
 
 /// Whether something was opened, whose end is told later.
 fn is_connected(decision: &Decision) -> bool {

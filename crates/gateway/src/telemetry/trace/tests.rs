@@ -314,6 +314,29 @@ async fn the_end_of_a_tunnel_comes_to_the_span_of_its_beginning() {
     }
 }
 
+/// A kept connection turned out to be closed.
+#[tokio::test]
+async fn a_request_that_is_judged_twice_is_one_span() {
+    let scribe = Scribe::new(1, &[]);
+    let asked = asked(None);
+    let decision = judged(&guard(json!({})), "https://a.example.com/", None).await;
+    let mut spans = Vec::new();
+    for before in [0, 1] {
+        let Event::Decided(mut event) = decided(asked.clone(), Arc::clone(&decision)) else {
+            unreachable!()
+        };
+        Arc::get_mut(&mut event).unwrap().before = before;
+        scribe.write(&Event::Decided(event), &mut spans);
+    }
+    let ids: std::collections::HashSet<_> = spans
+        .iter()
+        .map(|span| span.span_context.span_id())
+        .collect();
+    assert_eq!(ids.len(), spans.len());
+    let named = |name: &str| spans.iter().filter(|span| span.name == name).count();
+    assert_eq!((named("CONNECT"), named("check-target")), (1, 2));
+}
+
 #[test]
 fn the_client_decides_about_its_traces_and_of_the_others_some_are_sampled() {
     let scribe = Scribe::new(10, &[]);
