@@ -31,7 +31,7 @@ pub(crate) async fn forward(
     mut request: Request<Incoming>,
 ) -> Result<Response<Reply>, No> {
     if *request.method() == Method::OPTIONS && fields::is_last_hop(request.headers_mut()) {
-        return Ok(Response::new(Reply::empty()));
+        return answered_here(proxy.shared(), ask);
     }
     let Journey {
         forwarder,
@@ -45,6 +45,15 @@ pub(crate) async fn forward(
     });
     let forwarded = arrived(&exchange, sent).await?;
     Ok(deliver(proxy, exchange, forwarded))
+}
+
+/// A request that is for us, and goes no further. It counts against limits like any other.
+fn answered_here(shared: &Shared, ask: Ask) -> Result<Response<Reply>, No> {
+    let subject = ask.subject.clone();
+    let admitted = egress::admit(shared, ask);
+    let admitted = admitted.map_err(|refusal| No::of_egress(refusal, subject))?;
+    note(shared, &admitted.asked, "max-forwards", None);
+    Ok(Response::new(Reply::empty()))
 }
 
 /// A request that may go, and who watches over it.
@@ -152,11 +161,15 @@ fn outgoing(
 fn note_host(shared: &Shared, asked: &Arc<Asked>, said: &HeaderValue) {
     let mut seen = String::from_utf8_lossy(said.as_bytes()).into_owned();
     seen.truncate(seen.floor_char_boundary(SEEN));
+    note(shared, asked, "host-differs", Some(seen));
+}
+
+fn note(shared: &Shared, asked: &Arc<Asked>, code: &'static str, seen: Option<String>) {
     shared.bus.tell(&Event::Tunnel(Arc::new(TunnelNotice {
         at: SystemTime::now(),
         asked: Arc::clone(asked),
-        code: "host-differs",
-        seen: Some(seen),
+        code,
+        seen,
         enforced: false,
     })));
 }

@@ -312,6 +312,26 @@ async fn options_that_may_not_travel_are_answered_here() {
     client.send(options("3").as_bytes()).await;
     let (_, seen) = client.answer().await;
     assert!(String::from_utf8(seen).unwrap().contains("max-forwards: 2"));
+    let told = proxy.logged(|line| line["code"] == "max-forwards").await;
+    assert_eq!(
+        (&told["event"], &told["authority"]),
+        (&"tunnel".into(), &server.at(NAME).into())
+    );
+}
+
+#[tokio::test]
+async fn options_that_are_answered_here_count_like_others() {
+    let proxy = Proxy::with("[limits]\nrate = 1\nburst = 2").await;
+    let mut client = proxy.client().await;
+    let mut answers = Vec::new();
+    for _ in 0..4 {
+        client
+            .send(b"OPTIONS http://public.lab.example.com/ HTTP/1.1\r\nMax-Forwards: 0\r\n\r\n")
+            .await;
+        answers.push(status(&client.answer().await.0));
+    }
+    assert_eq!(answers[..2], [200, 200]);
+    assert!(answers[2..].contains(&503), "{answers:?}");
 }
 
 #[tokio::test]
