@@ -3,9 +3,12 @@
 use http::{Method, Request, header::CONTENT_LENGTH};
 use pinfold_addr::{Reason, Scheme, Target};
 
-use crate::refusal::{Kind, Refusal};
+use crate::{
+    egress::tunnel_target,
+    refusal::{Kind, Refusal},
+};
 
-/// The target of `CONNECT`: `host:port`. A policy judges it as `http` on port 80 and as `https` on any other.
+/// The target of `CONNECT`: `host:port`.
 pub(crate) fn of_connect<B>(request: &Request<B>) -> Result<Target, Refusal> {
     let uri = request.uri();
     let authority = uri.authority().map(http::uri::Authority::as_str);
@@ -15,15 +18,10 @@ pub(crate) fn of_connect<B>(request: &Request<B>) -> Result<Target, Refusal> {
     if authority.contains('@') {
         return Err(userinfo());
     }
-    let read = |scheme| Target::from_authority(scheme, authority);
-    let refused = |refusal: pinfold_addr::Refusal| match refusal.reason {
+    tunnel_target(authority).map_err(|refusal| match refusal.reason {
         Reason::UrlInvalid => connect_authority(),
         _ => Refusal::from_parse(&refusal),
-    };
-    match read(Scheme::Https).map_err(refused)? {
-        target if target.port() == 80 => read(Scheme::Http).map_err(refused),
-        target => Ok(target),
-    }
+    })
 }
 
 /// The target of a request that is to be forwarded: an absolute `http` URL.
