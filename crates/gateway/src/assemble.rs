@@ -190,7 +190,8 @@ fn limits(config: &Config) -> Limits {
     let mut limits = Limits::default();
     limits.resolve = config.dns.timeout.get();
     limits.connect = config.tunnels.connect.get();
-    limits.attempt = limits.attempt.min(limits.connect);
+    // Others are tried after a quarter of a second, whatever becomes of the first: one address may take the whole time.
+    limits.attempt = limits.connect;
     limits.policy_instances = config.limits.policy_instances;
     limits
 }
@@ -259,3 +260,23 @@ fn shown((entrance, door): &(Arc<Entrance>, Door)) -> Value {
 
 /// Operators are few.
 const ADMIN_BACKLOG: u32 = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn one_address_may_take_the_whole_time() {
+        for (text, whole) in [
+            ("", 10),
+            ("tunnels.connect = '45s'", 45),
+            ("tunnels.connect = '1s'", 1),
+        ] {
+            let limits = limits(&toml::from_str(text).unwrap());
+            assert_eq!(limits.connect, Duration::from_secs(whole), "{text}");
+            assert_eq!(limits.attempt, limits.connect, "{text}");
+        }
+    }
+}

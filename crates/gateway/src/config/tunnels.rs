@@ -11,7 +11,7 @@ pub struct Tunnels {
     pub sni: Sni,
     /// What becomes of a tunnel to port 443 that does not begin with TLS. Default: `allow`.
     pub non_tls: NonTls,
-    /// Time for all connection attempts. Default: 10 s.
+    /// Time for all connection attempts; one address alone may take all of it. Default: 10 s.
     pub connect: Span,
     /// A tunnel in which nothing moves for this time, in either direction, is closed. Default: 5 min.
     pub idle: Span,
