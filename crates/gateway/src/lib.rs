@@ -72,6 +72,7 @@ mod service;
 mod shadow;
 mod shared;
 mod socks;
+mod source;
 mod subject;
 pub mod suggest;
 mod telemetry;

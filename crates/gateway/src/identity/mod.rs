@@ -20,11 +20,7 @@ mod header;
 mod users;
 mod verify;
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use pinfold_addr::PrefixMap;
@@ -38,6 +34,7 @@ use crate::{
     client::{Client, ClientAddress},
     config::{self, SubjectName, Way},
     refusal::{Kind, Refusal},
+    source,
     subject::Subject,
 };
 
@@ -184,7 +181,7 @@ impl Listener {
         let ClientAddress::Tcp(address) = client.address else {
             return None;
         };
-        let found = self.networks.get(unmapped(address.ip()));
+        let found = self.networks.get(source::plain(address.ip()));
         found.map(|(_, name)| name.clone())
     }
 
@@ -253,19 +250,6 @@ fn unlisted(client: &Client) -> Result<Option<Subject>, Refusal> {
     match identity.ways.is_empty() && !identity.required {
         true => Ok(None),
         false => Err(missing()),
-    }
-}
-
-/// An IPv4 client of a socket that speaks both.
-fn unmapped(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(v6) => match v6.octets() {
-            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => {
-                Ipv4Addr::new(a, b, c, d).into()
-            }
-            _ => address,
-        },
-        IpAddr::V4(_) => address,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -13,11 +12,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{STAGE, credentials::Credentials, unmapped, wrong};
+use super::{STAGE, credentials::Credentials, wrong};
 use crate::{
     client::ClientAddress,
     config::SubjectName,
     refusal::{Kind, Refusal},
+    source::Source,
 };
 
 /// Who verifies passwords.
@@ -32,21 +32,20 @@ pub(super) struct Verifier {
 #[derive(Debug, Default)]
 struct Waiting {
     all: usize,
-    by_source: HashMap<Source, usize>,
+    by_source: HashMap<Origin, usize>,
 }
 
-/// Where somebody comes from: an address, the network of one (IPv6), a user.
+/// Where somebody comes from: an address or its network, a user of this machine.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-enum Source {
-    Address(IpAddr),
-    Network([u8; 8]),
+enum Origin {
+    Source(Source),
     User(u32),
 }
 
 /// A place in the queue, given back when it is dropped.
 struct Place<'a> {
     waiting: &'a Mutex<Waiting>,
-    source: Source,
+    source: Origin,
 }
 
 impl Default for Verifier {
@@ -75,7 +74,7 @@ impl Verifier {
         if let Some(subject) = credentials.remembered(&name, &password) {
             return Ok(subject);
         }
-        let _place = Place::take(&self.waiting, Source::of(client)).ok_or_else(busy)?;
+        let _place = Place::take(&self.waiting, Origin::of(client)).ok_or_else(busy)?;
         let permit = self.permit().await.ok_or_else(busy)?;
         // A client that sends many requests at once is verified once.
         if let Some(subject) = credentials.remembered(&name, &password) {
@@ -96,7 +95,7 @@ impl Verifier {
 }
 
 impl<'a> Place<'a> {
-    fn take(waiting: &'a Mutex<Waiting>, source: Source) -> Option<Self> {
+    fn take(waiting: &'a Mutex<Waiting>, source: Origin) -> Option<Self> {
         let mut now = waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let here = now.by_source.get(&source).copied().unwrap_or(0);
         if now.all >= MAX_WAITING || here >= MAX_WAITING_OF_SOURCE {
@@ -121,18 +120,11 @@ impl Drop for Place<'_> {
     }
 }
 
-impl Source {
+impl Origin {
     fn of(client: ClientAddress) -> Self {
         match client {
             ClientAddress::Unix { uid, .. } => Self::User(uid),
-            ClientAddress::Tcp(address) => match unmapped(address.ip()) {
-                // Whoever has one address of a network of 64 bits has them all.
-                IpAddr::V6(v6) => {
-                    let [a, b, c, d, e, f, g, h, ..] = v6.octets();
-                    Self::Network([a, b, c, d, e, f, g, h])
-                }
-                v4 @ IpAddr::V4(_) => Self::Address(v4),
-            },
+            ClientAddress::Tcp(address) => Self::Source(Source::of(address.ip())),
         }
     }
 }
@@ -160,7 +152,7 @@ mod tests {
     #[test]
     fn places_are_bounded_and_given_back() {
         let waiting = Mutex::default();
-        let of = |last| Source::Address([127, 0, 0, last].into());
+        let of = |last| Origin::Source(Source::of([127, 0, 0, last].into()));
         let one: Vec<_> = (0..MAX_WAITING_OF_SOURCE)
             .map(|_| Place::take(&waiting, of(1)).unwrap())
             .collect();
@@ -176,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_is_one_source() {
-        let of = |text: &str| Source::of(ClientAddress::Tcp(text.parse().unwrap()));
+        let of = |text: &str| Origin::of(ClientAddress::Tcp(text.parse().unwrap()));
         assert_eq!(of("[2001:db8::1]:1"), of("[2001:db8::2:0:0:1]:2"));
         assert_ne!(of("[2001:db8::1]:1"), of("[2001:db8:0:1::1]:1"));
         assert_eq!(of("[::ffff:127.0.0.1]:1"), of("127.0.0.1:2"));

@@ -27,12 +27,13 @@ use std::{
 pub(crate) use self::usage::Usage;
 use self::{
     rate::Rate,
-    sources::{Source, Sources},
+    sources::Sources,
     subjects::{Slot, Subjects},
 };
 use crate::{
     config,
     refusal::{Kind, Refusal},
+    source::Source,
     subject::Subject,
 };
 

@@ -1,12 +1,7 @@
 //! A bound socket, TCP or Unix, of our own or of the service manager.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
 
-use pinfold_addr::{Classifier, Embedding};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
 use super::{
@@ -17,6 +12,7 @@ use super::{
 use crate::{
     client::ClientAddress,
     config::{Bind, Mode},
+    source,
 };
 
 /// A socket that clients, or operators, connect to.
@@ -178,20 +174,9 @@ fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_tcp_keepcnt(stream, PROBES)?)
 }
 
-/// A client of IPv4 at a socket of IPv6 is a client of IPv4: networks and limits mean it.
+/// As [`source::plain`].
 pub(super) fn plain(address: SocketAddr) -> SocketAddr {
-    if address.is_ipv4() {
-        return address;
-    }
-    let classified = Classifier::default().classify(address.ip());
-    let mapped = classified
-        .embedded
-        .iter()
-        .find(|found| found.form == Embedding::Mapped);
-    match mapped {
-        Some(found) => SocketAddr::new(IpAddr::V4(found.address), address.port()),
-        None => address,
-    }
+    SocketAddr::new(source::plain(address.ip()), address.port())
 }
 
 const PROBE_AFTER: Duration = Duration::from_secs(60);
