@@ -19,7 +19,7 @@ const GENERAL: &[(Kind, &str, &str, &str)] = &[
     (
         Kind::Changed,
         "reason of a denial",
-        "`X-Smokescreen-Error`, with the address that was refused",
+        "a sentence in the body and in `X-Smokescreen-Error`",
         "`Pinfold-Reason`, a stable code; never an address. The operator's log holds the whole decision",
     ),
     (
