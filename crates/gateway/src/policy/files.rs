@@ -6,8 +6,7 @@
 //! after the other are taken together.
 
 use std::{
-    fs::{File, Metadata},
-    io::Read,
+    fs::Metadata,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -19,8 +18,11 @@ use pinfold::{
 };
 use serde_json::{Map, Value};
 
-use super::{Candidate, CandidateLayer, Failure, SelfTest, Step, settings};
-use crate::config::{LayerConfig, PolicyConfig};
+use super::{Candidate, CandidateLayer, Failure, SelfTest, Step, Untested, settings};
+use crate::{
+    config::{LayerConfig, PolicyConfig},
+    file,
+};
 
 /// The files of all layers.
 #[derive(Clone, Debug)]
@@ -65,7 +67,13 @@ impl Files {
         candidate: &Candidate,
     ) -> Result<(), Failure> {
         match test {
-            Some(test) => Ok(test(&candidate.tested_by(&self.vectors))?),
+            Some(test) => {
+                let tested = test(&candidate.tested_by(&self.vectors));
+                tested.map_err(|untested| match untested {
+                    Untested::Load(error) => candidate.refused(error),
+                    other => other.into(),
+                })
+            }
             None if self.vectors.is_empty() => Ok(()),
             None => Err(Failure::new(Step::SelfTest, NOBODY, Some(GIVE))),
         }
@@ -134,6 +142,7 @@ pub(crate) fn read_layer(
         Some(path) => Source::Bytes(read_file(path, limits.component_bytes)?.into()),
         None => Source::Shipped,
     };
+    let settings_file = settings.map(Path::to_owned);
     let settings = match settings {
         Some(path) => read_settings(path, limits.settings_bytes)?,
         None => Value::Object(Map::new()),
@@ -142,6 +151,7 @@ pub(crate) fn read_layer(
         name: name.to_owned(),
         source,
         settings,
+        settings_file,
     })
 }
 
@@ -158,32 +168,14 @@ fn read_settings(path: &Path, limit: usize) -> Result<Value, Failure> {
     })
 }
 
-/// Reads a regular file. A pipe or a device could block for ever, and so is not even opened.
 fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
-    let shown = path.display();
-    let unreadable = |error: std::io::Error| {
-        let message = format!("cannot read `{shown}`: {error}");
-        Failure::read(message, "check the path and its permissions")
-    };
-    let found = std::fs::metadata(path).map_err(unreadable)?;
-    if !found.is_file() {
-        let message = format!("`{shown}` is not a regular file");
-        return Err(Failure::read(
+    file::read(path, limit as u64).map_err(|error| {
+        let message = format!("cannot read `{}`: {error}", path.display());
+        Failure::read(
             message,
-            "name a file: nothing else is read here",
-        ));
-    }
-    let mut bytes = Vec::new();
-    let opened = File::open(path).map_err(unreadable)?;
-    let mut bounded = opened.take(limit as u64 + 1);
-    if found.len() <= limit as u64 {
-        bounded.read_to_end(&mut bytes).map_err(unreadable)?;
-    }
-    if found.len() > limit as u64 || bytes.len() > limit {
-        let message = format!("`{shown}` is longer than {limit} bytes");
-        return Err(Failure::read(message, "a file of this size is a mistake"));
-    }
-    Ok(bytes)
+            "name a regular file, and check the path and its permissions",
+        )
+    })
 }
 
 /// What was seen of files, one look after the other.
@@ -310,7 +302,7 @@ mod tests {
         let before = files.stamps();
         let time = std::fs::metadata(&policy).unwrap().modified().unwrap();
         std::fs::write(&other, "two").unwrap();
-        File::options()
+        std::fs::File::options()
             .write(true)
             .open(&other)
             .unwrap()
@@ -323,7 +315,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_says_why() {
         type Make = fn(&Path, &Path);
-        let table: [(&str, Make, &str); 8] = [
+        let table: [(&str, Make, &str); 11] = [
             (
                 "gone",
                 |p, _| std::fs::remove_file(p).unwrap(),
@@ -365,6 +357,21 @@ mod tests {
                 "no valid TOML, line 1",
             ),
             (
+                "settings truncated",
+                |_, s| std::fs::write(s, "").unwrap(),
+                "s.toml`: it is empty",
+            ),
+            (
+                "settings of white space",
+                |_, s| std::fs::write(s, " \n\t\n").unwrap(),
+                "it is empty",
+            ),
+            (
+                "settings never written",
+                |_, s| std::fs::write(s, [0; 50]).unwrap(),
+                "it is empty",
+            ),
+            (
                 "settings twice",
                 |_, s| std::fs::write(s, "a = 1\na = 2").unwrap(),
                 "line 2: duplicate key",
@@ -379,7 +386,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let (policy, settings) = (dir.path().join("p"), dir.path().join("s.toml"));
             std::fs::write(&policy, "one").unwrap();
-            std::fs::write(&settings, "").unwrap();
+            std::fs::write(&settings, "# none").unwrap();
             assert!(files(dir.path()).read_patiently().1.is_ok(), "{row}");
             make(&policy, &settings);
             let failure = files(dir.path()).read_patiently().1.unwrap_err();

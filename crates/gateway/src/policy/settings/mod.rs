@@ -16,6 +16,10 @@ pub const MAX_TOML: usize = 1 << 20;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
+    /// Not a word. A file that is being written, or was cut off, looks like this, and would be taken for all the
+    /// defaults.
+    #[error("it is empty")]
+    Empty,
     /// JSON that cannot be read, or that says the same thing twice.
     #[error("no valid JSON: {0}")]
     Json(Problem),
@@ -39,6 +43,7 @@ impl SettingsError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::Empty => "write `{}`, or a comment in TOML, when no setting is meant",
             Self::Json(_) => "write JSON, or give the file a name that ends in `.toml`",
             Self::Nested(_) => "nest less, or write the settings as JSON",
             Self::Toml { .. } => "write TOML, or give the file a name that ends in `.json`",
@@ -60,8 +65,14 @@ impl SettingsError {
 ///
 /// # Errors
 ///
-/// When it is neither, or would take more memory than it is worth.
+/// When it is neither, is empty, or would take more memory than it is worth.
 pub fn parse(text: &str, file: &Path) -> Result<Value, SettingsError> {
+    if text
+        .trim_matches(|c: char| c.is_whitespace() || EMPTY.contains(&c))
+        .is_empty()
+    {
+        return Err(SettingsError::Empty);
+    }
     if is_json(text, file) {
         return settings_from_json(text).map_err(SettingsError::Json);
     }
@@ -71,6 +82,9 @@ pub fn parse(text: &str, file: &Path) -> Result<Value, SettingsError> {
     check_nesting(text).map_err(SettingsError::Nested)?;
     toml::from_str(text).map_err(|error| not_toml(text, error))
 }
+
+/// What is no word either: a mark of the byte order, and what a file has where nothing was written.
+const EMPTY: [char; 2] = ['\u{feff}', '\0'];
 
 fn not_toml(text: &str, error: toml::de::Error) -> SettingsError {
     let at = error.span().map_or(0, |span| span.start);
