@@ -31,6 +31,7 @@ impl Opener {
     pub fn look(&mut self, bytes: &[u8]) -> Option<Opening> {
         match bytes {
             [] => None,
+            [length, ..] if length & OLD_RECORD != 0 => old(bytes),
             [kind, ..] if !CONTENT_TYPES.contains(kind) => Some(Opening::NotTls),
             [_] => None,
             [_, major, ..] if *major >= NO_MAJOR_VERSION => Some(Opening::NotTls),
@@ -64,6 +65,15 @@ impl std::fmt::Debug for Opener {
     }
 }
 
+/// A hello in the form of SSL 2, for the versions after it: lenient servers still take it, and no name is in it.
+fn old(bytes: &[u8]) -> Option<Opening> {
+    match bytes {
+        [_] | [_, _] | [_, _, OLD_HELLO] => None,
+        [_, _, OLD_HELLO, 0x00 | 0x03, ..] => Some(Opening::Unreadable("it is a hello of SSL 2")),
+        _ => Some(Opening::NotTls),
+    }
+}
+
 fn named(name: Option<&str>) -> Opening {
     let canonical = |name: &str| {
         let name = name.to_ascii_lowercase();
@@ -75,6 +85,12 @@ fn named(name: Option<&str>) -> Opening {
 /// The first byte of a record of TLS. Servers differ in what they skip before the first handshake (alerts, say), so
 /// anything that could be a record counts as TLS, and must then be readable.
 const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 0x14..=0x18;
+
+/// Of the first byte of a record of SSL 2; its other bits and the next byte are the length.
+const OLD_RECORD: u8 = 0x80;
+
+/// The third byte of a hello of SSL 2, before the version.
+const OLD_HELLO: u8 = 0x01;
 
 const HANDSHAKE: u8 = 0x16;
 

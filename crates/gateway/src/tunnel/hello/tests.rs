@@ -108,12 +108,16 @@ fn what_is_not_tls_is_known_at_once() {
         ("git", b"0032git-upload-pack"),
         ("PostgreSQL", &[0, 0, 0, 8, 4, 210, 22, 47]),
         ("zero", &[0]),
+        ("high bytes", &[0x80, 0x2e, 0x02]),
+        ("high bytes, no version of TLS", &[0xff, 0xfe, 0x01, 0x2f]),
         ("begins like a record by accident", &[0x16, 0x3a]),
     ];
     for (row, bytes) in rows {
         assert_eq!(look(bytes, []), Some(Opening::NotTls), "{row}");
     }
-    assert_eq!(look(&[0x16], []), None);
+    for more in [&[0x16][..], &[0x80], &[0x80, 0x2e], &[0x80, 0x2e, 1]] {
+        assert_eq!(look(more, []), None, "{more:?}");
+    }
 }
 
 #[test]
@@ -148,6 +152,9 @@ fn what_could_be_tls_must_be_readable() {
             "rubbish in a record",
             [vec![0x16, 3, 1, 0, 4], vec![0xff; 4]].concat(),
         ),
+        ("a hello of SSL 2, of TLS 1.2", vec![0x80, 0x2e, 1, 3, 3, 0]),
+        ("a hello of SSL 2, long", vec![0xff, 0xff, 1, 3, 1]),
+        ("a hello of SSL 2, its own", vec![0x80, 0x2e, 1, 0, 2]),
         ("an empty record", vec![0x16, 3, 1, 0, 0]),
     ];
     for (row, bytes) in rows {
