@@ -65,7 +65,7 @@ fn strip(headers: &mut HeaderMap) {
         .collect();
     let own: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| OWN.iter().any(|prefix| name.as_str().starts_with(prefix)))
+        .filter(|name| is_own(name) || is_lookalike(name))
         .cloned()
         .collect();
     // A body keeps its length, whatever else is said of it.
@@ -75,6 +75,22 @@ fn strip(headers: &mut HeaderMap) {
     for name in own.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
+}
+
+fn is_own(name: &HeaderName) -> bool {
+    OWN.iter().any(|prefix| name.as_str().starts_with(prefix))
+}
+
+/// Whether a name becomes that of a field which frames a message, or which only we may say, for a server that takes `_`
+/// for `-`. The strict reader of heads refuses those of requests in HTTP/1.
+fn is_lookalike(name: &HeaderName) -> bool {
+    if !name.as_str().contains('_') {
+        return false;
+    }
+    let name = name.as_str().replace('_', "-");
+    let framing = [CONTENT_LENGTH, TRANSFER_ENCODING];
+    framing.iter().any(|framing| *framing == *name)
+        || OWN.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether a `Host` says what the target does.
@@ -142,6 +158,10 @@ mod tests {
             ("proxy-connection", "keep-alive", false),
             ("proxy-anything", "x", false),
             ("pinfold-request-id", "forged", false),
+            ("pinfold_request_id", "forged", false),
+            ("transfer_encoding", "chunked", false),
+            ("content_length", "5", false),
+            ("content_type", "text/plain", true),
             ("expect", "100-continue", true),
             ("expect", "miracles", false),
             ("x-named", "secret", false),

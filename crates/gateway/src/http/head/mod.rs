@@ -149,6 +149,10 @@ impl Framing {
             self.coding(value)
         } else if name.eq_ignore_ascii_case(b"host") {
             self.host()
+        } else if FRAMING.iter().any(|framing| is_spelled_alike(name, framing)) {
+            // Servers that make variables of fields take one for the other (CGI, RFC 3875, 4.1.18).
+            let hint = "write `-` in the names of fields that frame the message, not `_`";
+            Err(malformed("header-name-ambiguous", hint))
         } else {
             self.upgrade |= name.eq_ignore_ascii_case(b"upgrade");
             Ok(())
@@ -206,6 +210,15 @@ impl Framing {
         })
     }
 }
+
+/// Whether a name differs from the other only in that it has `_` for `-`, and in case.
+fn is_spelled_alike(name: &[u8], other: &[u8]) -> bool {
+    let same = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || (*a == b'_' && *b == b'-');
+    name.len() == other.len() && name.iter().zip(other).all(same)
+}
+
+/// Fields that say where a message ends, or for whom it is.
+const FRAMING: [&[u8]; 2] = [b"transfer-encoding", b"content-length"];
 
 /// Lines between `CRLF`; a `CR` elsewhere stays in its line, where no rule lets it pass.
 struct Lines<'a>(Option<&'a [u8]>);

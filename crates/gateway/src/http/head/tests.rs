@@ -87,7 +87,7 @@ fn heads_that_everybody_reads_alike_pass() {
 #[test]
 fn heads_that_readers_disagree_on_are_refused() {
     let long = [b"GET http://a/ HTTP/1.1\r\nX: ".as_slice(), &[b'x'; 600]].concat();
-    let rows: [(&str, &[u8], &str); 40] = [
+    let rows: [(&str, &[u8], &str); 43] = [
         ("both framings", b"POST http://a/ HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", "framing-conflict"),
         ("both framings, other order", b"POST http://a/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n", "framing-conflict"),
         ("two lengths", b"POST http://a/ HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", "length-repeated"),
@@ -108,6 +108,9 @@ fn heads_that_readers_disagree_on_are_refused() {
         ("chunked in 1.0", b"POST http://a/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "transfer-coding-unsupported"),
         ("space before the colon", b"POST http://a/ HTTP/1.1\r\nContent-Length : 5\r\n\r\n", "header-name-invalid"),
         ("tab before the colon", b"POST http://a/ HTTP/1.1\r\nTransfer-Encoding\t: chunked\r\n\r\n", "header-name-invalid"),
+        ("a coding with a low line", b"POST http://a/ HTTP/1.1\r\nTransfer_Encoding: chunked\r\n\r\n", "header-name-ambiguous"),
+        ("a length with a low line", b"POST http://a/ HTTP/1.1\r\ncontent_length: 5\r\n\r\n", "header-name-ambiguous"),
+        ("a low line beside the field", b"POST http://a/ HTTP/1.1\r\nContent-Length: 5\r\nCONTENT_LENGTH: 0\r\n\r\n", "header-name-ambiguous"),
         ("no colon", b"GET http://a/ HTTP/1.1\r\nHost\r\n\r\n", "header-name-invalid"),
         ("no name", b"GET http://a/ HTTP/1.1\r\n: a\r\n\r\n", "header-name-invalid"),
         ("NUL in a name", b"GET http://a/ HTTP/1.1\r\nHo\0st: a\r\n\r\n", "header-name-invalid"),
