@@ -93,11 +93,13 @@ impl Refusal {
             (Stage::Resolve, false) => Kind::Unresolved,
             _ => Kind::Unreachable,
         };
+        let reason = denial.reason().map(untelling);
+        let code = reason.map(|reason| Cow::Borrowed(reason.code()));
         Self {
             kind,
             stage: denial.stage().as_str(),
-            code: Cow::Owned(denial.code().to_owned()),
-            hint: denial.reason().map(Reason::hint),
+            code: code.unwrap_or_else(|| Cow::Owned(denial.code().to_owned())),
+            hint: reason.map(Reason::hint),
             retry_after: None,
         }
     }
@@ -117,7 +119,9 @@ impl Refusal {
             (Kind::Unreachable, _, "connect-failed") => "connection_refused",
             (Kind::Unreachable, _, "tls-failed") => "tls_protocol_error",
             (Kind::Unreachable, _, "connection-lost") => "connection_terminated",
-            (Kind::Unreachable, _, "response-invalid") => "http_protocol_error",
+            (Kind::Unreachable, _, "response-invalid" | "response-proxy-auth") => {
+                "http_protocol_error"
+            }
             (Kind::Unreachable, _, "response-head-too-large") => {
                 "http_response_header_section_size"
             }
@@ -126,12 +130,37 @@ impl Refusal {
         }
     }
 
+    /// For the operator, who alone can do it: what to raise.
+    pub(crate) fn raise(&self) -> Option<&'static str> {
+        Some(match &*self.code {
+            "limit-connections" => "raise `limits.connections`",
+            "limit-source" => "raise `limits.connections_per_source`",
+            "limit-tunnels" => "raise `limits.tunnels`",
+            "limit-rate" => "raise `limits.rate`",
+            "limit-subject-tunnels" => {
+                "raise `tunnels` of the subject, in `limits.subject` or `limits.subjects`"
+            }
+            "limit-subject-rate" => {
+                "raise `rate` of the subject, in `limits.subject` or `limits.subjects`"
+            }
+            _ => return None,
+        })
+    }
+
     /// When to come back, for those that may.
     pub(crate) fn comes_back(&self) -> Option<Duration> {
         self.retry_after.or(match self.kind {
             Kind::Limited | Kind::Overloaded | Kind::PolicyFault => Some(RETRY),
             _ => None,
         })
+    }
+}
+
+/// What a client is told in place of a reason that would let it look for the listeners of the gateway.
+fn untelling(reason: Reason) -> Reason {
+    match reason {
+        Reason::AddressOwn => Reason::AddressFloor,
+        other => other,
     }
 }
 
@@ -255,6 +284,13 @@ mod tests {
             assert_eq!(refusal.proxy_error(), error, "{reason:?}");
             assert_eq!(refusal.comes_back().is_some(), status == 503, "{reason:?}");
         }
+    }
+
+    #[test]
+    fn which_addresses_are_the_gateways_own_is_not_told() {
+        let told = |reason| Refusal::from_denial(&Denial::new(reason, "127.0.0.1"), true, false);
+        assert_eq!(told(Reason::AddressOwn), told(Reason::AddressFloor));
+        assert_eq!(told(Reason::AddressOwn).code, "address-floor");
     }
 
     #[test]

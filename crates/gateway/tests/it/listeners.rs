@@ -26,7 +26,7 @@ async fn the_gateway_does_not_lead_to_itself() {
         let mut client = proxy.client().await;
         let head = client.connect_to(&own.to_string()).await;
         assert_eq!(status(&head), 403, "{head}");
-        assert_eq!(field(&head, "pinfold-reason"), Some("address-own"));
+        assert_eq!(field(&head, "pinfold-reason"), Some("address-floor"));
     }
 }
 
