@@ -21,7 +21,7 @@ use crate::{
     egress::{self, Admitted, Ask},
     event::{Asked, Event, TunnelNotice},
     live::Closing,
-    refusal::Refusal,
+    refusal::{Kind, Refusal},
     shared::Shared,
 };
 
@@ -44,7 +44,7 @@ pub(crate) async fn forward(
         exchange.open(decision, held);
     });
     let forwarded = arrived(&exchange, sent).await?;
-    Ok(deliver(proxy, exchange, forwarded))
+    deliver(proxy, exchange, forwarded)
 }
 
 /// A request that is for us, and goes no further. It counts against limits like any other.
@@ -84,12 +84,25 @@ impl Journey {
         let registry = Arc::clone(&shared.live);
         let exchange = Exchange::new(registry, Arc::clone(&asked), permit, bounds);
         Ok(Self {
-            forwarder: shared.forwarder.patience(bounds.silence),
+            forwarder: shared
+                .forwarder
+                .patience(bounds.silence)
+                .partition(partition(&asked)),
             session,
             what,
             request: outgoing(shared, request, &target, &asked, &exchange),
             exchange,
         })
+    }
+}
+
+/// Whose connections to servers it may use: those of the same subject, through the same listener.
+fn partition(asked: &Asked) -> String {
+    let listener = &asked.client.listener.name;
+    match &asked.subject {
+        // No name holds a line break.
+        Some(subject) => format!("{listener}\n{subject}"),
+        None => listener.clone(),
     }
 }
 
@@ -110,11 +123,21 @@ pub(crate) fn deliver(
     proxy: &Proxy,
     exchange: Arc<Exchange>,
     forwarded: Forwarded,
-) -> Response<Reply> {
+) -> Result<Response<Reply>, No> {
     let (parts, body) = forwarded.response.into_parts();
+    if parts.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        exchange.close(Closing::Server);
+        return Err(No::judged(not_a_proxy()));
+    }
     let body = ForwardedBody::map_err(body, Into::into).boxed_unsync();
     let download = exchange.download(&proxy.scope(), body);
-    head(parts.status, parts.headers).map(|()| Reply::download(download))
+    Ok(head(parts.status, parts.headers).map(|()| Reply::download(download)))
+}
+
+/// A client would take the challenge of a server for one of ours, and send it the credentials that are for us.
+fn not_a_proxy() -> Refusal {
+    Refusal::new(Kind::Unreachable, "exchange", "response-proxy-auth")
+        .hint("the server asks for credentials of a proxy, which it is not")
 }
 
 /// The head of an answer as the client gets it.

@@ -43,7 +43,7 @@ pub(crate) async fn upgrade(
         exchange.open(decision, held);
     });
     match arrived(&exchange, sent).await? {
-        Upgrade::Declined(forwarded) => Ok(deliver(proxy, exchange, *forwarded)),
+        Upgrade::Declined(forwarded) => deliver(proxy, exchange, *forwarded),
         Upgrade::Switched(switched) => tunnel(proxy, client, &exchange, *switched),
         _ => Err(No::closed(Closing::Server)),
     }

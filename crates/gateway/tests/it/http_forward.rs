@@ -1,10 +1,16 @@
 //! Requests in absolute form: what travels on, what comes back, what ends them.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::support::{Client, Echo, PUBLIC, Proxy, field, status, until};
@@ -479,4 +485,74 @@ async fn who_is_refused_while_sending_hears_it() {
     let head = client.head().await;
     assert_eq!(status(&head), 403);
     client.rest().await;
+}
+
+/// A server that says which of its connections a request came over, and authenticates it by connection.
+async fn counts() -> Echo {
+    let number = Arc::new(AtomicUsize::new(0));
+    Echo::serve(PUBLIC, move |mut stream| {
+        let number = number.fetch_add(1, Ordering::SeqCst) + 1;
+        async move {
+            loop {
+                read_head(&mut stream).await;
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{number}");
+                if stream.write_all(answer.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn connections_to_servers_are_not_shared_between_subjects_or_listeners() {
+    let server = counts().await;
+    let proxy = Proxy::with(
+        "[[listener]]\nname = 'a'\nbind = '127.0.0.1:0'\n[listener.identity]\nways = ['source']\n\
+         networks = {'127.0.0.4/32' = 'alpha', '127.0.0.5/32' = 'beta'}\n\
+         [[listener]]\nname = 'b'\nbind = '127.0.0.1:0'",
+    )
+    .await;
+    let doors = proxy.gateway().addresses();
+    let door = |at: usize| doors[at];
+    let ntlm = "Authorization: NTLM TlRM\r\n";
+    for (row, source, at, fields, connection) in [
+        ("alpha", 4, 0, "", "1"),
+        ("beta", 5, 0, "", "2"),
+        ("nobody", 6, 0, "", "3"),
+        ("nobody, elsewhere", 6, 1, "", "4"),
+        ("alpha again", 4, 0, "", "1"),
+        ("nobody, elsewhere again", 6, 1, "", "4"),
+        ("alpha authenticates the connection", 4, 0, ntlm, "1"),
+        ("and no request is taken for hers", 4, 0, "", "5"),
+    ] {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, source], 0).into()).unwrap();
+        let mut client = Client::over(socket.connect(door(at)).await.unwrap());
+        client.send(get(&server.at(NAME), fields).as_bytes()).await;
+        let (head, body) = client.answer().await;
+        assert_eq!(status(&head), 200, "{row}: {head}");
+        assert_eq!(String::from_utf8(body).unwrap(), connection, "{row}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_does_not_ask_for_the_credentials_of_the_proxy() {
+    let asks = "HTTP/1.1 407 Give Me\r\nProxy-Authenticate: Basic realm=\"pinfold\"\r\nContent-Length: 2\r\n\r\nhm";
+    let server = answers(asks).await;
+    let proxy = Proxy::start().await;
+    let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+    for (row, fields) in [("forward", ""), ("upgrade", upgrade)] {
+        let mut client = proxy.client().await;
+        client.send(get(&server.at(NAME), fields).as_bytes()).await;
+        let (head, _) = client.answer().await;
+        assert_eq!(status(&head), 502, "{row}: {head}");
+        let code = field(&head, "pinfold-reason");
+        assert_eq!(code, Some("response-proxy-auth"), "{row}");
+        assert!(
+            field(&head, "proxy-authenticate").is_none(),
+            "{row}: {head}"
+        );
+    }
 }
