@@ -17,9 +17,10 @@ pub struct Limits {
     pub tunnels: usize,
     /// Requests a second, in all. Default: 0, no limit.
     pub rate: u32,
-    /// Requests beyond the rate that may come at once. Default: 0, twice the rate.
+    /// Requests beyond the rate that may come at once. Default: 0, which stands for twice the rate.
     pub burst: u32,
-    /// Bounds of each subject, and of requests without one, which share theirs. Default: none.
+    /// Bounds of each subject, and of requests without one, which share theirs. Default: a quarter of `tunnels`
+    /// for each subject.
     pub subject: SubjectLimits,
     /// Other bounds for named subjects. Default: none.
     pub subjects: BTreeMap<SubjectName, SubjectLimits>,
@@ -39,16 +40,17 @@ pub struct Limits {
     pub policy_instances: u32,
 }
 
-/// Bounds of one subject; 0 is no limit.
+/// Bounds of one subject. 0 is no limit.
 #[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SubjectLimits {
-    /// Open tunnels and exchanges. Default: 0.
-    pub tunnels: usize,
+    /// Open tunnels and exchanges. Default: a quarter of `limits.tunnels`, so that no subject takes all places; where
+    /// nobody says who asks, all share one account, which has no limit of its own.
+    pub tunnels: Option<usize>,
     /// Requests a second. Default: 0.
     pub rate: u32,
-    /// Requests beyond the rate that may come at once. Default: 0, twice the rate.
+    /// Requests beyond the rate that may come at once. Default: 0, which stands for twice the rate.
     pub burst: u32,
 }
 

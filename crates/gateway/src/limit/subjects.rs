@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct Subjects {
     default: SubjectLimits,
     named: HashMap<Arc<str>, SubjectLimits>,
+    /// How many tunnels are open at most where nothing else is said.
+    share: usize,
     known: HashMap<Arc<str>, Entry>,
     /// Requests without a subject.
     nobody: Entry,
@@ -49,6 +51,7 @@ impl Subjects {
         let mut subjects = Self {
             default: SubjectLimits::default(),
             named: HashMap::new(),
+            share: 0,
             known: HashMap::new(),
             nobody: Entry::default(),
             rest: Entry::default(),
@@ -62,6 +65,7 @@ impl Subjects {
     /// Takes other bounds. Limiters are made anew when their subject asks next, and only where they differ.
     pub(super) fn reconfigure(&mut self, limits: &config::Limits) {
         self.default = limits.subject.clone();
+        self.share = limits.tunnels.div_ceil(SHARES);
         self.named = limits
             .subjects
             .iter()
@@ -76,7 +80,8 @@ impl Subjects {
         now: Duration,
     ) -> Result<Slot, Refusal> {
         let slot = self.slot(subject, now);
-        let bounds = self.bounds(&slot).clone();
+        let mut bounds = self.bounds(&slot).clone();
+        bounds.tunnels = bounds.tunnels.or(self.share_of(&slot));
         if let Some(entry) = self.entry(&slot) {
             entry.admit(&bounds, now)?;
         }
@@ -127,6 +132,14 @@ impl Subjects {
         match slot {
             Slot::Named(name) => self.named.get(name).unwrap_or(&self.default),
             Slot::Nobody | Slot::Rest => &self.default,
+        }
+    }
+
+    /// Those whom nobody knows are everybody, and bounded by the whole; so are those of whom there are too many.
+    fn share_of(&self, slot: &Slot) -> Option<usize> {
+        match slot {
+            Slot::Named(_) => Some(self.share),
+            Slot::Nobody | Slot::Rest => None,
         }
     }
 
@@ -181,7 +194,8 @@ impl Subjects {
 
 impl Entry {
     fn admit(&mut self, bounds: &SubjectLimits, now: Duration) -> Result<(), Refusal> {
-        if bounds.tunnels > 0 && self.open >= bounds.tunnels {
+        let most = bounds.tunnels.filter(|most| *most > 0);
+        if most.is_some_and(|most| self.open >= most) {
             return Err(over("limit-subject-tunnels", HINT_TUNNELS, super::PAUSE));
         }
         if !Rate::is_same(self.rate.as_ref(), bounds.rate, bounds.burst) {
@@ -200,6 +214,8 @@ impl Entry {
     }
 }
 
+/// One subject gets one of so many shares of all tunnels, unless the configuration says otherwise.
+const SHARES: usize = 4;
 /// Subjects that are remembered at the same time.
 pub(super) const KNOWN: usize = 10_000;
 /// A table smaller than this is not looked through.

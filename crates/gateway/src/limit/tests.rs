@@ -59,7 +59,7 @@ fn each_bound_has_its_own_refusal() {
         ),
         (
             "tunnels",
-            limits(|l| l.tunnels = 2),
+            limits(|l| (l.tunnels, l.subject.tunnels) = (2, Some(0))),
             named,
             "limit-tunnels",
             Kind::Overloaded,
@@ -73,14 +73,14 @@ fn each_bound_has_its_own_refusal() {
         ),
         (
             "tunnels of a subject",
-            limits(|l| l.subject.tunnels = 2),
+            limits(|l| l.subject.tunnels = Some(2)),
             named,
             "limit-subject-tunnels",
             Kind::Limited,
         ),
         (
             "tunnels without a subject",
-            limits(|l| l.subject.tunnels = 2),
+            limits(|l| l.subject.tunnels = Some(2)),
             anonymous,
             "limit-subject-tunnels",
             Kind::Limited,
@@ -108,10 +108,30 @@ fn each_bound_has_its_own_refusal() {
 }
 
 #[test]
+fn no_subject_takes_all_places_unless_it_is_told_so() {
+    for (row, name, told, most) in [
+        ("a quarter", Some("a"), None, 3),
+        ("without a name, all", None, None, 10),
+        ("no limit", Some("a"), Some(0), 10),
+        ("another limit", Some("a"), Some(7), 7),
+    ] {
+        let limits = limits(|l| (l.tunnels, l.subject.tunnels) = (10, told));
+        let admission = Admission::new(&limits);
+        let asks = name.map(subject);
+        let held: Vec<_> = (0..20)
+            .filter_map(|_| admission.request(asks.as_ref()).ok())
+            .collect();
+        assert_eq!(held.len(), most, "{row}");
+        let other = admission.request(Some(&subject("b")));
+        assert_eq!(other.is_ok(), most < 10, "{row}");
+    }
+}
+
+#[test]
 fn what_is_refused_takes_no_place() {
     let admission = Admission::new(&limits(|l| {
         l.connections_per_source = 1;
-        l.subject.tunnels = 1;
+        l.subject.tunnels = Some(1);
     }));
     let _held = (
         admission.connection(ip("192.0.2.1")).unwrap(),
@@ -152,9 +172,9 @@ async fn who_is_over_its_rate_takes_nothing_from_the_others() {
 #[test]
 fn subjects_that_are_named_have_bounds_of_their_own() {
     let admission = Admission::new(&limits(|l| {
-        l.subject.tunnels = 1;
+        l.subject.tunnels = Some(1);
         let more = SubjectLimits {
-            tunnels: 3,
+            tunnels: Some(3),
             ..SubjectLimits::default()
         };
         l.subjects.insert("big".parse().unwrap(), more);
@@ -175,7 +195,7 @@ fn subjects_that_are_named_have_bounds_of_their_own() {
 async fn made_up_sources_and_subjects_cost_no_memory() {
     let admission = Admission::new(&limits(|l| {
         l.connections = usize::MAX;
-        (l.subject.rate, l.subject.tunnels) = (5, 1_000);
+        (l.subject.rate, l.subject.tunnels) = (5, Some(1_000));
     }));
     for n in 0..3 * subjects::KNOWN {
         let name = subject(&format!("made-up-{n}"));
@@ -203,7 +223,7 @@ async fn made_up_sources_and_subjects_cost_no_memory() {
 #[tokio::test(start_paused = true)]
 async fn who_has_something_open_is_not_forgotten() {
     let admission = Admission::new(&limits(|l| {
-        (l.subject.rate, l.subject.tunnels) = (5, 1);
+        (l.subject.rate, l.subject.tunnels) = (5, Some(1));
     }));
     let _held = admission.request(Some(&subject("holder"))).unwrap();
     for n in 0..1_000 {
@@ -228,7 +248,7 @@ async fn other_bounds_hold_at_once_and_lose_no_count() {
 
     admission.reconfigure(&limits(|l| {
         (l.connections, l.tunnels) = (1, 5);
-        l.subject.tunnels = 2;
+        l.subject.tunnels = Some(2);
     }));
     assert_eq!(
         code(admission.connection(ip("192.0.2.2"))).0,
@@ -238,7 +258,7 @@ async fn other_bounds_hold_at_once_and_lose_no_count() {
         code(admission.request(Some(&subject("b")))).0,
         "limit-tunnels"
     );
-    admission.reconfigure(&limits(|l| l.subject.tunnels = 5));
+    admission.reconfigure(&limits(|l| l.subject.tunnels = Some(5)));
     assert_eq!(
         code(admission.request(Some(&subject("a")))).0,
         "limit-subject-tunnels"
@@ -275,4 +295,24 @@ fn the_usage_names_the_busiest_first() {
         .collect();
     assert_eq!(busiest, [("b", 2), ("a", 1)]);
     assert_eq!((usage.without_subject, usage.tunnels.open), (1, 4));
+}
+
+#[test]
+fn a_connection_that_turns_out_to_be_somebody_s_is_counted_once() {
+    let bounds = limits(|l| (l.connections, l.connections_per_source) = (3, 2));
+    let admission = Admission::new(&bounds);
+    let behind = |address: &str| {
+        let mut permit = admission.connection(None)?;
+        permit.belongs_to(address.parse().unwrap())?;
+        Ok(permit)
+    };
+    let held = [behind("192.0.2.1").unwrap(), behind("192.0.2.1").unwrap()];
+    assert_eq!(code(behind("192.0.2.1")).0, "limit-source");
+    let third = behind("192.0.2.2").unwrap();
+    let usage = admission.usage();
+    assert_eq!((usage.connections.open, usage.sources), (3, 2));
+    assert_eq!(usage.accepted, 4, "each once, also who was sent away then");
+    drop((held, third));
+    let usage = admission.usage();
+    assert_eq!((usage.connections.open, usage.sources), (0, 0));
 }

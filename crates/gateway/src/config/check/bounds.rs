@@ -126,7 +126,7 @@ fn rates(limits: &Limits, found: &mut Found) {
 fn subject(all: &Limits, own: &SubjectLimits, key: &Key, found: &mut Found) {
     burst(own.rate, own.burst, key, found);
     found.say_if(
-        own.tunnels > all.tunnels,
+        own.tunnels.is_some_and(|own| own > all.tunnels),
         key.then("tunnels"),
         "one subject may have more tunnels than all together",
         "make it at most `limits.tunnels`",
