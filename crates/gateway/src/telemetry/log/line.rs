@@ -13,7 +13,7 @@ use pinfold::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::mask::Mask;
+use super::{flood::Total, mask::Mask};
 use crate::{
     client::{Client, RequestId},
     config::Way,
@@ -26,6 +26,18 @@ use crate::{
 pub(super) struct Lost<'a> {
     pub(super) events: u64,
     pub(super) why: &'a str,
+    /// Whose refusals they are, when they are refusals.
+    pub(super) refused: &'a [Total],
+}
+
+impl<'a> Lost<'a> {
+    pub(super) fn new(events: u64, why: &'a str) -> Self {
+        Self {
+            events,
+            why,
+            refused: &[],
+        }
+    }
 }
 
 /// One line.
@@ -113,9 +125,22 @@ pub(super) fn lost(lost: &Lost<'_>) -> String {
         time: time(SystemTime::now()),
         event: "lost",
         who: None,
-        what: json!({"events": lost.events, "why": lost.why}),
+        what: lost.described(),
     };
     serde_json::to_string(&line).unwrap_or_default()
+}
+
+impl Lost<'_> {
+    fn described(&self) -> Value {
+        let mut described = json!({"events": self.events, "why": self.why});
+        let refused = self.refused.iter().map(
+            |Total { of, lost }| json!({"listener": of.listener, "code": of.code, "events": lost}),
+        );
+        if !self.refused.is_empty() {
+            described["refused"] = refused.collect();
+        }
+        described
+    }
 }
 
 /// Whether a decision is of the kind that is sampled: allowed, and nothing to tell of it.
@@ -151,11 +176,14 @@ fn end(ended: &Ended, mask: &Mask) -> Option<String> {
 fn refused(turned: &Turned, mask: &Mask) -> Option<String> {
     let refusal = &turned.refusal;
     let who = who(turned.id, &turned.client, turned.subject.as_ref(), mask);
-    let what = json!({
+    let mut what = json!({
         "kind": refusal.kind, "stage": refusal.stage, "code": refusal.code,
         "detail": mask.quoting(&turned.detail),
         "retry_after_ms": refusal.retry_after.map(millis),
     });
+    if let (Value::Object(fields), Some(raise)) = (&mut what, refusal.raise()) {
+        fields.insert("hint".into(), raise.into());
+    }
     let subject = turned.subject.as_ref().map(Subject::name);
     let line = Line {
         time: time(turned.at),
@@ -187,6 +215,7 @@ fn policy(trigger: &str, what: &PolicyChange) -> Value {
         PolicyChange::Kept { step, error } => {
             json!({"change": "kept", "step": step, "error": error})
         }
+        PolicyChange::Aside => json!({"change": "files-not-in-effect"}),
         PolicyChange::Reviewed {
             generation,
             kept,

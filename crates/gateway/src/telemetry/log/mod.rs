@@ -48,19 +48,17 @@ pub(crate) struct Log {
     sample: AtomicU32,
     allowed: AtomicU64,
     off: AtomicBool,
-    /// Refusals, which cost who causes them nothing.
-    refusals: Flood,
     counts: Arc<Counts>,
 }
 
 /// What became of events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counts {
     pub(super) written: AtomicU64,
     pub(super) dropped: AtomicU64,
     pub(super) failed: AtomicU64,
-    /// Refusals beyond what is written of them in a second.
-    pub(super) flooded: AtomicU64,
+    /// Refusals, which cost who causes them nothing.
+    refusals: Flood,
     problems: Mutex<Problems>,
 }
 
@@ -96,7 +94,6 @@ impl Log {
             sample: AtomicU32::new(config.sample.max(1)),
             allowed: AtomicU64::new(0),
             off: AtomicBool::new(config.to == config::LogTo::Off),
-            refusals: Flood::new(REFUSALS),
             counts,
         })
     }
@@ -176,13 +173,23 @@ impl Log {
                 number.is_multiple_of(sample)
             }
             Event::ShadowDiffers(differs) => differs.sampled,
-            Event::Refused(_) => {
-                let takes = self.refusals.takes();
-                let flooded = u64::from(!takes);
-                self.counts.flooded.fetch_add(flooded, Ordering::Relaxed);
-                takes
+            Event::Refused(turned) => {
+                let listener = &turned.client.listener.name;
+                self.counts.refusals.takes(listener, &turned.refusal.code)
             }
             _ => true,
+        }
+    }
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            written: AtomicU64::default(),
+            dropped: AtomicU64::default(),
+            failed: AtomicU64::default(),
+            refusals: Flood::new(REFUSALS),
+            problems: Mutex::default(),
         }
     }
 }
@@ -219,7 +226,8 @@ impl fmt::Debug for Log {
     }
 }
 
-/// Refusals that are written in a second: a flood of connections is not to fill the disk. Metrics count all of them.
+/// Refusals of one listener for one reason that are written in a second: a flood of connections is not to fill the disk.
+/// Metrics count all of them.
 const REFUSALS: u64 = 200;
 /// The longest queue: what waits holds decisions, of up to some 100 KiB each.
 const LONGEST_QUEUE: usize = 1 << 20;

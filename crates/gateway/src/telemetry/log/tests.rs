@@ -510,6 +510,34 @@ fn a_flood_of_refusals_does_not_fill_the_disk_and_is_told() {
     assert_eq!(log.dropped(), 0);
 }
 
+#[test]
+fn a_flood_of_one_kind_hides_no_other_and_is_told_by_kind() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let log = Log::start(&to_file(&path), Aliases::new()).unwrap();
+    let junk = refused(Kind::Malformed, "request", "origin-form", "");
+    let guess = refused(Kind::Unauthenticated, "identity", "credentials-wrong", "");
+    // Slow enough for the queue, and more than two seconds take of it.
+    for _ in 0..10 {
+        (0..100).for_each(|_| log.take(&junk));
+        log.take(&guess);
+        assert!(log.flush(Log::PATIENCE));
+    }
+    until(|| {
+        assert!(log.flush(Log::PATIENCE));
+        lines(&path).iter().any(|line| line["event"] == "lost")
+    });
+    let lines = lines(&path);
+    let guesses = lines
+        .iter()
+        .filter(|line| line["code"] == "credentials-wrong");
+    assert_eq!(guesses.count(), 10);
+    let lost = lines.iter().find(|line| line["event"] == "lost").unwrap();
+    assert_eq!(lost["refused"][0]["code"], "origin-form", "{lost}");
+    assert_eq!(lost["refused"][0]["events"], lost["events"]);
+    assert!(lost["refused"][0]["listener"].is_string());
+}
+
 /// A disk that has room for so many bytes, again and again.
 struct Disk {
     room: Arc<AtomicU64>,

@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     Counts,
+    flood::Total,
     line::{self, Lost},
     mask::Mask,
     output::Output,
@@ -28,10 +29,10 @@ pub(super) enum Message {
 }
 
 /// Events that never came to the writer.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Missing {
     dropped: u64,
-    flooded: u64,
+    flooded: Vec<Total>,
 }
 
 /// Who writes.
@@ -48,7 +49,7 @@ pub(super) struct Writer {
     /// What lines have told of.
     told: Missing,
     /// Of refusals beyond the bound a line tells once in [`FOLLOW`]: those until then.
-    flooded: u64,
+    flooded: Vec<Total>,
     /// Events that could not be written since the last line that could.
     lost: u64,
     followed: Instant,
@@ -73,7 +74,7 @@ impl Writer {
             ends: Vec::new(),
             torn: false,
             told: Missing::default(),
-            flooded: 0,
+            flooded: Vec::new(),
             lost: 0,
             followed: Instant::now(),
         }
@@ -141,7 +142,7 @@ impl Writer {
             return;
         }
         self.followed = Instant::now();
-        self.flooded = self.counts.flooded.load(Ordering::Relaxed);
+        self.flooded = self.counts.refusals.totals();
         let followed = self.output.follow();
         let problem = followed.err();
         let problem = problem.map(|error| format!("the log cannot be opened anew: {error}"));
@@ -175,22 +176,23 @@ impl Writer {
     fn head(&self) -> (Missing, Vec<u8>) {
         let missing = Missing {
             dropped: self.counts.dropped.load(Ordering::Relaxed),
-            flooded: self.flooded,
+            flooded: self.flooded.clone(),
         };
-        let since = |now: u64, told: u64| now.saturating_sub(told);
+        let dropped = missing.dropped.saturating_sub(self.told.dropped);
+        let flooded = since(&missing.flooded, &self.told.flooded);
         let lost = [
-            (
-                since(missing.dropped, self.told.dropped),
-                "the queue of the log was full",
-            ),
-            (
-                since(missing.flooded, self.told.flooded),
-                "more refusals than are written in a second",
-            ),
-            (self.lost, "the log could not be written"),
+            Lost::new(dropped, "the queue of the log was full"),
+            Lost {
+                refused: &flooded,
+                ..Lost::new(
+                    flooded.iter().map(|total| total.lost).sum(),
+                    "more refusals than are written in a second",
+                )
+            },
+            Lost::new(self.lost, "the log could not be written"),
         ];
-        let lost = lost.into_iter().filter(|(events, _)| *events > 0);
-        let lines = lost.map(|(events, why)| line::lost(&Lost { events, why }) + "\n");
+        let lost = lost.iter().filter(|lost| lost.events > 0);
+        let lines = lost.map(|lost| line::lost(lost) + "\n");
         let mut head: String = lines.collect();
         if self.torn && !(head.is_empty() && self.ends.is_empty()) {
             head.insert(0, '\n');
@@ -219,6 +221,17 @@ impl Writer {
         let problem = error.map(|error| format!("the log cannot be written: {error}"));
         self.counts.problems().write = problem;
     }
+}
+
+/// What was added to each total, where something was. Both are in the same order.
+fn since(now: &[Total], told: &[Total]) -> Vec<Total> {
+    let told = told.iter().map(|total| total.lost);
+    let told = told.chain(std::iter::repeat(0));
+    let added = now.iter().zip(told).map(|(now, told)| Total {
+        of: now.of.clone(),
+        lost: now.lost.saturating_sub(told),
+    });
+    added.filter(|total| total.lost > 0).collect()
 }
 
 fn explained(config: &config::DecisionLog, error: &io::Error) -> String {
