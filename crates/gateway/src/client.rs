@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use crate::config;
+use crate::{config, listen::Proof};
 
 /// A connection of a client, as all its requests know it.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Client {
     /// Where it comes from; with a PROXY header, what that says.
     pub(crate) address: ClientAddress,
     /// The certificate that its TLS handshake proved, when there was one.
-    pub(crate) certificate: Option<Arc<rustls_pki_types::CertificateDer<'static>>>,
+    pub(crate) certificate: Option<Arc<Proof>>,
 }
 
 /// Where a client is. Never the address of a server: those are judged.

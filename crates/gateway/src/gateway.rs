@@ -5,7 +5,10 @@ use std::{
     future::Future,
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -19,7 +22,9 @@ use crate::{
     config::ConfigError,
     event::{Event, Phase, Reloaded},
     listen::{self, Door, Entrance, Operators},
+    lapse,
     live::review,
+    news::{News, Unread},
     policy::{SelfTest, Trigger},
     reload::Parts,
     service,
@@ -36,6 +41,9 @@ pub struct Gateway {
     admin: Arc<Admin>,
     /// Cancelled when an operator asks for a drain.
     asked: CancellationToken,
+    news: Unread,
+    /// Reloads so far.
+    reloads: Arc<AtomicU64>,
     /// Its end was told.
     ended: bool,
 }
@@ -107,6 +115,7 @@ impl Gateway {
             operators,
             admin,
             asked,
+            news,
         } = assemble::assemble(config.sound()?, test).await?;
         let addresses = doors
             .iter()
@@ -135,6 +144,8 @@ impl Gateway {
             operators,
             admin,
             asked,
+            news,
+            reloads: Arc::default(),
             ended: false,
         })
     }
@@ -166,6 +177,12 @@ impl Gateway {
         self.operators.as_ref()?.door.address()
     }
 
+    /// What whoever runs the gateway has to read, wherever its log goes: changes of the policies, and reloads that were
+    /// not done, or not all. Whoever asks first gets it.
+    pub fn news(&self) -> Option<News> {
+        self.news.take()
+    }
+
     /// Waits until an operator asks for a drain, by the admin interface. Whoever runs the gateway drains it then.
     pub async fn asked_to_drain(&self) {
         self.asked.cancelled().await;
@@ -174,6 +191,9 @@ impl Gateway {
     /// Reads everything again that may change while running: policies, certificates, credentials, the token, and of
     /// the configuration what needs no new listener. What is wrong stays as it was, and is told: all of it when the
     /// configuration is not [sound](Config::sound).
+    ///
+    /// Certificates, credentials and the token are read before it returns; only regular files are, and bounded. The log
+    /// and the policies follow on threads of their own. Must run inside a tokio runtime.
     pub fn reload(&self, config: Config) {
         let config = match config.sound() {
             Ok(config) => config,
@@ -186,8 +206,16 @@ impl Gateway {
             operators: self.operators.as_ref(),
             admin: &self.admin,
         };
-        parts.reload(config);
-        service::ready();
+        let later = parts.reload(config);
+        let reloads = Arc::clone(&self.reloads);
+        let number = reloads.fetch_add(1, Ordering::AcqRel) + 1;
+        tokio::spawn(async move {
+            later.await;
+            // The last one of several says that all are done.
+            if reloads.load(Ordering::Acquire) == number {
+                service::ready();
+            }
+        });
     }
 
     /// Tells that the configuration could not be read again: everything stays as it was.
@@ -274,6 +302,7 @@ fn begin(shared: &Arc<Shared>) {
         move || of.rules(),
     );
     spawn_until_cut(shared, review);
+    spawn_until_cut(shared, lapse::watch(Arc::clone(shared)));
     spawn_until_cut(shared, service::watchdog());
     let of = Arc::clone(shared);
     spawn_until_cut(shared, async move {

@@ -58,12 +58,15 @@ pub mod config;
 mod descriptors;
 mod egress;
 mod event;
+mod file;
 mod gateway;
 mod http;
 mod identity;
+mod lapse;
 mod limit;
 mod listen;
 mod live;
+mod news;
 pub mod operator;
 mod policy;
 mod refusal;
@@ -102,6 +105,7 @@ pub use check::{Checked, check};
 pub use config::Config;
 pub use descriptors::Descriptors;
 pub use gateway::{Drained, Gateway, Listening, StartError};
+pub use news::News;
 pub use policy::{Candidate, CandidateLayer, SelfTest, Untested, settings};
 
 /// A policy in a line: its layer, its name, the beginning of its digest.

@@ -28,7 +28,7 @@ use crate::{
     client::{Client, RequestId},
     egress::Ask,
     event::{Event, Exchange, Turned},
-    identity::Presented,
+    identity::{self, Presented},
     refusal::{Kind, Refusal},
     shared::Shared,
     subject::Subject,
@@ -190,7 +190,11 @@ impl Proxy {
     fn refuse(&self, id: RequestId, manner: &Manner, no: No) -> Response<Reply> {
         let client = &self.parts.client;
         let challenges = self.shared().identities.challenges(client);
-        let response = answer::refusal(&no.refusal, id, manner.format, &challenges);
+        let mut response = answer::refusal(&no.refusal, id, manner.format, &challenges);
+        if no.refusal.code == identity::LAPSED && manner.version < Version::HTTP_2 {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         if !no.judged {
             let turned = Turned {
                 at: SystemTime::now(),
@@ -301,7 +305,11 @@ impl Manner {
         let host = self.uri.authority().map(http::uri::Authority::as_str);
         let host = host.unwrap_or_default();
         let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-        let mut text = format!("{} {host}", self.method);
+        // In origin form the path is all there is, and that is for nobody's eyes.
+        let mut text = match host {
+            "" => format!("{}, without a host", self.method),
+            host => format!("{} {host}", self.method),
+        };
         text.truncate(text.floor_char_boundary(DESCRIPTION));
         text
     }

@@ -22,6 +22,15 @@ pub(super) fn name(client: &Client) -> Result<Option<SubjectName>, Refusal> {
     read(der).map_err(Wrong::refusal)
 }
 
+/// Whether the certificate is still what it was in the handshake: neither expired nor revoked, of an authority that
+/// counts. So is none.
+pub(super) fn holds(client: &Client) -> bool {
+    client
+        .certificate
+        .as_ref()
+        .is_none_or(|proof| proof.holds())
+}
+
 /// What is wrong with a certificate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Wrong {

@@ -11,8 +11,6 @@
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
-    fs::File,
-    io::Read,
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -21,7 +19,10 @@ use jiff::Timestamp;
 use toml::{Spanned, value::Datetime};
 
 use super::hash::{self, Blind, Password, Sum};
-use crate::config::{CredentialKind, SubjectName};
+use crate::{
+    config::{CredentialKind, SubjectName},
+    subject::Voucher,
+};
 
 /// Why a file of credentials cannot be used. Says nothing of secrets.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -51,8 +52,12 @@ pub(super) struct Credentials {
     /// What a password is compared with where there is nothing to compare it with: it takes as long.
     decoy: Option<Password>,
     tokens: HashMap<Sum, Known<SubjectName>>,
+    /// All entries, and until when they count.
+    entries: HashMap<Voucher, Option<Timestamp>>,
     /// There is one where there are credentials.
     blind: Option<Blind>,
+    /// Under which passwords are remembered: handed on from one reading of the file to the next.
+    memory: Option<Blind>,
     verified: Mutex<Verified>,
 }
 
@@ -60,7 +65,15 @@ pub(super) struct Credentials {
 #[derive(Clone, Debug)]
 struct Known<T> {
     what: T,
+    entry: Voucher,
     expires: Option<Timestamp>,
+}
+
+/// Whose credentials were shown, and which entry says so.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Vouched {
+    pub(super) subject: SubjectName,
+    pub(super) voucher: Voucher,
 }
 
 /// Passwords that were verified, so that each request does not cost a hash.
@@ -103,12 +116,19 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// When the text is no time with an offset.
+    /// When the text is no time with an offset, or one that has passed.
     pub fn until(mut self, expires: &str) -> Result<Self, CredentialsError> {
         let datetime = expires.parse::<Datetime>().ok();
-        let datetime = datetime.filter(|datetime| timestamp(datetime).is_some());
+        let both = datetime.and_then(|datetime| Some((timestamp(&datetime)?, datetime)));
         let form = || CredentialsError::new(format!("`{expires}` is no time")).hint(TIME);
-        self.expires = Some(datetime.ok_or_else(form)?);
+        let (end, datetime) = both.ok_or_else(form)?;
+        if end <= Timestamp::now() {
+            let passed = CredentialsError::new(format!("`{expires}` has passed"));
+            return Err(
+                passed.hint("a credential that has ended lets nobody in: write a later time")
+            );
+        }
+        self.expires = Some(datetime);
         Ok(self)
     }
 
@@ -146,7 +166,7 @@ impl Credentials {
     /// When anything in it is not as it has to be.
     pub(super) fn read(file: &Path) -> Result<Self, CredentialsError> {
         let shown = file.display();
-        let text = text(file).map_err(|e| {
+        let text = crate::file::text(file, MAX_FILE).map_err(|e| {
             CredentialsError::new(format!("cannot read the credentials in `{shown}`: {e}"))
         })?;
         Self::parse(&text).map_err(|error| {
@@ -173,6 +193,7 @@ impl Credentials {
         let blind = Blind::new()
             .ok_or_else(|| Wrong::at(0, "the system gives no random numbers".into(), None))?;
         let mut credentials = Self {
+            memory: Some(blind.clone()),
             blind: Some(blind),
             ..Self::default()
         };
@@ -191,6 +212,10 @@ impl Credentials {
         let expires = expires.map(|time| timestamp(time).ok_or(time)).transpose();
         let no_time = |_| (format!("`expires` of `{subject}` is no time"), Some(TIME));
         let expires = expires.map_err(no_time)?;
+        let voucher = voucher(entry.kind, &subject, &entry.hash);
+        // The same entry twice counts as long as the longer of them.
+        let longest = self.entries.entry(voucher).or_insert(expires);
+        *longest = longest.zip(expires).map(|(one, other)| one.max(other));
         let no_hash = |what| (format!("the hash of `{subject}` {what}"), Some(MAKE));
         match entry.kind {
             CredentialKind::Basic => {
@@ -200,7 +225,11 @@ impl Credentials {
                 }
                 let what = Password::parse(&entry.hash).map_err(no_hash)?;
                 let hashes = self.passwords.entry(subject.clone()).or_default();
-                hashes.push(Known { what, expires });
+                hashes.push(Known {
+                    what,
+                    entry: voucher,
+                    expires,
+                });
                 match hashes.len() <= MAX_PASSWORDS {
                     true => Ok(()),
                     false => Err((
@@ -212,9 +241,13 @@ impl Credentials {
             CredentialKind::Bearer => {
                 let sum = hash::parse_token(&entry.hash).map_err(no_hash)?;
                 let message = format!("the token of `{subject}` is there twice");
-                let what = subject;
+                let token = Known {
+                    what: subject,
+                    entry: voucher,
+                    expires,
+                };
                 let known = self.blinded_token(&sum);
-                let before = known.and_then(|sum| self.tokens.insert(sum, Known { what, expires }));
+                let before = known.and_then(|sum| self.tokens.insert(sum, token));
                 before.map_or(Ok(()), |_| Err((message, None)))
             }
         }
@@ -230,23 +263,23 @@ impl Credentials {
     }
 
     /// Whose token it is. What is compared was hashed under a key of this process: its time tells nothing.
-    pub(super) fn bearer(&self, token: &[u8]) -> Option<SubjectName> {
+    pub(super) fn bearer(&self, token: &[u8]) -> Option<Vouched> {
         let sum = self.blinded_token(&hash::sum(token))?;
         let known = self.tokens.get(&sum)?;
-        known.valid(Timestamp::now()).cloned()
+        known.vouched()
     }
 
     /// Whose password was verified before.
-    pub(super) fn remembered(&self, name: &str, password: &[u8]) -> Option<SubjectName> {
+    pub(super) fn remembered(&self, name: &str, password: &[u8]) -> Option<Vouched> {
         let sum = self.blinded(name, password)?;
         let verified = self.verified.lock();
         let verified = verified.unwrap_or_else(PoisonError::into_inner);
         let known = verified.known.get(&sum)?;
-        known.valid(Timestamp::now()).cloned()
+        known.vouched()
     }
 
     /// Whose password it is. Blocks for some time, as long for any name.
-    pub(super) fn verify(&self, name: &str, password: &[u8]) -> Option<SubjectName> {
+    pub(super) fn verify(&self, name: &str, password: &[u8]) -> Option<Vouched> {
         let now = Timestamp::now();
         let entry = self.passwords.get_key_value(name);
         let hashes = entry.map_or(&[][..], |(_, hashes)| hashes);
@@ -262,12 +295,48 @@ impl Credentials {
             }
         }
         let (subject, _) = entry?;
+        let found = found?;
         let known = Known {
             what: subject.clone(),
-            expires: found?.expires,
+            entry: found.entry,
+            expires: found.expires,
         };
+        let vouched = known.vouched();
         self.remember(name, password, known);
-        Some(subject.clone())
+        vouched
+    }
+
+    /// Whether this entry is still there, and still counts.
+    pub(super) fn vouches(&self, voucher: &Voucher) -> bool {
+        let until = self.entries.get(voucher);
+        until.is_some_and(|until| until.is_none_or(|until| Timestamp::now() < until))
+    }
+
+    /// Remembers the passwords that were verified by another reading of the file, as far as their entries are still
+    /// there: a reload does not make everybody wait for a hash at once.
+    pub(super) fn inherit(&mut self, before: &Self) {
+        if before.memory.is_none() || self.memory.is_none() {
+            return;
+        }
+        self.memory.clone_from(&before.memory);
+        let before = before.verified.lock();
+        let before = before.unwrap_or_else(PoisonError::into_inner);
+        let verified = self.verified.get_mut();
+        let verified = verified.unwrap_or_else(PoisonError::into_inner);
+        for sum in &before.order {
+            let Some(known) = before.known.get(sum) else {
+                continue;
+            };
+            if let Some(expires) = self.entries.get(&known.entry) {
+                let expires = *expires;
+                let known = Known {
+                    expires,
+                    ..known.clone()
+                };
+                verified.order.push_back(*sum);
+                verified.known.insert(*sum, known);
+            }
+        }
     }
 
     fn remember(&self, name: &str, password: &[u8], known: Known<SubjectName>) {
@@ -288,8 +357,8 @@ impl Credentials {
     }
 
     fn blinded(&self, name: &str, password: &[u8]) -> Option<Sum> {
-        let blind = self.blind.as_ref()?;
-        Some(blind.sum(&[b"password", name.as_bytes(), password]))
+        let memory = self.memory.as_ref()?;
+        Some(memory.sum(&[b"password", name.as_bytes(), password]))
     }
 
     fn blinded_token(&self, sum: &Sum) -> Option<Sum> {
@@ -302,6 +371,23 @@ impl<T> Known<T> {
         let valid = self.expires.is_none_or(|expires| now < expires);
         valid.then_some(&self.what)
     }
+}
+
+impl Known<SubjectName> {
+    fn vouched(&self) -> Option<Vouched> {
+        let subject = self.valid(Timestamp::now())?.clone();
+        let voucher = self.entry;
+        Some(Vouched { subject, voucher })
+    }
+}
+
+/// Tells entries apart: by whose they are, and what is known by them.
+fn voucher(kind: CredentialKind, subject: &str, hash: &str) -> Voucher {
+    let kind = match kind {
+        CredentialKind::Basic => "basic",
+        CredentialKind::Bearer => "bearer",
+    };
+    Voucher(hash::sum(format!("{kind}\n{subject}\n{hash}").as_bytes()))
 }
 
 /// What is wrong, and where.
@@ -326,21 +412,6 @@ impl Wrong {
     fn line(&self, text: &str) -> usize {
         let before = text.bytes().take(self.at);
         1 + before.filter(|byte| *byte == b'\n').count()
-    }
-}
-
-fn text(file: &Path) -> std::io::Result<String> {
-    // Asked before: to open a pipe is to wait for it.
-    if !std::fs::metadata(file)?.is_file() {
-        return Err(std::io::Error::other("it is not a regular file"));
-    }
-    let mut text = String::new();
-    File::open(file)?
-        .take(MAX_FILE + 1)
-        .read_to_string(&mut text)?;
-    match text.len() as u64 > MAX_FILE {
-        true => Err(std::io::Error::other("it is longer than 4 MiB")),
-        false => Ok(text),
     }
 }
 

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | a name | | the subject |
 //! | credentials that are wrong, or of a kind that the listener does not take | | 407 `credentials-wrong` |
+//! | a certificate that has expired or was revoked since the handshake | | 403 `certificate-lapsed` |
 //! | a certificate with two identities, or a malformed one | | 403 `certificate-ambiguous`, `certificate-unusable` |
 //! | nothing | no | no subject |
 //! | nothing, where credentials would be taken | yes | 407 `credentials-missing` |
@@ -25,7 +26,12 @@ use std::{collections::HashMap, sync::Arc};
 use arc_swap::ArcSwap;
 use pinfold_addr::PrefixMap;
 
-use self::{credentials::Credentials, header::Given, users::Users, verify::Verifier};
+use self::{
+    credentials::{Credentials, Vouched},
+    header::Given,
+    users::Users,
+    verify::Verifier,
+};
 pub use self::{
     credentials::{CredentialsError, Entry},
     hash::{Unfit, basic_entry, bearer_entry, generated},
@@ -73,20 +79,21 @@ impl Identities {
     ///
     /// When a file of credentials, or the list of users, cannot be used.
     pub(crate) fn read(config: &config::Config) -> Result<Self, CredentialsError> {
-        let listeners = read(config)?;
+        let listeners = read(config, &HashMap::new())?;
         Ok(Self {
             listeners: ArcSwap::from_pointee(listeners),
             verifier: Verifier::default(),
         })
     }
 
-    /// Reads everything again. Passwords that were verified before are forgotten with what is replaced.
+    /// Reads everything again. Passwords that were verified before stay so while their entries are as they were.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read); what was read before stays.
     pub(crate) fn reload(&self, config: &config::Config) -> Result<(), CredentialsError> {
-        self.listeners.store(Arc::new(read(config)?));
+        let before = self.listeners.load_full();
+        self.listeners.store(Arc::new(read(config, &before)?));
         Ok(())
     }
 
@@ -96,24 +103,51 @@ impl Identities {
         client: &Client,
         presented: Presented<'_>,
     ) -> Result<Option<Subject>, Refusal> {
+        if !certificate::holds(client) {
+            return Err(lapsed());
+        }
         let Some(listener) = self.listener(client) else {
             return unlisted(client);
         };
         for way in &listener.ways {
-            let name = match way {
-                Way::Mtls => certificate::name(client)?,
+            let (name, voucher) = match way {
+                Way::Mtls => (certificate::name(client)?, None),
                 Way::Basic | Way::Bearer => {
                     let given = listener.given(presented)?;
-                    self.by_credential(&listener, client, *way, given).await?
+                    let vouched = self.by_credential(&listener, client, *way, given).await?;
+                    vouched.map(|v| (v.subject, v.voucher)).unzip()
                 }
-                Way::Unix => listener.user(client),
-                Way::Source => listener.network(client),
+                Way::Unix => (listener.user(client), None),
+                Way::Source => (listener.network(client), None),
             };
             if let Some(name) = name {
-                return Ok(Some(Subject::new(name.shared(), *way)));
+                return Ok(Some(Subject::new(name.shared(), *way).by(voucher)));
             }
         }
         listener.nobody()
+    }
+
+    /// Whether a client would still be taken for the subject that it was: its certificate is valid, the entry of its
+    /// credentials is there, its network or user has that name.
+    pub(crate) fn holds(&self, client: &Client, subject: Option<&Subject>) -> bool {
+        let Some(subject) = subject else {
+            return certificate::holds(client);
+        };
+        let Some(listener) = self.listener(client) else {
+            return false;
+        };
+        let named = |name: Option<SubjectName>| name.is_some_and(|name| *name == *subject.name());
+        certificate::holds(client)
+            && listener.ways.contains(&subject.way())
+            && match subject.way() {
+                Way::Mtls => true,
+                Way::Basic | Way::Bearer => {
+                    let voucher = subject.voucher();
+                    voucher.is_some_and(|voucher| listener.credentials.vouches(voucher))
+                }
+                Way::Unix => named(listener.user(client)),
+                Way::Source => named(listener.network(client)),
+            }
     }
 
     /// What to answer to a request of a client that has to give credentials: the values of `Proxy-Authenticate`.
@@ -138,7 +172,7 @@ impl Identities {
         client: &Client,
         way: Way,
         given: Given,
-    ) -> Result<Option<SubjectName>, Refusal> {
+    ) -> Result<Option<Vouched>, Refusal> {
         match (way, given) {
             (Way::Basic, Given::Password { name, password }) => {
                 let credentials = &listener.credentials;
@@ -147,8 +181,8 @@ impl Identities {
                 verified.await.map(Some)
             }
             (Way::Bearer, Given::Token(token)) => {
-                let subject = listener.credentials.bearer(&token);
-                subject.map(Some).ok_or_else(wrong)
+                let vouched = listener.credentials.bearer(&token);
+                vouched.map(Some).ok_or_else(wrong)
             }
             _ => Ok(None),
         }
@@ -204,7 +238,10 @@ impl Listener {
 }
 
 /// Reads what the listeners need; a file that several name is read once.
-fn read(config: &config::Config) -> Result<HashMap<String, Arc<Listener>>, CredentialsError> {
+fn read(
+    config: &config::Config,
+    before: &HashMap<String, Arc<Listener>>,
+) -> Result<HashMap<String, Arc<Listener>>, CredentialsError> {
     let mut files = HashMap::new();
     let mut listeners = HashMap::new();
     for listener in &config.listener {
@@ -213,7 +250,13 @@ fn read(config: &config::Config) -> Result<HashMap<String, Arc<Listener>>, Crede
             None => Arc::default(),
             Some(file) => match files.get(file) {
                 Some(read) => Arc::clone(read),
-                None => Arc::new(Credentials::read(file)?),
+                None => {
+                    let mut credentials = Credentials::read(file)?;
+                    if let Some(before) = before.get(&listener.name) {
+                        credentials.inherit(&before.credentials);
+                    }
+                    Arc::new(credentials)
+                }
             },
         };
         if let Some(file) = &identity.credentials {
@@ -259,10 +302,19 @@ fn wrong() -> Refusal {
     )
 }
 
+/// Of a kept connection: what was proved when it began does not hold any more.
+fn lapsed() -> Refusal {
+    Refusal::new(Kind::Denied, STAGE, LAPSED)
+        .hint("the certificate of this connection has expired, or is revoked: connect with one that is valid")
+}
+
 fn missing() -> Refusal {
     Refusal::new(Kind::Denied, STAGE, "identity-missing")
         .hint("this listener serves only whom it knows: by certificate, user or network")
 }
+
+/// The code of who has to connect again.
+pub(crate) const LAPSED: &str = "certificate-lapsed";
 
 const STAGE: &str = "identity";
 

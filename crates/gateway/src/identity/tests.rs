@@ -1,8 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
-use rustls_pki_types::CertificateDer;
-
 use super::*;
+use crate::listen::Proof;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const PASSWORD: &str = "correct horse";
@@ -67,10 +66,12 @@ fn basic(pair: &str) -> Vec<u8> {
     format!("Basic {word}").into_bytes()
 }
 
-fn certificate() -> Arc<CertificateDer<'static>> {
+fn certificate() -> Arc<Proof> {
     let params = rcgen::CertificateParams::new(vec!["cert.test".into()]).unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
-    Arc::new(params.self_signed(&key).unwrap().der().clone())
+    Arc::new(Proof::unverified(
+        params.self_signed(&key).unwrap().der().clone(),
+    ))
 }
 
 /// `name/way`, `nobody`, or the code of the refusal.

@@ -1,13 +1,9 @@
 //! Users at the other end of a Unix socket.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs::File,
-    io::Read,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use super::CredentialsError;
-use crate::config::SubjectName;
+use crate::{config::SubjectName, file};
 
 /// Subjects by user.
 #[derive(Debug, Default)]
@@ -51,12 +47,8 @@ impl Users {
 }
 
 fn passwd() -> Result<String, CredentialsError> {
-    let mut text = String::new();
-    let file = File::open(PASSWD);
-    let read = file.and_then(|file| file.take(MAX_PASSWD).read_to_string(&mut text));
-    let told = |error| CredentialsError::new(format!("cannot read {PASSWD}: {error}"));
-    read.map_err(told)?;
-    Ok(text)
+    file::text(PASSWD.as_ref(), MAX_PASSWD)
+        .map_err(|error| CredentialsError::new(format!("cannot read {PASSWD}: {error}")))
 }
 
 /// `name:x:uid:...`

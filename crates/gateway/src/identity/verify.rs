@@ -1,7 +1,8 @@
 //! Passwords are slow to verify, on purpose: for strangers, a bounded number at a time.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasher, Hash, RandomState},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -9,13 +10,16 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
-use super::{STAGE, credentials::Credentials, wrong};
+use super::{
+    STAGE,
+    credentials::{Credentials, Vouched},
+    wrong,
+};
 use crate::{
     client::ClientAddress,
-    config::SubjectName,
     refusal::{Kind, Refusal},
     source::Source,
 };
@@ -28,12 +32,19 @@ pub(super) struct Verifier {
     waiting: Mutex<Waiting>,
 }
 
-/// Who waits: in all, and from each source, so that one of them does not take every place.
+/// Who waits: in all, from each source, and with each name from there, so that none of them takes every place.
 #[derive(Debug, Default)]
 struct Waiting {
     all: usize,
     by_source: HashMap<Origin, usize>,
+    by_name: HashMap<Claim, usize>,
+    /// Of which passwords were wrong lately, and until when that counts.
+    failed: HashMap<Claim, Instant>,
+    names: RandomState,
 }
+
+/// A name that somebody from there claims. Names are as long as a client likes: a hash stands for them.
+type Claim = (Origin, u64);
 
 /// Where somebody comes from: an address or its network, a user of this machine.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -45,7 +56,7 @@ enum Origin {
 /// A place in the queue, given back when it is dropped.
 struct Place<'a> {
     waiting: &'a Mutex<Waiting>,
-    source: Origin,
+    claim: Claim,
 }
 
 impl Default for Verifier {
@@ -70,11 +81,11 @@ impl Verifier {
         client: ClientAddress,
         name: String,
         password: Vec<u8>,
-    ) -> Result<SubjectName, Refusal> {
+    ) -> Result<Vouched, Refusal> {
         if let Some(subject) = credentials.remembered(&name, &password) {
             return Ok(subject);
         }
-        let _place = Place::take(&self.waiting, Origin::of(client)).ok_or_else(busy)?;
+        let place = Place::take(&self.waiting, Origin::of(client), &name).ok_or_else(busy)?;
         let permit = self.permit().await.ok_or_else(busy)?;
         // A client that sends many requests at once is verified once.
         if let Some(subject) = credentials.remembered(&name, &password) {
@@ -85,7 +96,9 @@ impl Verifier {
             let _permit = permit;
             credentials.verify(&name, &password)
         });
-        verified.await.map_err(|_| busy())?.ok_or_else(wrong)
+        let verified = verified.await.map_err(|_| busy())?;
+        place.came_out(verified.is_some());
+        verified.ok_or_else(wrong)
     }
 
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {
@@ -95,15 +108,50 @@ impl Verifier {
 }
 
 impl<'a> Place<'a> {
-    fn take(waiting: &'a Mutex<Waiting>, source: Origin) -> Option<Self> {
+    fn take(waiting: &'a Mutex<Waiting>, source: Origin, name: &str) -> Option<Self> {
         let mut now = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let claim = (source, now.names.hash_one(name));
         let here = now.by_source.get(&source).copied().unwrap_or(0);
-        if now.all >= MAX_WAITING || here >= MAX_WAITING_OF_SOURCE {
+        let alike = now.by_name.get(&claim).copied().unwrap_or(0);
+        let most = now.most_of(&claim);
+        if now.all >= MAX_WAITING || here >= MAX_WAITING_OF_SOURCE || alike >= most {
             return None;
         }
         now.all += 1;
         now.by_source.insert(source, here + 1);
-        Some(Self { waiting, source })
+        now.by_name.insert(claim, alike + 1);
+        Some(Self { waiting, claim })
+    }
+
+    /// Notes what was found.
+    fn came_out(&self, right: bool) {
+        let mut now = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        match right {
+            true => drop(now.failed.remove(&self.claim)),
+            false => now.fail(self.claim),
+        }
+    }
+}
+
+impl Waiting {
+    /// Places of one name from one source. Who guesses waits for each guess.
+    fn most_of(&self, claim: &Claim) -> usize {
+        let lately = self.failed.get(claim);
+        match lately.is_some_and(|until| Instant::now() < *until) {
+            true => 1,
+            false => MAX_WAITING_OF_NAME,
+        }
+    }
+
+    fn fail(&mut self, claim: Claim) {
+        let now = Instant::now();
+        if self.failed.len() >= MAX_FAILED {
+            self.failed.retain(|_, until| now < *until);
+        }
+        // Full of names that were made up: they are bounded by the places of their source.
+        if self.failed.len() < MAX_FAILED {
+            self.failed.insert(claim, now + FAILED);
+        }
     }
 }
 
@@ -111,11 +159,16 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut now = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         now.all = now.all.saturating_sub(1);
-        match now.by_source.get_mut(&self.source) {
-            Some(here) if *here > 1 => *here -= 1,
-            _ => {
-                now.by_source.remove(&self.source);
-            }
+        leave(&mut now.by_source, self.claim.0);
+        leave(&mut now.by_name, self.claim);
+    }
+}
+
+fn leave<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
+    if let Entry::Occupied(mut count) = counts.entry(key) {
+        match count.get() {
+            0 | 1 => drop(count.remove()),
+            _ => *count.get_mut() -= 1,
         }
     }
 }
@@ -142,6 +195,14 @@ const MAX_RUNNING: usize = 8;
 const MAX_WAITING: usize = 256;
 const MAX_WAITING_OF_SOURCE: usize = 32;
 
+/// Requests of one source that wait with the same name; one, when its password was wrong lately. A source can be many
+/// people behind one address, and a guess at one name is not to keep the others out.
+const MAX_WAITING_OF_NAME: usize = 4;
+
+/// How long a wrong password counts as lately, and of how many names at a time.
+const FAILED: Duration = Duration::from_secs(10);
+const MAX_FAILED: usize = 4_096;
+
 /// How long one waits.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
@@ -151,19 +212,44 @@ mod tests {
 
     #[test]
     fn places_are_bounded_and_given_back() {
-        let waiting = Mutex::default();
+        let waiting = Mutex::<Waiting>::default();
         let of = |last| Origin::Source(Source::of([127, 0, 0, last].into()));
         let one: Vec<_> = (0..MAX_WAITING_OF_SOURCE)
-            .map(|_| Place::take(&waiting, of(1)).unwrap())
+            .map(|at| Place::take(&waiting, of(1), &at.to_string()).unwrap())
             .collect();
-        assert!(Place::take(&waiting, of(1)).is_none());
+        assert!(Place::take(&waiting, of(1), "new").is_none());
         let others: Vec<_> = (0..MAX_WAITING - MAX_WAITING_OF_SOURCE)
-            .map(|at| Place::take(&waiting, of(2 + (at / 32) as u8)).unwrap())
+            .map(|at| Place::take(&waiting, of(2 + (at / 32) as u8), &at.to_string()).unwrap())
             .collect();
-        assert!(Place::take(&waiting, of(99)).is_none());
+        assert!(Place::take(&waiting, of(99), "a").is_none());
         drop((one, others));
         let left = waiting.lock().unwrap();
-        assert_eq!((left.all, left.by_source.len()), (0, 0));
+        let left = (left.all, left.by_source.len(), left.by_name.len());
+        assert_eq!(left, (0, 0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_guesses_at_one_name_leaves_places_to_others() {
+        let waiting = Mutex::<Waiting>::default();
+        let here = Origin::User(1);
+        let take = |name: &str| Place::take(&waiting, here, name);
+        let held: Vec<_> = (0..9).filter_map(|_| take("a")).collect();
+        assert_eq!(held.len(), MAX_WAITING_OF_NAME);
+        assert!(take("b").is_some(), "another name of the same source");
+        assert!(Place::take(&waiting, Origin::User(2), "a").is_some());
+        held[0].came_out(false);
+        drop(held);
+        let one = take("a").unwrap();
+        assert!(take("a").is_none(), "one at a time");
+        tokio::time::advance(FAILED).await;
+        assert!(take("a").is_some(), "a while later");
+        one.came_out(false);
+        one.came_out(true);
+        assert!(take("a").is_some(), "the right one counts");
+        for name in 0..MAX_FAILED * 2 {
+            take(&name.to_string()).unwrap().came_out(false);
+        }
+        assert_eq!(waiting.lock().unwrap().failed.len(), MAX_FAILED);
     }
 
     #[test]

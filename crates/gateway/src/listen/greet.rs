@@ -7,6 +7,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     Accepted, Entrance, Raw, Stream,
     opening::{self, Opening},
+    proof::Proof,
     proxy_header::{self, Behind, NoHeader},
     tls,
     turned::{Listening, Turn},
@@ -93,14 +94,16 @@ impl Greeting<'_> {
             return self.counted(source(&self.client.address), stream);
         }
         // Of a load balancer many connections are expected: its clients count, each by itself.
-        let (stream, first) = self.counted(None, stream)?;
+        let (stream, mut permit) = self.counted(None, stream)?;
         let (behind, stream) = self.header(stream).await?;
         if let Behind::Client(address) = behind {
             self.client.address = ClientAddress::Tcp(address);
         }
-        let counted = self.counted(source(&self.client.address), stream);
-        drop(first);
-        counted
+        let source = source(&self.client.address);
+        match source.map_or(Ok(()), |source| permit.belongs_to(source)) {
+            Ok(()) => Ok((stream, permit)),
+            Err(refusal) => Err(self.turned(refusal, stream)),
+        }
     }
 
     fn may_speak_for_others(&self) -> bool {
@@ -123,9 +126,15 @@ impl Greeting<'_> {
     ) -> Result<(Box<dyn Stream>, Permit), Turn> {
         match self.shared.admission.connection(source) {
             Ok(permit) => Ok((stream, permit)),
+            Err(refusal) => Err(self.turned(refusal, stream)),
+        }
+    }
+
+    fn turned(&self, refusal: Refusal, stream: Box<dyn Stream>) -> Turn {
+        match self.entrance.tls {
             // A handshake for a refusal would cost more than what it refuses.
-            Err(refusal) if self.entrance.tls.is_some() => Err(Turn::away(refusal, "")),
-            Err(refusal) => Err(Turn::heard(refusal, "", Listening::Unknown(stream))),
+            Some(_) => Turn::away(refusal, ""),
+            None => Turn::heard(refusal, "", Listening::Unknown(stream)),
         }
     }
 
@@ -163,7 +172,7 @@ impl Greeting<'_> {
             (None, _) => Ok((opening, stream)),
             (Some(tls), Opening::Tls) => {
                 let stream = Box::pin(self.shaken(tls, stream)).await?;
-                self.client.certificate = tls::proved(&stream);
+                self.client.certificate = Proof::of(&stream, tls);
                 self.look(stream).await
             }
             (Some(_), _) => {

@@ -20,6 +20,7 @@ mod door;
 mod greet;
 mod inherited;
 mod opening;
+mod proof;
 pub mod proxy_header;
 pub(crate) mod tls;
 mod turned;
@@ -35,7 +36,8 @@ use crate::{client::Client, config, limit::Permit};
 pub(crate) use accept::accept;
 pub(crate) use door::{Door, Manner, Raw};
 pub(crate) use inherited::Inherited;
-pub(crate) use opening::rewound;
+pub(crate) use opening::{Opening, look, rewound};
+pub(crate) use proof::Proof;
 pub(crate) use tls::Tls;
 
 /// The bytes of a client, under TLS or not, with nothing read from them that is not read again.

@@ -4,30 +4,42 @@
 //! clients are asked for no session is resumed, since that would skip the revocation lists.
 
 use std::{
-    fmt,
-    fs::File,
-    io::{self, Read},
+    fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use arc_swap::ArcSwap;
 use rustls::{
-    RootCertStore, ServerConfig,
+    CertificateError, OtherError, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use rustls_pki_types::{
-    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject,
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime, pem::PemObject,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
+use x509_parser::prelude::{FromDer, X509Certificate};
+
 use super::Stream;
-use crate::config::{AdminTls, ClientAuth, ListenerTls};
+use crate::{
+    config::{AdminTls, ClientAuth, ListenerTls},
+    file,
+};
 
 /// Shakes hands, by the files as they were when they were last good.
 pub(crate) struct Tls {
-    config: ArcSwap<ServerConfig>,
+    good: ArcSwap<Good>,
+}
+
+/// What was read.
+pub(super) struct Good {
+    config: Arc<ServerConfig>,
+    /// Who verifies certificates of clients, where they are asked for.
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// When the certificate ends, in seconds since 1970.
+    end: Option<i64>,
 }
 
 /// The files of one listener.
@@ -75,33 +87,52 @@ impl Files {
         }
     }
 
-    fn read(&self) -> Result<ServerConfig, BadFile> {
+    fn read(&self) -> Result<Good, BadFile> {
         let provider = Arc::new(ring::default_provider());
         let verifier = self.verifier(&provider)?;
+        let asked = verifier.clone();
+        let verifier = verifier.unwrap_or_else(WebPkiClientVerifier::no_client_auth);
         let asks = !self.client_ca.is_empty();
         let chain = certificates(&self.certificate)?;
         let key = key(&self.key)?;
+        let end = chain.first().and_then(|first| end(first));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| bad(&self.certificate, error))?
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, key)
-            .map_err(|error| bad(&self.key, error))?;
+            .map_err(|error| bad(&self.key, self.words(&error)))?;
         config.alpn_protocols = self.protocols.iter().map(|name| name.to_vec()).collect();
         config.max_early_data_size = 0;
         if asks {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
-        Ok(config)
+        let config = Arc::new(config);
+        Ok(Good {
+            config,
+            verifier: asked,
+            end,
+        })
+    }
+
+    /// Why certificate and key are not taken.
+    fn words(&self, error: &rustls::Error) -> String {
+        match error {
+            rustls::Error::InconsistentKeys(_) => format!(
+                "the key is not that of the certificate in `{}`",
+                self.certificate.display()
+            ),
+            other => words(other),
+        }
     }
 
     fn verifier(
         &self,
         provider: &Arc<CryptoProvider>,
-    ) -> Result<Arc<dyn ClientCertVerifier>, BadFile> {
+    ) -> Result<Option<Arc<dyn ClientCertVerifier>>, BadFile> {
         let Some(first) = self.client_ca.first() else {
-            return Ok(WebPkiClientVerifier::no_client_auth());
+            return Ok(None);
         };
         let roots = Arc::new(self.roots()?);
         // An issuer of which no list is known, and a list that is out of date, refuse: fail closed.
@@ -112,14 +143,15 @@ impl Files {
             true => builder,
             false => builder.allow_unauthenticated(),
         };
-        builder.build().map_err(|error| bad(first, error))
+        builder.build().map(Some).map_err(|error| bad(first, error))
     }
 
     fn roots(&self) -> Result<RootCertStore, BadFile> {
         let mut roots = RootCertStore::empty();
         for path in &self.client_ca {
             for certificate in certificates(path)? {
-                roots.add(certificate).map_err(|error| bad(path, error))?;
+                let added = roots.add(certificate);
+                added.map_err(|error| bad(path, words(&error)))?;
             }
         }
         Ok(roots)
@@ -138,21 +170,46 @@ impl Tls {
     /// Reads the files.
     pub(crate) fn new(files: &Files) -> Result<Self, BadFile> {
         Ok(Self {
-            config: ArcSwap::from_pointee(files.read()?),
+            good: ArcSwap::from_pointee(files.read()?),
         })
     }
 
     /// Reads them again, or others. What was good before stays when one is not.
     pub(crate) fn reload(&self, files: &Files) -> Result<(), BadFile> {
-        self.config.store(Arc::new(files.read()?));
+        self.good.store(Arc::new(files.read()?));
         Ok(())
+    }
+
+    pub(super) fn good(&self) -> Arc<Good> {
+        self.good.load_full()
+    }
+
+    /// When the certificate ends, in seconds since 1970.
+    pub(crate) fn end(&self) -> Option<i64> {
+        self.good.load().end
     }
 
     /// Shakes hands. The caller bounds the time.
     pub(crate) async fn accept<S: Stream>(&self, stream: S) -> io::Result<TlsStream<S>> {
-        TlsAcceptor::from(self.config.load_full())
+        TlsAcceptor::from(Arc::clone(&self.good.load().config))
             .accept(stream)
             .await
+    }
+}
+
+impl Good {
+    /// Whether a client may prove who it is with this certificate, now.
+    pub(super) fn verifies(
+        &self,
+        own: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> bool {
+        let verified = self
+            .verifier
+            .as_ref()
+            .map(|verifier| verifier.verify_client_cert(own, chain, now));
+        matches!(verified, Some(Ok(_)))
     }
 }
 
@@ -161,6 +218,31 @@ pub(crate) fn proved<S>(stream: &TlsStream<S>) -> Option<Arc<CertificateDer<'sta
     let (_, session) = stream.get_ref();
     let first = session.peer_certificates()?.first()?;
     Some(Arc::new(first.clone()))
+}
+
+pub(super) fn end(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}
+
+/// What is wrong with a certificate: the library shows its own types for much of it.
+fn words(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(wrong) = error else {
+        return error.to_string();
+    };
+    let wrong = match wrong {
+        CertificateError::BadEncoding => "the certificate cannot be read",
+        CertificateError::Other(other) if is_old(other) => {
+            "the certificate is not of X.509 version 3: make it with extensions"
+        }
+        CertificateError::Other(_) => "the certificate is of a kind that is not taken",
+        _ => return error.to_string(),
+    };
+    wrong.into()
+}
+
+fn is_old(error: &OtherError) -> bool {
+    error.0.to_string() == "UnsupportedCertVersion"
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BadFile> {
@@ -184,13 +266,7 @@ fn all<T: PemObject>(path: &Path, kind: &str) -> Result<Vec<T>, BadFile> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, BadFile> {
-    let file = File::open(path).map_err(|error| bad(path, error))?;
-    let mut text = Vec::new();
-    let size = file.take(FILE_BYTES + 1).read_to_end(&mut text);
-    match size.map_err(|error| bad(path, error))? as u64 > FILE_BYTES {
-        true => Err(bad(path, format!("is larger than {FILE_BYTES} bytes"))),
-        false => Ok(text),
-    }
+    file::read(path, FILE_BYTES).map_err(|error| bad(path, error))
 }
 
 fn bad(path: &Path, problem: impl fmt::Display) -> BadFile {

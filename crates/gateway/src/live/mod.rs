@@ -195,6 +195,17 @@ impl Registry {
         all.len()
     }
 
+    /// Tells those to close of whom this does not hold any more; how many.
+    pub(crate) fn revoke_unless(&self, holds: impl Fn(&Asked) -> bool) -> usize {
+        let all = self.entries();
+        let lapsed = all
+            .iter()
+            .filter(|entry| entry.told().is_none() && !holds(&entry.asked));
+        lapsed
+            .map(|entry| entry.close(Closing::Revoked, None))
+            .count()
+    }
+
     /// Tells all that are open, and all that come yet, that the gateway ends; how many are open.
     pub(crate) fn end(&self) -> usize {
         self.listed().ending = true;
