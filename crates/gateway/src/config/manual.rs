@@ -32,6 +32,9 @@ pub fn defaults() -> String {
 
 // Writing to a string does not fail.
 fn describe(table: &Table, text: &mut String) {
+    if table.keys.is_empty() {
+        return;
+    }
     let heading = match table.name.as_str() {
         "" => "Top of the file".into(),
         _ => format!("`{}`", header(table)),
@@ -43,9 +46,6 @@ fn describe(table: &Table, text: &mut String) {
     let _ = write!(text, "\n## {heading}\n\n");
     if !about.is_empty() {
         let _ = write!(text, "{about}\n\n");
-    }
-    if table.keys.is_empty() {
-        return;
     }
     text.push_str("| key | value | meaning |\n|---|---|---|\n");
     for Entry {
@@ -86,6 +86,9 @@ fn row(kind: &Kind, text: &mut String) {
 }
 
 fn write_table(table: &Table, text: &mut String) {
+    if table.keys.is_empty() {
+        return;
+    }
     let out = if table.given { "" } else { "# " };
     if !table.name.is_empty() {
         text.push('\n');
@@ -97,7 +100,7 @@ fn write_table(table: &Table, text: &mut String) {
         comment(about, text);
         let _ = match (&entry.default, entry.required) {
             (Some(default), _) => writeln!(text, "{out}{name} = {}", toml(default)),
-            (None, true) => writeln!(text, "# {name} = ..."),
+            (None, true) => writeln!(text, "# {name} = ...   (required)"),
             (None, false) => writeln!(text, "# {name} = ...   (not set)"),
         };
     }
@@ -139,7 +142,8 @@ fn toml(value: &Value) -> String {
 
 const HEAD: &str = "\
 # The configuration of a Pinfold gateway, with the default of every key: what is so without a file.
-# Keep what you change; a line that begins with `#` shows a key that is not set.
+# Keep what you change. What begins with `#` is not set: a key that is off unless it is written, `(required)` where
+# its table is of no use without.
 ";
 
 const INTRODUCTION: &str = "\
@@ -150,10 +154,12 @@ const INTRODUCTION: &str = "\
 
 `pinfold serve CONFIG.toml` reads one file of TOML, of at most 1 MiB. Every key can be left out: without a file the
 gateway is a proxy on loopback with the shipped policy. The file is strict: a key that does not exist, a value of
-another kind, and keys that contradict each other are errors, all of which are said at once, with their line.
+another kind, and keys that contradict each other are errors, with their line. All keys and values that are wrong are
+said at once; once there are none, all contradictions.
 
 - Paths are relative to the folder of the file.
-- `pinfold serve --check CONFIG.toml` reads it, and everything it names, and starts nothing.
+- `pinfold serve --check CONFIG.toml` reads it, and everything it names, and starts nothing. Folders that a service
+  manager makes before a start, of Unix sockets, the cache and the log, may be missing: it warns.
 - `pinfold serve --print-defaults` writes a file with every default; `--print-schema` writes the JSON Schema
   ([gateway.schema.json](gateway.schema.json)), which editors check and complete with.
 - After `SIGHUP` the file is read again. What needs no new listener takes effect: policies, report mode, limits,
@@ -196,8 +202,9 @@ expires = 2027-01-31T00:00:00Z   # optional
 7 MiB to 256 MiB; tokens are kept as SHA-256, so they have to be random.
 
 A password is verified on a thread of its own, half of the processors at most and no more than 8 at a time, and then
-remembered under a key of the process until the file is read again: the first request waits for the hash, the others do
-not. An unknown name takes as long as a known one.
+remembered under a key of the process while its entry is as it was, over reloads too: the first request waits for the hash,
+the others do not. An unknown name takes as long as a known one. Of one source 32 requests wait for it, 4 of them with the
+same name, and one when the password of that name was wrong in the last 10 seconds.
 "#;
 
 #[cfg(test)]
