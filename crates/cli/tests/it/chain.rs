@@ -140,7 +140,7 @@ fn policy_and_settings_are_the_first_layer() {
 
 #[test]
 fn layers_alone_are_all_that_is_asked() {
-    let files = Files::new(&[("team.toml", "")]);
+    let files = Files::new(&[("team.toml", "# none")]);
     let guest = files.path("allows.wasm");
     Guest::default().write(&guest);
     let layer = format!("team={}", guest.display());

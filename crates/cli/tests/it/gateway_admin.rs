@@ -34,7 +34,7 @@ impl Gateway {
         let folder = tempfile::tempdir().unwrap();
         let admin = admin.replace("{folder}", folder.path().to_str().unwrap());
         fs::write(folder.path().join("token"), TOKEN).unwrap();
-        fs::write(folder.path().join("settings.toml"), "").unwrap();
+        fs::write(folder.path().join("settings.toml"), "# none yet").unwrap();
         let config = folder.path().join("gateway.toml");
         let text = format!(
             "[[listener]]\nbind = \"127.0.0.1:0\"\n[admin]\n{admin}\n[floor]\ngrants = [\"127.0.0.2/32\"]\n\

@@ -148,7 +148,7 @@ fn what_it_names(folder: &Path) {
         ("next.toml", "ports = [443]\n"),
         ("organisation.toml", "ports = [443]\n"),
         ("team.toml", "ports = [443]\n"),
-        ("settings.toml", ""),
+        ("settings.toml", "# none yet"),
     ] {
         fs::write(folder.join(name), text).unwrap();
     }

@@ -27,7 +27,7 @@ async fn server() -> Echo {
 async fn exchanges_that_a_swap_refuses_are_cut() {
     let server = server().await;
     let folder = tempfile::tempdir().unwrap();
-    let settings = file(folder.path(), "settings.toml", "");
+    let settings = file(folder.path(), "settings.toml", "# none yet");
     let over = format!("policy = {{settings = '{}'}}", settings.display());
     let proxy = Proxy::with(&over).await;
     let begin = async |method: &str, name: &str, path: &str, rest: &str| {
@@ -80,7 +80,7 @@ async fn exchanges_that_a_swap_refuses_are_cut() {
 async fn swaps_fail_no_request() {
     let server = Echo::http(PUBLIC).await;
     let folder = tempfile::tempdir().unwrap();
-    let settings = file(folder.path(), "settings.toml", "");
+    let settings = file(folder.path(), "settings.toml", "# none yet");
     let over = format!("policy = {{settings = '{}'}}", settings.display());
     let proxy = Proxy::with(&over).await;
     let request = format!("GET http://{}/ HTTP/1.1\r\n\r\n", server.at(KEPT));

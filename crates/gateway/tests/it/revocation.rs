@@ -30,7 +30,7 @@ struct Scene {
 impl Scene {
     async fn new(over: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = file(folder.path(), "settings.toml", "");
+        let settings = file(folder.path(), "settings.toml", "# none yet");
         let over = format!("policy = {{settings = '{}'}}\n{over}", settings.display());
         let proxy = Proxy::with(&over).await;
         Self {
