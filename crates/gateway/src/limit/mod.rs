@@ -115,6 +115,18 @@ impl Admission {
     }
 }
 
+impl Permit {
+    /// A connection that was counted before anybody knew whose it is: from now on it is one of this source.
+    pub(crate) fn belongs_to(&mut self, source: IpAddr) -> Result<(), Refusal> {
+        if let Place::Connection(owner @ None) = &mut self.place {
+            let source = Source::of(source);
+            locked(&self.state).enter(source)?;
+            *owner = Some(source);
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         locked(&self.state).leave(&self.place);
@@ -138,14 +150,19 @@ impl State {
         if self.connections >= self.bounds.connections {
             return Err(full("limit-connections", HINT_CONNECTIONS));
         }
-        if let Some(source) = source
-            && !self.sources.enter(source, self.bounds.per_source)
-        {
-            return Err(over("limit-source", HINT_SOURCE, PAUSE));
+        if let Some(source) = source {
+            self.enter(source)?;
         }
         self.connections += 1;
         self.accepted = self.accepted.saturating_add(1);
         Ok(())
+    }
+
+    fn enter(&mut self, source: Source) -> Result<(), Refusal> {
+        match self.sources.enter(source, self.bounds.per_source) {
+            true => Ok(()),
+            false => Err(over("limit-source", HINT_SOURCE, PAUSE)),
+        }
     }
 
     /// The subject's own bounds come first: who is over them takes nothing from the others.
@@ -222,9 +239,9 @@ const STAGE: &str = "limit";
 const PAUSE: Duration = Duration::from_secs(1);
 
 const HINT_CONNECTIONS: &str =
-    "the gateway has as many clients as it takes: try again later, or raise `limits.connections`";
-const HINT_SOURCE: &str = "this address has as many connections as one may have: keep connections and use them again, or raise `limits.connections_per_source`";
+    "the gateway has as many clients as it takes: come back later; an operator can raise that";
+const HINT_SOURCE: &str = "this address has as many connections as one may have: keep connections and use them again; an operator can raise that";
 const HINT_TUNNELS: &str =
-    "the gateway has as many tunnels open as it takes: try again later, or raise `limits.tunnels`";
+    "the gateway has as many tunnels open as it takes: come back later; an operator can raise that";
 const HINT_RATE: &str =
-    "the gateway takes no more requests this second: try again later, or raise `limits.rate`";
+    "the gateway takes no more requests this second: come back later; an operator can raise that";

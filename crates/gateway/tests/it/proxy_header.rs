@@ -238,3 +238,19 @@ async fn clients_behind_a_load_balancer_are_counted_each_by_itself() {
     let head = second.head().await;
     assert!([429, 503].contains(&status(&head)), "{head}");
 }
+
+#[tokio::test]
+async fn a_connection_behind_a_load_balancer_takes_one_place() {
+    let proxy = Proxy::with(&format!("limits = {{connections = 3}}\n{LISTED}")).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut client = proxy.client().await;
+        client.send(&ipv4()).await;
+        client.send(REQUEST).await;
+        let head = client.head().await;
+        assert_eq!(status(&head), 403, "{head}");
+        held.push(client);
+    }
+    let status = proxy.admin_json("/status").await;
+    assert_eq!(status["usage"]["accepted"], 3, "{status:#}");
+}
