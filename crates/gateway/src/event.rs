@@ -140,6 +140,8 @@ pub(crate) enum PolicyChange {
     },
     /// A change was refused; what was active stays. `step`: `read`, `verify`, `load`, `self-test`.
     Kept { step: &'static str, error: String },
+    /// The files were read, and hold what they held before: what an operator swapped in, or went back to, stays.
+    Aside,
     /// Open connections were judged again.
     Reviewed {
         generation: u64,

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use pinfold::{
     GuardBuilder,
-    policy::{Layer, Source},
+    policy::{Layer, LoadError, Problem, Source},
 };
 use serde_json::Value;
 
-use super::ChangeError;
+use super::{ChangeError, Failure};
 
 /// The policies of a gateway, as they are or as they would be: one, or a chain of layers.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct CandidateLayer {
     pub source: Source,
     /// Its settings.
     pub settings: Value,
+    /// The file that they are from; none of what an operator sent.
+    pub(super) settings_file: Option<PathBuf>,
 }
 
 /// What an operator asks to be swapped in. What is left out stays as it is.
@@ -106,6 +108,7 @@ impl Candidate {
         };
         let only = CandidateLayer {
             settings: settings.clone(),
+            settings_file: None,
             ..only.clone()
         };
         Some(Self {
@@ -168,6 +171,12 @@ impl Candidate {
         Some(changed.map(|(_, new)| new).collect())
     }
 
+    /// Whether both are the same policies under the same settings.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.changed(other)
+            .is_some_and(|changed| changed.is_empty())
+    }
+
     /// Takes bytes that `other` holds too from there, so that they are in memory once.
     pub(super) fn share(&mut self, other: &Self) {
         for layer in &mut self.layers {
@@ -178,6 +187,27 @@ impl Candidate {
             {
                 layer.source = known.clone();
             }
+        }
+    }
+
+    /// Why it was not loaded. Settings that are refused are named by their file.
+    pub(super) fn refused(&self, error: LoadError) -> Failure {
+        let (layer, inner) = match &error {
+            LoadError::InLayer { layer, error } => (Some(layer), &**error),
+            other => (None, other),
+        };
+        let LoadError::Settings(problems) = inner else {
+            return error.into();
+        };
+        let hint = problems.iter().any(is_of_floor).then_some(GRANT);
+        let of = |known: &&CandidateLayer| layer.is_none_or(|name| known.name == *name);
+        let known = self.layers.iter().find(of);
+        let file = known.and_then(|known| known.settings_file.clone());
+        let mut failure = Failure::from(error);
+        failure.hint = hint.or(failure.hint);
+        match file {
+            Some(file) => failure.about(&file),
+            None => failure,
         }
     }
 
@@ -194,6 +224,7 @@ impl CandidateLayer {
             name: name.into(),
             source,
             settings,
+            settings_file: None,
         }
     }
 
@@ -207,6 +238,7 @@ impl CandidateLayer {
         }
         if let Some(settings) = &change.settings {
             self.settings = settings.clone();
+            self.settings_file = None;
         }
     }
 
@@ -214,6 +246,13 @@ impl CandidateLayer {
         is_same(&self.source, &other.source) && self.settings == other.settings
     }
 }
+
+/// Whether a network is allowed that only an operator can open.
+fn is_of_floor(problem: &Problem) -> bool {
+    problem.path.starts_with("/networks/allow/") && problem.message.contains("operator grants")
+}
+
+const GRANT: &str = "leave it out of `networks.allow`: a grant in `floor.grants` is enough";
 
 fn is_same(one: &Source, other: &Source) -> bool {
     match (one, other) {

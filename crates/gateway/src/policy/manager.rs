@@ -55,8 +55,11 @@ pub(super) struct Command {
 
 /// What to make active.
 pub(super) enum Order {
-    /// What the files hold; with another configuration, what its files hold.
-    Reload(Option<Box<PolicyConfig>>),
+    /// What the files hold, whatever is active.
+    Reload,
+    /// What the files of this configuration hold, unless they hold what they held before and an operator decided
+    /// otherwise since.
+    Follow(Box<PolicyConfig>),
     /// What an operator sent.
     Swap(Change),
     /// What was active before, or under this number.
@@ -85,7 +88,8 @@ impl Prepared {
     /// hundred milliseconds for a compiled policy.
     pub(crate) fn build(&self, builder: GuardBuilder) -> Result<Guard, Failure> {
         self.files.test(self.test.as_ref(), &self.candidate)?;
-        Ok(self.candidate.of_guard(builder).build()?)
+        let built = self.candidate.of_guard(builder).build();
+        built.map_err(|error| self.candidate.refused(error))
     }
 
     /// Begins to take changes of the guard that was built.
@@ -101,23 +105,30 @@ impl Prepared {
 impl Manager {
     /// Reads the files again, and swaps in what they hold.
     pub(crate) async fn reload(&self, trigger: Trigger) -> Result<Changed, ChangeError> {
-        self.change(Order::Reload(None), trigger).await
+        self.change(Order::Reload, trigger).await
     }
 
-    /// As [`reload`](Self::reload), under another configuration, and without waiting: the outcome is an event. The
-    /// cache and inert WASI stay as they were at the start: they belong to the guard.
-    pub(crate) fn reconfigure_soon(
+    /// Reads the files under another configuration. What an operator swapped in, or went back to, stays unless the
+    /// files hold something else than when they were read last. The cache and inert WASI stay as they were at the
+    /// start: they belong to the guard. Waits however long it takes.
+    pub(crate) async fn follow(
         &self,
         config: PolicyConfig,
         trigger: Trigger,
-    ) -> Result<(), ChangeError> {
-        self.send(Order::Reload(Some(Box::new(config))), trigger)
-            .map(drop)
+    ) -> Result<Changed, ChangeError> {
+        let outcome = self.send(Order::Follow(Box::new(config)), trigger)?;
+        outcome.await.unwrap_or(Err(ChangeError::Stopped))
     }
 
     /// Swaps in what an operator sent.
     pub(crate) async fn swap(&self, change: Change) -> Result<Changed, ChangeError> {
         self.change(Order::Swap(change), Trigger::Admin).await
+    }
+
+    /// As [`swap`](Self::swap), and waits however long it takes: for who has to do something when it is done.
+    pub(crate) async fn swap_patiently(&self, change: Change) -> Result<Changed, ChangeError> {
+        let outcome = self.send(Order::Swap(change), Trigger::Admin)?;
+        outcome.await.unwrap_or(Err(ChangeError::Stopped))
     }
 
     /// Swaps in what was active before, or under this generation. It was tested then, and is not tested again: who

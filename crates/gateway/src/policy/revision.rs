@@ -70,11 +70,10 @@ impl History {
         self.bound();
     }
 
-    /// Says that the active policies are what this origin holds, too.
-    pub(super) fn reattribute(&mut self, origin: Origin, trigger: Trigger) {
+    /// Says that the active policies are what this origin holds, too. When they came, and by what, stays.
+    pub(super) fn reattribute(&mut self, origin: Origin) {
         let revision = Revision {
             origin,
-            trigger,
             ..Revision::clone(&self.active)
         };
         self.active = Arc::new(revision);

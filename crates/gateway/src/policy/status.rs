@@ -18,6 +18,9 @@ pub(crate) struct Status {
     pub(crate) active: Shown,
     /// Whether the files of the configuration are what is active. They are read when they change, or on reload.
     pub(crate) files_in_effect: bool,
+    /// Whether what the files held when they were read last was refused.
+    #[serde(skip)]
+    pub(super) files_refused: bool,
     /// Whether the files are watched.
     pub(crate) watched: bool,
     /// Why the last change was refused; none after one that was not.
@@ -73,6 +76,7 @@ impl Status {
         let active = Shown::from(&**history.active());
         Self {
             files_in_effect: active.source == Origin::Files,
+            files_refused: false,
             active,
             watched,
             error: None,
@@ -93,7 +97,7 @@ impl Status {
         let fresh = Self::new(history, self.watched);
         Self {
             active: fresh.active,
-            files_in_effect: fresh.files_in_effect,
+            files_in_effect: fresh.files_in_effect && !self.files_refused,
             history: fresh.history,
             ..self
         }

@@ -42,6 +42,7 @@ impl Sink for Seen {
                     if *back { " back" } else { "" }
                 ),
                 PolicyChange::Kept { step, .. } => format!("{} kept {step}", event.trigger),
+                PolicyChange::Aside => format!("{} aside", event.trigger),
                 PolicyChange::Shadow { candidate } => {
                     format!("{} shadow {}", event.trigger, candidate.is_some())
                 }
@@ -387,6 +388,73 @@ async fn a_rollback_leads_back_and_the_files_are_not_in_effect_until_they_change
 }
 
 #[tokio::test]
+async fn a_signal_does_not_undo_what_an_operator_did() {
+    let bench = Bench::new(true, None);
+    let config = PolicyConfig {
+        settings: Some(bench.path("settings.toml")),
+        interval: Span::millis(20),
+        ..PolicyConfig::default()
+    };
+    let follow = || bench.policies.follow(config.clone(), Trigger::Signal);
+    bench.policies.swap(settings(&[80])).await.unwrap();
+    assert!(!follow().await.unwrap().swapped);
+    assert!(bench.has(&json!({"ports": [80]})));
+    assert!(!bench.policies.status().files_in_effect);
+    bench.seen.take();
+    bench.write("ports = [443]");
+    until_told(&bench, "file aside").await;
+    assert!(bench.has(&json!({"ports": [80]})), "written anew, the same");
+    bench.write("ports = [443");
+    bench
+        .until("a fault", |status| status.error.is_some())
+        .await;
+    bench.write("ports = [443]");
+    bench.until("mended", |status| status.error.is_none()).await;
+    assert!(bench.has(&json!({"ports": [80]})));
+    bench.write("ports = [8443]");
+    follow().await.unwrap();
+    assert!(bench.has(&json!({"ports": [8443]})), "something else");
+    bench.policies.rollback(None).await.unwrap();
+    follow().await.unwrap();
+    assert!(bench.has(&json!({"ports": [80]})), "what was gone back to");
+    bench.policies.reload(Trigger::Admin).await.unwrap();
+    assert!(bench.has(&json!({"ports": [8443]})), "it was asked for");
+    assert!(bench.policies.status().files_in_effect);
+}
+
+async fn until_told(bench: &Bench, said: &str) {
+    for _ in 0..1_000 {
+        if bench.seen.take().iter().any(|told| told == said) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody told `{said}`");
+}
+
+#[tokio::test]
+async fn files_that_were_refused_are_not_in_effect_until_they_are_mended() {
+    let bench = Bench::new(false, None);
+    bench.write("ports = [");
+    bench.policies.reload(Trigger::Signal).await.unwrap_err();
+    assert!(!bench.policies.status().files_in_effect);
+    let refused = bench.policies.swap(settings(&[80])).await;
+    assert!(refused.is_ok() && !bench.policies.status().files_in_effect);
+    bench.policies.rollback(None).await.unwrap();
+    bench.write("ports = [443]");
+    bench.policies.reload(Trigger::Signal).await.unwrap();
+    let status = bench.policies.status();
+    assert!(status.files_in_effect && status.error.is_none());
+}
+
+#[tokio::test]
+async fn a_reload_that_changes_nothing_changes_nothing_of_the_history() {
+    let bench = Bench::new(false, None);
+    bench.policies.reload(Trigger::Signal).await.unwrap();
+    assert_eq!(bench.policies.status().active.trigger, Trigger::Start);
+}
+
+#[tokio::test]
 async fn of_a_chain_one_layer_is_changed_and_the_others_stay() {
     let of = |dir: &std::path::Path| {
         let layer = |name: &str, settings: Option<PathBuf>| LayerConfig {
@@ -434,15 +502,8 @@ async fn of_a_chain_one_layer_is_changed_and_the_others_stay() {
         watch: false,
         ..PolicyConfig::default()
     };
-    bench
-        .policies
-        .reconfigure_soon(alone, Trigger::Signal)
-        .unwrap();
-    bench
-        .until("another configuration", |status| {
-            status.active.generation == 4
-        })
-        .await;
+    let changed = bench.policies.follow(alone, Trigger::Signal).await.unwrap();
+    assert_eq!(changed.generation, 4);
     assert_eq!(
         bench.guard.policies().len(),
         1,
@@ -462,11 +523,7 @@ async fn the_vectors_are_those_of_the_configuration_of_now() {
     });
     let bench = Bench::new(false, Some(test));
     let next = || tested.recv_timeout(Duration::from_secs(10)).unwrap();
-    assert_eq!(
-        next(),
-        Vec::<PathBuf>::new(),
-        "at the start"
-    );
+    assert_eq!(next(), Vec::<PathBuf>::new(), "at the start");
     let config = PolicyConfig {
         vectors: vec!["later".into()],
         watch: false,
@@ -474,7 +531,8 @@ async fn the_vectors_are_those_of_the_configuration_of_now() {
     };
     bench
         .policies
-        .reconfigure_soon(config, Trigger::Signal)
+        .follow(config, Trigger::Signal)
+        .await
         .unwrap();
     bench.policies.swap(settings(&[80])).await.unwrap();
     for row in ["of the files", "of an operator"] {

@@ -32,6 +32,8 @@ pub(super) struct Worker {
     test: Option<SelfTest>,
     files: Files,
     looks: Looks,
+    /// What the files held when they were last taken.
+    held: Arc<Candidate>,
     watch: Watch,
     history: History,
     orders: Receiver<Command>,
@@ -64,6 +66,7 @@ impl Worker {
         let candidate = Arc::new(prepared.candidate);
         let history = History::new(first(&guard, &candidate), prepared.config.history);
         let watch = Watch::of(&prepared.config);
+        let held = Arc::clone(&candidate);
         let board = Arc::new(Board {
             status: ArcSwap::from_pointee(Status::new(&history, watch.enabled)),
             active: ArcSwap::new(candidate),
@@ -75,6 +78,7 @@ impl Worker {
             test: prepared.test,
             files: prepared.files,
             looks: Looks::new(prepared.stamps),
+            held,
             watch,
             history,
             orders,
@@ -109,12 +113,14 @@ impl Worker {
             reply,
         } = command;
         self.note(|status| status.under_way = Some(trigger));
+        let of_files = matches!(order, Order::Reload | Order::Follow(_));
         let outcome = unwound(|| match order {
-            Order::Reload(config) => self.reload(config, trigger),
+            Order::Reload => self.reload(trigger),
+            Order::Follow(config) => self.follow(&config, trigger),
             Order::Swap(change) => self.swap(&change, trigger),
             Order::Back(number) => self.back(number, trigger),
         });
-        self.conclude(trigger, &outcome);
+        self.conclude(trigger, of_files, &outcome);
         // Who asked may have given up; what was done is in the status.
         let _ = reply.send(outcome);
     }
@@ -131,21 +137,25 @@ impl Worker {
         };
         self.note(|status| status.under_way = Some(Trigger::File));
         self.looks.done(stamps);
-        let outcome = unwound(|| self.of_files(candidate, Trigger::File));
-        self.conclude(Trigger::File, &outcome);
+        let outcome = unwound(|| self.of_changed_files(candidate, Trigger::File));
+        self.conclude(Trigger::File, true, &outcome);
     }
 
-    fn reload(
-        &mut self,
-        config: Option<Box<PolicyConfig>>,
-        trigger: Trigger,
-    ) -> Result<Changed, ChangeError> {
-        if let Some(config) = config {
-            self.reconfigure(&config)?;
-        }
+    fn reload(&mut self, trigger: Trigger) -> Result<Changed, ChangeError> {
+        let candidate = self.read();
+        self.of_files(candidate, trigger)
+    }
+
+    fn follow(&mut self, config: &PolicyConfig, trigger: Trigger) -> Result<Changed, ChangeError> {
+        let reconfigured = self.reconfigure(config);
+        let candidate = reconfigured.and_then(|()| self.read());
+        self.of_changed_files(candidate, trigger)
+    }
+
+    fn read(&mut self) -> Result<Candidate, Failure> {
         let (stamps, candidate) = self.files.read_patiently();
         self.looks.done(stamps);
-        self.of_files(candidate, trigger)
+        candidate
     }
 
     /// Takes another configuration, as far as the guard that there is can follow.
@@ -165,6 +175,24 @@ impl Worker {
         Ok(())
     }
 
+    /// What an operator decided stays, unless the files hold something else than before: a signal that is about a
+    /// certificate is not to undo a swap in an emergency.
+    fn of_changed_files(
+        &mut self,
+        candidate: Result<Candidate, Failure>,
+        trigger: Trigger,
+    ) -> Result<Changed, ChangeError> {
+        let active = self.history.active();
+        let apart = active.origin != Origin::Files;
+        match &candidate {
+            Ok(read) if apart && read.is(&self.held) && !read.is(&active.candidate) => {
+                self.tell(trigger, PolicyChange::Aside);
+                Ok(self.as_it_is())
+            }
+            _ => self.of_files(candidate, trigger),
+        }
+    }
+
     fn of_files(
         &mut self,
         candidate: Result<Candidate, Failure>,
@@ -176,7 +204,9 @@ impl Worker {
             origin: Origin::Files,
             past: None,
         };
-        self.activate(wanted)
+        let changed = self.activate(wanted)?;
+        self.held = Arc::clone(&self.history.active().candidate);
+        Ok(changed)
     }
 
     fn swap(&mut self, change: &super::Change, trigger: Trigger) -> Result<Changed, ChangeError> {
@@ -204,10 +234,7 @@ impl Worker {
     /// Tests, loads, swaps; or, when it is active already, says so.
     fn activate(&mut self, mut wanted: Wanted) -> Result<Changed, ChangeError> {
         let active = Arc::clone(&self.history.active().candidate);
-        if active
-            .changed(&wanted.candidate)
-            .is_some_and(|changed| changed.is_empty())
-        {
+        if active.is(&wanted.candidate) {
             return Ok(self.unchanged(&wanted));
         }
         for known in self.history.iter() {
@@ -230,7 +257,7 @@ impl Worker {
             }
             _ => self.guard.swap_layers(next.chain()),
         };
-        Ok(swapped?)
+        swapped.map_err(|error| next.refused(error))
     }
 
     fn record(&mut self, wanted: Wanted, number: u64) -> Changed {
@@ -259,9 +286,13 @@ impl Worker {
     }
 
     fn unchanged(&mut self, wanted: &Wanted) -> Changed {
-        if wanted.origin == Origin::Files {
-            self.history.reattribute(Origin::Files, wanted.trigger);
+        if wanted.origin == Origin::Files && self.history.active().origin != Origin::Files {
+            self.history.reattribute(Origin::Files);
         }
+        self.as_it_is()
+    }
+
+    fn as_it_is(&self) -> Changed {
         let active = self.history.active();
         Changed {
             generation: active.number,
@@ -271,15 +302,18 @@ impl Worker {
     }
 
     /// Shows what came of a change, and tells it.
-    fn conclude(&self, trigger: Trigger, outcome: &Result<Changed, ChangeError>) {
+    fn conclude(&self, trigger: Trigger, of_files: bool, outcome: &Result<Changed, ChangeError>) {
         let history = &self.history;
         self.note(|status| {
             status.under_way = None;
+            if of_files {
+                status.files_refused = outcome.is_err();
+            }
+            *status = status.clone().over(history);
             match outcome {
                 Ok(changed) => {
                     status.error = None;
                     status.swapped += u64::from(changed.swapped);
-                    *status = status.clone().over(history);
                 }
                 Err(ChangeError::Kept(failure)) => {
                     status.error = Some(told(trigger, failure));
