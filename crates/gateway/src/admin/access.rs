@@ -14,7 +14,7 @@ use pinfold_addr::{Class, Classifier};
 use sha2::{Digest, Sha256};
 
 use super::answer::Problem;
-use crate::config;
+use crate::{config, file};
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -178,22 +178,14 @@ fn is_loopback(address: IpAddr) -> bool {
 }
 
 fn read_token(path: &std::path::Path) -> Result<Token, String> {
-    use std::io::Read;
-
-    let told = |error: std::io::Error| format!("the token in `{}`: {error}", path.display());
-    let file = std::fs::File::open(path).map_err(told)?;
-    let mut text = String::new();
-    let mut file = file.take(TOKEN_BYTES + 1);
-    file.read_to_string(&mut text).map_err(told)?;
+    let text = file::text(path, TOKEN_BYTES)
+        .map_err(|error| format!("the token in `{}`: {error}", path.display()))?;
     let token = text.trim();
     match token.len() {
         length if length < TOKEN_LEAST => Err(format!(
             "the token in `{}` has {length} characters, at least {TOKEN_LEAST} are needed",
             path.display()
         )),
-        _ if text.len() as u64 > TOKEN_BYTES => {
-            Err(format!("the token in `{}` is too long", path.display()))
-        }
         _ if !token.bytes().all(|octet| octet.is_ascii_graphic()) => Err(format!(
             "the token in `{}` is more than one word of ASCII",
             path.display()

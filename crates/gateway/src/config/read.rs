@@ -1,17 +1,13 @@
 //! From a file to a configuration that contradicts itself nowhere.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::path::Path;
 
 use toml::de::DeTable;
 
 use super::{
     Config,
     check::check,
-    files,
+    faults, files,
     problem::{ConfigError, Key, Problem},
 };
 
@@ -23,8 +19,22 @@ impl Config {
     /// [`ConfigError`], with everything that is wrong: what cannot be read as TOML or is no key, what contradicts
     /// itself, and files that are not there.
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        Self::read_at(Moment::Start, file)
+    }
+
+    /// As [`read`](Self::read), before the machine is made ready for a start: folders in which the gateway will make
+    /// something need not be there yet. [`unmade`](Self::unmade) lists them.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn read_before(file: &Path) -> Result<Self, ConfigError> {
+        Self::read_at(Moment::Before, file)
+    }
+
+    fn read_at(moment: Moment, file: &Path) -> Result<Self, ConfigError> {
         let of_file = |error: ConfigError| error.of(file);
-        let text = text(file).map_err(|error| {
+        let text = crate::file::text(file, MAX_FILE).map_err(|error| {
             let message = format!("the file cannot be read: {error}");
             let hint = "name a file of TOML, of at most 1 MiB";
             of_file(ConfigError::new(vec![Problem::new(
@@ -34,7 +44,7 @@ impl Config {
             )]))
         })?;
         let folder = file.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, folder).map_err(of_file)
+        Self::parse_at(moment, &text, folder).map_err(of_file)
     }
 
     /// Reads text, in which paths are relative to this folder.
@@ -53,11 +63,15 @@ impl Config {
     /// assert_eq!(error.hint(), Some("did you mean `connections`?"));
     /// ```
     pub fn parse(text: &str, folder: &Path) -> Result<Self, ConfigError> {
-        let unread = |error| ConfigError::new(vec![Problem::of_toml(&error, text)]);
+        Self::parse_at(Moment::Start, text, folder)
+    }
+
+    fn parse_at(moment: Moment, text: &str, folder: &Path) -> Result<Self, ConfigError> {
+        let unread = |error| ConfigError::new(vec![Problem::of_text(&error, text)]);
         let document = DeTable::parse(text).map_err(unread)?;
-        let mut config: Self = toml::from_str(text).map_err(unread)?;
+        let mut config = faults::read(&document, text).map_err(ConfigError::new)?;
         files::within(&mut config, folder);
-        let mut problems = config.problems();
+        let mut problems = config.problems(moment);
         problems
             .iter_mut()
             .for_each(|problem| problem.find(document.get_ref(), text));
@@ -74,32 +88,49 @@ impl Config {
     ///
     /// [`ConfigError`], with everything that contradicts itself.
     pub fn sound(self) -> Result<Self, ConfigError> {
-        let problems = self.problems();
+        self.sound_at(Moment::Start)
+    }
+
+    /// As [`sound`](Self::sound), before the machine is made ready for a start.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn sound_before(self) -> Result<Self, ConfigError> {
+        self.sound_at(Moment::Before)
+    }
+
+    /// Folders that have to be there at the start, and are not: of Unix sockets, of the cache, of the log. A service
+    /// manager makes them before (`RuntimeDirectory=`, `CacheDirectory=`, `LogsDirectory=`).
+    pub fn unmade(&self) -> Vec<Problem> {
+        files::unmade(self)
+    }
+
+    fn sound_at(self, moment: Moment) -> Result<Self, ConfigError> {
+        let problems = self.problems(moment);
         match problems.is_empty() {
             true => Ok(self),
             false => Err(ConfigError::new(problems)),
         }
     }
 
-    fn problems(&self) -> Vec<Problem> {
+    fn problems(&self, moment: Moment) -> Vec<Problem> {
         let mut problems = check(self);
         problems.extend(files::missing(self));
+        if moment == Moment::Start {
+            problems.extend(files::unmade(self));
+        }
         problems
     }
 }
 
-fn text(file: &Path) -> io::Result<String> {
-    // Asked before: to open a pipe is to wait for it.
-    if !std::fs::metadata(file)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut text = String::new();
-    let opened = File::open(file)?;
-    opened.take(MAX_FILE + 1).read_to_string(&mut text)?;
-    match text.len() as u64 > MAX_FILE {
-        true => Err(io::Error::other("it is longer than 1 MiB")),
-        false => Ok(text),
-    }
+/// When a configuration is looked at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Moment {
+    /// Everything is there that a start needs.
+    Start,
+    /// A service manager has not made its folders yet.
+    Before,
 }
 
 /// The longest file, in bytes.
