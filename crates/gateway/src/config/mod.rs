@@ -5,6 +5,7 @@
 
 mod admin;
 mod check;
+mod faults;
 mod files;
 mod identity;
 mod limits;
@@ -31,6 +32,8 @@ pub use names::{Dns, Floor, dns_server, grant, nat64};
 pub use policy::{LayerConfig, PolicyConfig, Report, ReportAddresses, Shadow, SubjectPattern};
 pub use problem::{ConfigError, Problem};
 pub use records::{DecisionLog, LogTo, Metrics, Records, Tracing, Withhold};
+#[cfg(test)]
+pub(crate) use schema::keys;
 pub use schema::schema;
 pub use subject_name::{InvalidSubject, SubjectName};
 pub use tunnels::{NonTls, Sni, Tunnels};
@@ -56,7 +59,7 @@ pub struct Config {
     pub report: Report,
     /// Who looks names up. Default: the servers of the system's configuration.
     pub dns: Dns,
-    /// The operator's exceptions to the native rules. Default: none.
+    /// The operator's exceptions to the native rules that no policy can widen. Default: none.
     pub floor: Floor,
     /// What holds for tunnels and forwarded exchanges.
     pub tunnels: Tunnels,

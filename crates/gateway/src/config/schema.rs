@@ -51,6 +51,33 @@ pub(super) fn tables(schema: &Value) -> Vec<Table> {
     tables
 }
 
+/// Every key, with the tables that it is in.
+#[cfg(test)]
+pub(crate) fn keys() -> Vec<String> {
+    let tables = tables(&schema());
+    let keys = tables.iter().flat_map(|table| {
+        let keys = table.keys.iter();
+        keys.map(|key| table.inner(&key.name))
+    });
+    keys.collect()
+}
+
+/// What is said of a key, by its way from the top of the file; entries of lists have no step of their own.
+pub(super) fn about(way: &[&str]) -> Option<String> {
+    let (key, table) = way.split_last()?;
+    let tables = tables(&schema());
+    let entry = |name: String| {
+        let table = tables.iter().find(|table| table.name == name)?;
+        let entry = table.keys.iter().find(|entry| entry.name == *key)?;
+        Some(entry.about.clone())
+    };
+    // The last step may be a name that somebody gave: a subject.
+    let named = table
+        .split_last()
+        .map(|(_, outer)| format!("{}.NAME", outer.join(".")));
+    entry(table.join(".")).or_else(|| entry(named?))
+}
+
 /// Every kind of values that has a name.
 pub(super) fn kinds(schema: &Value) -> Vec<Kind> {
     let defined = object(schema, "$defs");
@@ -100,7 +127,7 @@ impl<'a> Reader<'a> {
         if let Some(found) = of(property) {
             let optional = property.get("anyOf").is_some();
             let given = outer.given && !optional;
-            let about = joined(text(property), &text(found));
+            let about = joined(&text(property), &text(found));
             return Some((Table::at(&named, false, given, about), found));
         }
         if let Some(found) = property.get("items").and_then(of) {
@@ -185,15 +212,13 @@ fn object<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = (&'a String, 
     found.into_iter().flat_map(Map::iter)
 }
 
-/// What is said where a table is used, then what is said of it everywhere, without saying anything twice.
-fn joined(here: String, everywhere: &str) -> String {
-    let new = everywhere.split_inclusive(". ");
-    let new: String = new
-        .filter(|sentence| !here.contains(sentence.trim_end()))
-        .collect();
-    match here.is_empty() {
-        true => new,
-        false => format!("{here} {new}").trim_end().to_owned(),
+/// What is said where a table is used, then what is said of it everywhere: but for its first sentence, which says once
+/// more what it is.
+fn joined(here: &str, everywhere: &str) -> String {
+    match (here, everywhere.split_once(". ")) {
+        ("", _) => everywhere.to_owned(),
+        (here, None) => here.to_owned(),
+        (here, Some((_, more))) => format!("{here} {more}"),
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Watched {
     /// Exactly what watches: promoted, it is this that is swapped in.
     pub(super) layer: CandidateLayer,
     pub(super) policy: PolicyRef,
+    /// Whether the configuration named it, and not an operator.
+    pub(super) configured: bool,
     pub(super) stopped: AtomicBool,
     /// Decisions that came while the queue was full.
     dropped: AtomicU64,
@@ -67,10 +69,11 @@ impl Sink for Feed {
 }
 
 impl Watched {
-    pub(super) fn new(layer: CandidateLayer, policy: PolicyRef) -> Self {
+    pub(super) fn new(layer: CandidateLayer, policy: PolicyRef, configured: bool) -> Self {
         Self {
             layer,
             policy,
+            configured,
             stopped: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
             tally: Mutex::new(Tally::new()),

@@ -66,8 +66,8 @@ impl Shadow {
         }
     }
 
-    /// Lets the candidate of the configuration watch, when there is one. One that does not load is told, and stops
-    /// nothing; one that watches already goes on.
+    /// Lets the candidate of the configuration watch. One that does not load is told, and stops nothing; one that
+    /// watches already goes on. Without one, that of an earlier configuration ends, that of an operator does not.
     pub(crate) async fn follow(
         &self,
         config: Option<&config::Shadow>,
@@ -75,7 +75,7 @@ impl Shadow {
         trigger: Trigger,
     ) {
         let Some(config) = config else {
-            return;
+            return self.forget(trigger);
         };
         let started = match self.read(config, policies).await {
             Ok(layer) if self.watches(&layer) => return,
@@ -87,6 +87,15 @@ impl Shadow {
                 what: "shadow",
                 detail: format!("no candidate watches: {error}"),
             });
+        }
+    }
+
+    fn forget(&self, trigger: Trigger) {
+        let running = self.feed.running();
+        if let Some(running) = running.filter(|running| running.watched.configured)
+            && self.feed.take_out_only(&running)
+        {
+            self.ended(&running, trigger);
         }
     }
 
@@ -109,7 +118,8 @@ impl Shadow {
         Ok(self.ended(&running, trigger))
     }
 
-    /// Swaps in exactly what watches, tested as any other candidate; it then watches no longer.
+    /// Swaps in exactly what watches, tested as any other candidate; it then watches no longer. Waits however long
+    /// that takes: given up, it would go on watching itself.
     pub(crate) async fn promote(&self, policies: &Manager) -> Result<Changed, ChangeError> {
         let running = self.feed.running().ok_or_else(nobody)?;
         let layer = &running.watched.layer;
@@ -118,7 +128,7 @@ impl Shadow {
             component: Some(layer.source.clone()),
             settings: Some(layer.settings.clone()),
         };
-        let changed = policies.swap(change).await?;
+        let changed = policies.swap_patiently(change).await?;
         if self.feed.take_out_only(&running) {
             self.ended(&running, Trigger::Admin);
         }
@@ -162,7 +172,7 @@ impl Shadow {
         let _alone = self.starting.try_lock().map_err(|_| ChangeError::Busy)?;
         let policy = self.load(&layer, active).await?;
         let reference = policy.policy();
-        let watched = Arc::new(Watched::new(layer, reference.clone()));
+        let watched = Arc::new(Watched::new(layer, reference.clone(), trigger != Trigger::Admin));
         let running = Worker::start(policy, watched, self.bus.clone()).map_err(no_thread)?;
         if let Some(before) = self.feed.put_in(running) {
             self.ended(&before, trigger);

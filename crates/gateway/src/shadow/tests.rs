@@ -465,10 +465,15 @@ async fn a_candidate_of_the_configuration_is_not_begun_anew_when_it_is_the_same(
         .shadow
         .follow(None, &bench.policies, Trigger::Signal)
         .await;
-    assert!(
-        bench.shadow.report().unwrap().watching,
-        "it may be an operator's"
-    );
+    assert!(!bench.shadow.report().unwrap().watching, "it is gone");
+    let started = change(&json!({"ports": [1]}));
+    bench.shadow.start(&started, &bench.policies).await.unwrap();
+    bench
+        .shadow
+        .follow(None, &bench.policies, Trigger::Signal)
+        .await;
+    let report = bench.shadow.report().unwrap();
+    assert!(report.watching, "an operator's");
 }
 
 /// A sink that stands still when a difference is told.
