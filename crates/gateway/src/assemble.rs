@@ -20,6 +20,7 @@ use crate::{
     limit::Admission,
     listen::{Door, Entrance, Inherited, Manner, Operators, tls},
     live::Registry,
+    news,
     policy::{Failure, Prepared, SelfTest},
     shadow::{Feed, Shadow},
     shared::Shared,
@@ -34,6 +35,7 @@ pub(crate) struct Assembled {
     pub(crate) admin: Arc<Admin>,
     /// Cancelled when an operator asks for a drain.
     pub(crate) asked: CancellationToken,
+    pub(crate) news: news::Unread,
 }
 
 /// Binds and reads everything. Nobody is accepted yet: one part that is bad keeps all of it from starting.
@@ -53,11 +55,14 @@ pub(crate) async fn assemble(
     let feed = Arc::new(Feed::default());
     let mut sinks = telemetry.sinks();
     sinks.extend([recent.clone() as Arc<dyn Sink>, feed.clone()]);
+    let (reporter, news) = news::begin();
+    sinks.push(reporter);
     let bus = Bus::new(sinks);
     let policies = prepared
         .manage(guard.clone(), bus.clone())
         .map_err(StartError::System)?;
     let listeners = doors.iter().map(shown).collect();
+    let secured = with_tls(&doors, operators.as_ref());
     let asked = CancellationToken::new();
     let shared = Arc::new(Shared {
         connector: guard.connector(),
@@ -79,6 +84,7 @@ pub(crate) async fn assemble(
         Arc::clone(&shared),
         Arc::clone(&recent),
         listeners,
+        secured,
         asked.clone(),
     );
     let admin = Admin::new(Arc::new(operated), access, recent);
@@ -88,6 +94,7 @@ pub(crate) async fn assemble(
         operators,
         admin: Arc::new(admin),
         asked,
+        news,
     })
 }
 
@@ -244,7 +251,30 @@ fn fixed(dns: &config::Dns) -> Fixed {
 /// Without roots: `https://` is refused before it comes here, since TLS is not ended in a gateway.
 fn forwarder(guard: &Guard) -> pinfold_http::Forwarder {
     let roots = pinfold_http::TlsRoots::Only(Vec::new());
-    pinfold_http::Forwarder::new(guard, pinfold_http::Limits::default(), &roots)
+    pinfold_http::Forwarder::new(guard, kept(), &roots)
+}
+
+/// As many connections to a server as a busy service has requests under way. With the few that suit one client, most
+/// would be opened for a single request.
+fn kept() -> pinfold_http::Limits {
+    let mut limits = pinfold_http::Limits::default();
+    limits.idle_per_origin = KEPT_PER_ORIGIN;
+    limits.idle_total = KEPT;
+    limits
+}
+
+/// Listeners that have a certificate, by name.
+fn with_tls(
+    doors: &[(Arc<Entrance>, Door)],
+    operators: Option<&Operators>,
+) -> Vec<(String, Arc<tls::Tls>)> {
+    let of_doors = doors.iter().filter_map(|(entrance, _)| {
+        let tls = entrance.tls.as_ref()?;
+        Some((entrance.config.load().name.clone(), Arc::clone(tls)))
+    });
+    let of_operators = operators.and_then(|operators| operators.tls.as_ref());
+    let of_operators = of_operators.map(|tls| ("admin".to_owned(), Arc::clone(tls)));
+    of_doors.chain(of_operators).collect()
 }
 
 /// A listener, as operators are shown it.
@@ -258,6 +288,9 @@ fn shown((entrance, door): &(Arc<Entrance>, Door)) -> Value {
     })
 }
 
+const KEPT_PER_ORIGIN: usize = 128;
+/// Within the files that [`Descriptors`](crate::Descriptors) has to spare.
+const KEPT: usize = 256;
 /// Operators are few.
 const ADMIN_BACKLOG: u32 = 64;
 

@@ -91,6 +91,12 @@ impl Pool {
         }
     }
 
+    /// How many are kept.
+    pub(crate) fn len(&self) -> usize {
+        let kept = self.shared.kept.lock();
+        kept.unwrap_or_else(PoisonError::into_inner).count
+    }
+
     /// Keeps a connection whose exchange is over, when it may be kept.
     pub(crate) fn put(&self, mut link: Box<Link>) {
         // Without a runtime nobody would close it in time.

@@ -75,6 +75,13 @@ impl Telemetry {
         self.log.reload(&records.log)
     }
 
+    /// Traces withhold this from now on.
+    pub(crate) fn withhold(&self, withhold: &[config::Withhold]) {
+        if let Some(tracer) = &self.tracer {
+            tracer.withhold(withhold);
+        }
+    }
+
     /// The text for a scraper, of the type [`Telemetry::METRICS_TYPE`].
     pub(crate) fn metrics_text(&self, standing: &Standing<'_>) -> String {
         self.metrics.text(standing, self.kept())

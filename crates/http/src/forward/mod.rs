@@ -105,6 +105,11 @@ impl Forwarder {
         }
     }
 
+    /// How many connections are kept for the next request.
+    pub fn kept(&self) -> usize {
+        self.shared.pool.len()
+    }
+
     /// The same, with another patience: for the head of a response after the last piece of the request, and for each
     /// piece of its body after that. Default: 60 s.
     #[must_use]

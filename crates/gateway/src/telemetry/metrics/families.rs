@@ -114,7 +114,7 @@ families! {
     shadow_differences: Counters<2> = "pinfold_shadow_differences";
     /// Whether a candidate watches
     shadow_active: Gauge = "pinfold_shadow_active";
-    /// Bytes of what has ended: `up` from clients to servers, `down` back
+    /// Bytes of what has ended and of what is open: `up` from clients to servers, `down` back
     bytes: Counters<2> = "pinfold" in Bytes;
     /// Tunnels and exchanges that ended, by reason
     ends: Counters<2> = "pinfold_ends";
@@ -140,6 +140,12 @@ families! {
     notices: Counters<2> = "pinfold_tunnel_notices";
     /// Files that were read again, by outcome: `done`, `kept`
     reloads: Counters<2> = "pinfold_reloads";
+    /// Whether the last reload of this kept what there was, all of it or some
+    reload_kept: Gauges<1> = "pinfold_reload_kept";
+    /// When the certificate of a listener ends
+    certificate_expiry: Gauges<1> = "pinfold_certificate_expiry_timestamp" in Seconds;
+    /// Connections to servers that are kept for the next request
+    pooled: Gauge = "pinfold_pool_connections";
     /// What went wrong and was gone on from
     troubles: Counters<1> = "pinfold_troubles";
     /// Lines of the log
@@ -193,6 +199,13 @@ impl Families {
         ] {
             let labels = [("kind", Label::Borrowed(kind))];
             self.open.get_or_create(&labels).set(number(n));
+        }
+        self.kept.set(standing.policy_kept.into());
+        self.pooled.set(number(standing.pooled));
+        self.certificate_expiry.clear();
+        for (listener, end) in &standing.certificates {
+            let labels = [("listener", Label::Owned(printable(listener)))];
+            self.certificate_expiry.get_or_create(&labels).set(*end);
         }
         self.stand_records(kept);
         let shadow = standing.shadow;

@@ -17,9 +17,14 @@ mod process;
 #[cfg(test)]
 mod tests;
 
+use std::{collections::HashMap, sync::Mutex};
+
 use prometheus_client::registry::Registry;
 
-use self::{bounded::Names, families::Families};
+use self::{
+    bounded::{Label, Names},
+    families::Families,
+};
 use crate::{
     config,
     event::{Event, Sink},
@@ -32,6 +37,8 @@ pub(crate) struct Metrics {
     families: Families,
     subjects: Names,
     codes: Names,
+    /// Bytes of what has ended, by direction and listener.
+    ended: Mutex<HashMap<[Label; 2], u64>>,
 }
 
 /// What is counted elsewhere, and looked at when somebody asks.
@@ -42,6 +49,14 @@ pub(crate) struct Standing<'a> {
     pub(crate) open: live::Counts,
     /// What the candidate judged; none without a candidate.
     pub(crate) shadow: Option<Shadowed>,
+    /// Whether the last change of policies was refused.
+    pub(crate) policy_kept: bool,
+    /// When the certificate of each listener ends, in seconds since 1970.
+    pub(crate) certificates: Vec<(String, i64)>,
+    /// Connections to servers that are kept for the next request.
+    pub(crate) pooled: usize,
+    /// Bytes of what is open: listener, up, down.
+    pub(crate) moving: Vec<(String, u64, u64)>,
 }
 
 /// What a candidate did so far.
@@ -76,12 +91,14 @@ impl Metrics {
             families,
             subjects: Names::new(config.subjects),
             codes: Names::new(config.codes),
+            ended: Mutex::default(),
         }
     }
 
     /// The text for a scraper; [`Self::CONTENT_TYPE`] says what it is.
     pub(crate) fn text(&self, standing: &Standing<'_>, kept: Kept) -> String {
         self.families.stand(standing, kept);
+        self.stand_bytes(&standing.moving);
         let mut text = String::new();
         // Writing to a string does not fail; a half text would be refused by the scraper, which is right.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);

@@ -1,6 +1,11 @@
 //! What an event changes.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    borrow::Cow,
+    net::IpAddr,
+    sync::{PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use pinfold::{Decision, Denial, Outcome};
 use pinfold_addr::Stage;
@@ -124,13 +129,12 @@ impl Metrics {
 
     fn ended(&self, ended: &Ended) {
         let (asked, closing) = (&ended.asked, closing(ended.closing));
-        for (direction, bytes) in [("up", ended.up), ("down", ended.down)] {
-            let labels = [
-                ("direction", direction.into()),
-                ("listener", listener(&asked.client)),
-            ];
-            self.families.bytes.get_or_create(&labels).inc_by(bytes);
+        let mut bytes = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        for (direction, moved) in [("up", ended.up), ("down", ended.down)] {
+            let labels = [direction.into(), listener(&asked.client)];
+            *bytes.entry(labels).or_default() += moved;
         }
+        drop(bytes);
         let labels = [("kind", kind(asked.kind)), ("closing", closing)];
         self.families.ends.get_or_create(&labels).inc();
         self.families
@@ -139,8 +143,31 @@ impl Metrics {
             .observe(ended.lasted.as_secs_f64());
     }
 
+    /// What has ended, and what is open. Between the two a connection may be seen as neither: a counter never goes
+    /// down, and waits until the sum has come up to it again.
+    pub(super) fn stand_bytes(&self, moving: &[(String, u64, u64)]) {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sums = ended.clone();
+        drop(ended);
+        for (listener, up, down) in moving {
+            for (direction, moved) in [("up", up), ("down", down)] {
+                let labels = [direction.into(), Label::Owned(printable(listener))];
+                *sums.entry(labels).or_default() += moved;
+            }
+        }
+        for ([direction, listener], sum) in sums {
+            let labels = [("direction", direction), ("listener", listener)];
+            let bytes = self.families.bytes.get_or_create(&labels);
+            bytes.inner().fetch_max(sum, Ordering::Relaxed);
+        }
+    }
+
     fn refused(&self, turned: &Turned) {
-        let code = self.codes.code(&turned.refusal.code);
+        // Codes of the gateway are finite, and always have their own; those of policies are owned.
+        let code = match &turned.refusal.code {
+            Cow::Borrowed(code) => Label::Borrowed(code),
+            Cow::Owned(code) => self.codes.code(code),
+        };
         self.families
             .refused
             .get_or_create(&[
@@ -172,14 +199,13 @@ impl Metrics {
             } => {
                 self.families.active(*generation, policies);
                 self.families.last_success.set(seconds(event.at));
-                self.families.kept.set(0);
                 (if *back { "back" } else { "active" }, "")
             }
             PolicyChange::Kept { step, .. } => {
                 self.families.last_failure.set(seconds(event.at));
-                self.families.kept.set(1);
                 ("kept", *step)
             }
+            PolicyChange::Aside => ("aside", ""),
             PolicyChange::Reviewed {
                 kept, closed, took, ..
             } => return self.reviewed(*kept, *closed, *took),
@@ -229,6 +255,9 @@ impl Metrics {
         };
         let labels = [("what", reloaded.what.into()), ("outcome", outcome.into())];
         self.families.reloads.get_or_create(&labels).inc();
+        let labels = [("what", reloaded.what.into())];
+        let kept = self.families.reload_kept.get_or_create(&labels);
+        kept.set(reloaded.error.is_some().into());
     }
 
     fn why(&self, denial: Option<&Denial>) -> (Label, Label) {

@@ -31,6 +31,10 @@ fn text(metrics: &Metrics, shadow: Option<Shadowed>) -> String {
             ..Counts::default()
         },
         shadow,
+        policy_kept: true,
+        certificates: vec![("proxy".into(), 1_900_000_000)],
+        pooled: 4,
+        moving: Vec::new(),
     };
     let kept = Kept {
         log_dropped: 7,
@@ -220,6 +224,12 @@ async fn each_event_counts_where_it_belongs() {
             r#"pinfold_reloads_total{what="certificates",outcome="done"}"#,
             "1",
         ),
+        (r#"pinfold_reload_kept{what="certificates"}"#, "0"),
+        (
+            r#"pinfold_certificate_expiry_timestamp_seconds{listener="proxy"}"#,
+            "1900000000",
+        ),
+        ("pinfold_pool_connections", "4"),
         (r#"pinfold_troubles_total{what="accept"}"#, "1"),
         ("pinfold_log_dropped_total", "7"),
         ("pinfold_ready", "1"),
@@ -280,6 +290,44 @@ async fn labels_are_bounded() {
     assert_eq!(series.count(), 3);
     let other = r#"pinfold_subject_decisions_total{subject="other",verdict="deny"}"#;
     assert_eq!(value(&text, other), Some("98"));
+}
+
+#[test]
+fn codes_of_the_gateway_are_always_told_apart() {
+    let metrics = Metrics::new(&config::Metrics {
+        codes: 0,
+        ..config::Metrics::default()
+    });
+    metrics.take(&refused(Kind::Limited, "limit", "limit-source", ""));
+    let text = text(&metrics, None);
+    let series = r#"pinfold_refused_total{listener="proxy",stage="limit",code="limit-source"}"#;
+    assert_eq!(value(&text, series), Some("1"), "{text}");
+}
+
+#[test]
+fn bytes_are_counted_while_they_move_and_never_go_down() {
+    let metrics = metrics();
+    let usage = Admission::new(&config::Limits::default()).usage();
+    let down = |moving: &[(String, u64, u64)]| {
+        let standing = Standing {
+            usage: &usage,
+            open: Counts::default(),
+            shadow: None,
+            policy_kept: false,
+            certificates: Vec::new(),
+            pooled: 0,
+            moving: moving.to_vec(),
+        };
+        let text = metrics.text(&standing, Kept::default());
+        let series = r#"pinfold_bytes_total{direction="down",listener="proxy"}"#;
+        value(&text, series).unwrap().parse::<u64>().unwrap()
+    };
+    let open = [("proxy".to_owned(), 1, 15)];
+    assert_eq!(down(&open), 15);
+    assert_eq!(down(&[]), 15, "no longer open, not yet told");
+    metrics.take(&ended(asked(None), Closing::Finished));
+    assert_eq!(down(&[]), 20, "not twice");
+    assert_eq!(down(&open), 35);
 }
 
 #[test]

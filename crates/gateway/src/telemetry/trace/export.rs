@@ -73,8 +73,8 @@ impl Exporter {
 
     async fn take(&mut self, message: Message) {
         match message {
-            Message::Event(event) => {
-                self.scribe.write(&event, &mut self.batch);
+            Message::Event(event, took) => {
+                self.scribe.write(&event, took, &mut self.batch);
                 if self.batch.len() >= BATCH {
                     self.send().await;
                 }

@@ -48,7 +48,8 @@ pub(crate) struct Tracer {
 }
 
 enum Message {
-    Event(Event),
+    /// With the time from the request to when it was told: it may wait long for a collector.
+    Event(Event, Duration),
     /// Sends what waits, and says so.
     Flush(oneshot::Sender<()>),
 }
@@ -86,6 +87,11 @@ impl Tracer {
         })
     }
 
+    /// Withholds other things from now on.
+    pub(crate) fn withhold(&self, withhold: &[config::Withhold]) {
+        self.scribe.withhold(withhold);
+    }
+
     /// Sends what waits, at most this long. False when it took longer.
     pub(crate) async fn flush(&self, patience: Duration) -> bool {
         let (done, wait) = oneshot::channel();
@@ -120,7 +126,10 @@ impl Sink for Tracer {
             _ => return,
         };
         if self.scribe.is_sampled(asked)
-            && self.queue.try_send(Message::Event(event.clone())).is_err()
+            && self
+                .queue
+                .try_send(Message::Event(event.clone(), asked.began.elapsed()))
+                .is_err()
         {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }

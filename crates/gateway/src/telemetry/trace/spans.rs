@@ -9,6 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use opentelemetry::{
     InstrumentationScope, KeyValue,
     trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState},
@@ -28,7 +29,7 @@ use crate::{
 pub(super) struct Scribe {
     /// Of requests that bring no trace one in so many.
     sample: u64,
-    withhold: Vec<Withhold>,
+    withhold: ArcSwap<Vec<Withhold>>,
     scope: InstrumentationScope,
     /// Ids of traces are unique among processes.
     key: [u8; 16],
@@ -48,12 +49,16 @@ impl Scribe {
         let _ = getrandom::fill(&mut key);
         Self {
             sample: u64::from(sample.max(1)),
-            withhold: withhold.to_vec(),
+            withhold: ArcSwap::from_pointee(withhold.to_vec()),
             scope: InstrumentationScope::builder("pinfold")
                 .with_version(env!("CARGO_PKG_VERSION"))
                 .build(),
             key,
         }
+    }
+
+    pub(super) fn withhold(&self, withhold: &[Withhold]) {
+        self.withhold.store(withhold.to_vec().into());
     }
 
     /// Whether a request is traced; the same for all its events.
@@ -65,10 +70,11 @@ impl Scribe {
         }
     }
 
-    pub(super) fn write(&self, event: &Event, spans: &mut Vec<SpanData>) {
+    /// The event was told this long after the request came.
+    pub(super) fn write(&self, event: &Event, took: Duration, spans: &mut Vec<SpanData>) {
         match event {
-            Event::Decided(decided) => self.decided(decided, spans),
-            Event::Ended(ended) => spans.push(self.ended(ended)),
+            Event::Decided(decided) => self.decided(decided, took, spans),
+            Event::Ended(ended) => spans.push(self.ended(ended, took)),
             _ => {}
         }
     }
@@ -76,21 +82,21 @@ impl Scribe {
     /// The steps; and the request itself, when it ends with the judgement. Where a kept connection turned out to be
     /// closed and the request was judged again, it ends with the end of what was opened first or second: a request has
     /// one span.
-    fn decided(&self, decided: &Decided, spans: &mut Vec<SpanData>) {
+    fn decided(&self, decided: &Decided, took: Duration, spans: &mut Vec<SpanData>) {
         let (asked, decision) = (&decided.asked, &*decided.decision);
         let root = self.root(asked);
         spans.extend(self.steps(decided, &root));
         if !is_connected(decision) && decided.before == 0 {
-            let mut span = self.request(asked, &root, decided.at);
+            let mut span = self.request(asked, &root, decided.at, took);
             span.attributes.extend(verdict(decision));
             span.status = status(decision.outcome.denial());
             spans.push(span);
         }
     }
 
-    fn ended(&self, ended: &Ended) -> SpanData {
+    fn ended(&self, ended: &Ended, took: Duration) -> SpanData {
         let root = self.root(&ended.asked);
-        let mut span = self.request(&ended.asked, &root, ended.at);
+        let mut span = self.request(&ended.asked, &root, ended.at, took);
         let closing = serde_json::to_value(ended.closing).unwrap_or_default();
         let closing = closing.as_str().unwrap_or_default().to_owned();
         span.attributes.extend([
@@ -103,7 +109,7 @@ impl Scribe {
         span
     }
 
-    fn request(&self, asked: &Asked, root: &Root, end: SystemTime) -> SpanData {
+    fn request(&self, asked: &Asked, root: &Root, end: SystemTime, took: Duration) -> SpanData {
         let method = method(asked);
         let mut span = self.span(root, root.span, method.clone().into(), SpanKind::Server);
         if let Some(parent) = &root.parent {
@@ -111,7 +117,7 @@ impl Scribe {
             span.parent_span_is_remote = true;
         }
         span.end_time = end;
-        span.start_time = before(end, asked.began.elapsed());
+        span.start_time = before(end, took);
         let (host, port) = split(&asked.authority);
         span.attributes = vec![
             KeyValue::new("http.request.method", method),
@@ -192,7 +198,7 @@ impl Scribe {
     }
 
     fn hides(&self, what: Withhold) -> bool {
-        self.withhold.contains(&what)
+        self.withhold.load().contains(&what)
     }
 
     fn root(&self, asked: &Asked) -> Root {

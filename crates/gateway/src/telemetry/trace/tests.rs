@@ -296,9 +296,9 @@ async fn the_end_of_a_tunnel_comes_to_the_span_of_its_beginning() {
         unreachable!()
     };
     Arc::get_mut(&mut end).unwrap().at = SystemTime::now();
-    scribe.write(&Event::Ended(end), &mut spans);
+    scribe.write(&Event::Ended(end), TOOK, &mut spans);
     let decision = judged(&guard(json!({})), "https://a.example.com/", None).await;
-    scribe.write(&decided(asked, decision), &mut spans);
+    scribe.write(&decided(asked, decision), TOOK, &mut spans);
     let (root, steps) = spans.split_first().unwrap();
     assert!(!steps.is_empty());
     let of_end = |key| {
@@ -326,7 +326,7 @@ async fn a_request_that_is_judged_twice_is_one_span() {
             unreachable!()
         };
         Arc::get_mut(&mut event).unwrap().before = before;
-        scribe.write(&Event::Decided(event), &mut spans);
+        scribe.write(&Event::Decided(event), TOOK, &mut spans);
     }
     let ids: std::collections::HashSet<_> = spans
         .iter()
@@ -365,7 +365,7 @@ async fn what_the_log_withholds_is_in_no_span() {
     asked.authority = "10.1.2.3:443".into();
     let decision = judged(&guard(json!({})), "https://10.1.2.3/", Some("team-7")).await;
     let mut spans = Vec::new();
-    scribe.write(&decided(asked, decision), &mut spans);
+    scribe.write(&decided(asked, decision), TOOK, &mut spans);
     let text = format!("{spans:?}");
     for secret in ["team-7", "10.9.8.7", "10.1.2.3"] {
         assert!(!text.contains(secret), "{secret}: {text}");
@@ -437,3 +437,30 @@ async fn the_way_to_the_collector_leads_nowhere_else() {
     assert_eq!(tracer.failed(), 4);
     drop(elsewhere);
 }
+
+#[tokio::test]
+async fn a_request_took_as_long_as_when_its_end_was_told() {
+    let scribe = Scribe::new(1, &[]);
+    let mut asked = asked(None);
+    // It waited for the collector since.
+    asked.began = std::time::Instant::now()
+        .checked_sub(Duration::from_secs(4))
+        .unwrap();
+    let mut spans = Vec::new();
+    scribe.write(&ended(asked, Closing::Finished), TOOK, &mut spans);
+    let root = &spans[0];
+    let lasted = root.end_time.duration_since(root.start_time).unwrap();
+    assert_eq!(lasted, TOOK);
+}
+
+#[tokio::test]
+async fn what_is_withheld_later_is_withheld_from_then_on() {
+    let scribe = Scribe::new(1, &[]);
+    scribe.withhold(&[Withhold::Subjects]);
+    let mut spans = Vec::new();
+    let end = ended(asked(Some("team-7")), Closing::Finished);
+    scribe.write(&end, TOOK, &mut spans);
+    assert!(!format!("{spans:?}").contains("team-7"));
+}
+
+const TOOK: Duration = Duration::from_millis(2);
