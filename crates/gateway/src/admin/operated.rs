@@ -1,6 +1,7 @@
 //! The gateway behind the interface: what it is asked for, out of what all connections share.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::{
     event::Event,
+    listen::Tls,
     live::{Closing, Open},
     policy::{ChangeError, Changed, Trigger},
     shadow::Report,
@@ -31,6 +33,8 @@ pub(crate) struct Operated {
     at: SystemTime,
     /// Where it listens, as bound.
     listeners: Vec<Value>,
+    /// Those that speak TLS, by name; the interface itself is `admin`.
+    secured: Vec<(String, Arc<Tls>)>,
     /// Cancelled when an operator asks for a drain: whoever runs the gateway waits for it.
     drain: CancellationToken,
 }
@@ -40,6 +44,7 @@ impl Operated {
         shared: Arc<Shared>,
         recent: Arc<Recent>,
         listeners: Vec<Value>,
+        secured: Vec<(String, Arc<Tls>)>,
         drain: CancellationToken,
     ) -> Self {
         Self {
@@ -48,6 +53,7 @@ impl Operated {
             began: Instant::now(),
             at: SystemTime::now(),
             listeners,
+            secured,
             drain,
         }
     }
@@ -72,6 +78,12 @@ impl Operated {
         row["down"] = open.down.into();
         row["closing"] = json!(open.closing);
         row
+    }
+
+    fn certificates(&self) -> Vec<(String, i64)> {
+        let secured = self.secured.iter();
+        let ends = secured.filter_map(|(name, tls)| Some((name.clone(), tls.end()?)));
+        ends.collect()
     }
 
     fn limits(&self) -> Value {
@@ -158,6 +170,10 @@ impl Backend for Operated {
             usage: &shared.admission.usage(),
             open: shared.live.counts(),
             shadow,
+            policy_kept: shared.policies.status().error.is_some(),
+            certificates: self.certificates(),
+            pooled: shared.forwarder.kept(),
+            moving: moving(&shared.live.list(usize::MAX)),
         })
     }
 
@@ -251,6 +267,18 @@ fn problem(error: &ChangeError) -> Problem {
     };
     let hint = error.hint().unwrap_or("`/status` says what is active");
     Problem::new(status, error.code(), hint).detail(error.to_string())
+}
+
+/// Bytes of what is open, of each listener.
+fn moving(open: &[Open]) -> Vec<(String, u64, u64)> {
+    let mut sums = BTreeMap::<&str, (u64, u64)>::new();
+    for one in open {
+        let sum = sums.entry(&one.asked.client.listener.name).or_default();
+        *sum = (sum.0.saturating_add(one.up), sum.1.saturating_add(one.down));
+    }
+    let sums = sums.into_iter();
+    sums.map(|(listener, (up, down))| (listener.to_owned(), up, down))
+        .collect()
 }
 
 /// What a candidate would have decided, with a mark at what it would let through.

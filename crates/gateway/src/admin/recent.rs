@@ -40,6 +40,10 @@ struct State {
     decisions: Ring<Entry>,
     denials: Ring<Entry>,
     changes: Ring<Entry>,
+    /// Apart: who makes trouble is not to push out what operators changed.
+    troubles: Ring<Entry>,
+    /// Why something could not be read again, of each that could not since it last could.
+    reloads: BTreeMap<&'static str, (SystemTime, String)>,
     timings: Ring<[u64; 4]>,
     counts: Counts,
     reasons: BTreeMap<(&'static str, String), u64>,
@@ -67,6 +71,8 @@ impl Recent {
                 decisions: Ring::new(DECISIONS),
                 denials: Ring::new(DENIALS),
                 changes: Ring::new(CHANGES),
+                troubles: Ring::new(TROUBLES),
+                reloads: BTreeMap::new(),
                 timings: Ring::new(TIMINGS),
                 counts: Counts::default(),
                 reasons: BTreeMap::new(),
@@ -103,10 +109,24 @@ impl Recent {
         json!({"decisions": self.rows(&entries)})
     }
 
-    /// The last changes of policies, files and phase, newest first.
+    /// The last changes of policies, files and phase, and the last troubles, newest first.
     pub(super) fn changes(&self) -> Value {
-        let entries = self.state().changes.newest(CHANGES);
+        let state = self.state();
+        let mut entries = state.changes.newest(CHANGES);
+        entries.extend(state.troubles.newest(TROUBLES));
+        drop(state);
+        entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.number));
         self.rows(&entries)
+    }
+
+    /// What the last reload did not do, by what it was about.
+    pub(super) fn reload_errors(&self) -> Value {
+        let reloads = self.state().reloads.clone();
+        let rows = reloads.into_iter().map(|(what, (at, error))| {
+            let told = json!({"time": row::time(at), "error": error});
+            (what.to_owned(), told)
+        });
+        Value::Object(rows.collect())
     }
 
     /// Counts since the start, and how long the last decisions took.
@@ -127,7 +147,8 @@ impl Recent {
         let decisions = state.decisions.newest(REPLAYED);
         let denials = state.denials.newest(REPLAYED);
         let changes = state.changes.newest(REPLAYED);
-        let mut missed: Vec<_> = [decisions, denials, changes].concat();
+        let troubles = state.troubles.newest(REPLAYED);
+        let mut missed: Vec<_> = [decisions, denials, changes, troubles].concat();
         missed.sort_unstable_by_key(|entry| entry.number);
         missed.dedup_by_key(|entry| entry.number);
         missed.retain(|entry| entry.number > last.unwrap_or(0));
@@ -201,6 +222,13 @@ impl State {
                 let refusal = &turned.refusal;
                 self.reason(refusal.stage, &refusal.code);
             }
+            Event::Reloaded(reloaded) => match &reloaded.error {
+                Some(error) => {
+                    let told = (reloaded.at, error.clone());
+                    self.reloads.insert(reloaded.what, told);
+                }
+                None => drop(self.reloads.remove(reloaded.what)),
+            },
             _ => {}
         }
     }
@@ -243,9 +271,8 @@ impl State {
                 self.decisions.push(entry);
             }
             Event::Refused(_) => self.denials.push(entry),
-            Event::Policy(_) | Event::Reloaded(_) | Event::Trouble { .. } | Event::Phase(_) => {
-                self.changes.push(entry);
-            }
+            Event::Policy(_) | Event::Reloaded(_) | Event::Phase(_) => self.changes.push(entry),
+            Event::Trouble { .. } => self.troubles.push(entry),
             Event::Ended(_) | Event::Tunnel(_) | Event::ShadowDiffers(_) => {}
         }
     }
@@ -331,6 +358,8 @@ pub(super) const DECISIONS: usize = 256;
 pub(super) const DENIALS: usize = 512;
 /// Changes that are kept.
 const CHANGES: usize = 128;
+/// Troubles that are kept.
+const TROUBLES: usize = 32;
 /// Decisions whose times are kept.
 const TIMINGS: usize = 1_024;
 /// Reasons that are counted apart.

@@ -149,7 +149,7 @@ fn read(admin: &Admin, what: What, request: &Request<Incoming>) -> Result<Answer
         What::Page(file) => return Ok(file.answer()),
         What::Health => json!({"status": "ok"}),
         What::Ready if backend.is_ready() => json!({"status": "ready"}),
-        What::Ready => return Err(NOT_READY),
+        What::Ready => return Err(DRAINING),
         What::Metrics => return Ok(answer::text(METRICS, backend.metrics())),
         What::Decisions if wants_stream(request) => {
             return stream::answer(&admin.recent, last_seen(request));
@@ -167,6 +167,7 @@ fn read(admin: &Admin, what: What, request: &Request<Incoming>) -> Result<Answer
         _ => {
             let mut status = backend.status();
             status["traffic"] = admin.recent.summary();
+            status["last_reload_error"] = admin.recent.reload_errors();
             status
         }
     };
@@ -276,7 +277,11 @@ const WRONG_METHOD: Problem = Problem::new(
     "method-wrong",
     "docs/gateway-admin.md lists the routes",
 );
-const NOT_READY: Problem = Problem::new(503, "not-ready", "`/status` says which phase it is in");
+const DRAINING: Problem = Problem::new(
+    503,
+    "draining",
+    "nothing new is accepted, what is open may end: send requests to another gateway",
+);
 const BUSY: Problem = Problem::new(503, "busy", "other policies are being taken in: try again");
 const NOT_DONE: Problem = Problem::new(
     504,

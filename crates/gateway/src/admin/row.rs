@@ -141,6 +141,9 @@ impl Masks {
             "up": ended.up,
             "down": ended.down,
         })));
+        let kind = ended.asked.kind;
+        let quotable = matches!(kind, Exchange::Forward | Exchange::Upgrade);
+        row.append(&mut self.denial(ended.denial.as_ref(), quotable));
         row
     }
 
@@ -256,6 +259,9 @@ fn policy(event: &PolicyEvent) -> Map<String, Value> {
         PolicyChange::Kept { step, error } => {
             json!({"change": "kept", "step": step, "error": error})
         }
+        PolicyChange::Aside => {
+            json!({"change": "files-not-in-effect", "hint": FILES_BACK})
+        }
         PolicyChange::Reviewed {
             generation,
             kept,
@@ -313,5 +319,7 @@ fn fields(value: Value) -> Map<String, Value> {
     }
 }
 
+/// What brings files into effect that an operator's swap or rollback took out of it.
+pub(crate) const FILES_BACK: &str = "`pinfold gateway reload` puts the files back";
 /// Addresses of one decision that are shown.
 const ADDRESSES: usize = 16;

@@ -274,7 +274,7 @@ async fn health_goes_on_while_it_drains() {
     let (admin, _) = admin(drains);
     assert_eq!(ask(&admin, LOOPBACK, &get("/healthz")).await.status(), 200);
     let ready = ask(&admin, LOOPBACK, &get("/readyz")).await;
-    assert_eq!((ready.status(), ready.code().as_str()), (503, "not-ready"));
+    assert_eq!((ready.status(), ready.code().as_str()), (503, "draining"));
 }
 
 #[tokio::test]

@@ -234,6 +234,8 @@ function changed(row) {
       return "went back; generation " + row.generation + " is active" + by;
     case "kept":
       return "refused at " + row.step + by + ": " + row.error;
+    case "files-not-in-effect":
+      return "the files are not in effect, what an operator made active stays" + by;
     case "reviewed":
       return "generation " + row.generation + ": " + count(row.kept) + " open connections kept, " + count(row.closed) + " closed in " + row.took_ms + " ms";
     case "shadow":
@@ -324,11 +326,23 @@ function showStatus(status) {
   show("uptime", "up " + span(status.uptime_s));
   const counts = status.traffic?.counts ?? {};
   for (const name of ["allowed", "denied", "refused", "failed"]) show(name, count(counts[name]));
+  show("would-deny", count(counts.would_deny));
+  showReport(status.report ?? {});
+  const reloads = Object.entries(status.last_reload_error ?? {});
+  byId("reloads").hidden = reloads.length === 0;
+  show("reloads", reloads.map(([what, told]) => "Not reloaded: " + what + ": " + told.error).join("\n"));
   show("generation", status.policy?.generation ?? "–");
   const listener = list(status.listeners).find((each) => String(each.bind).includes(":") && !/^(unix|systemd):/.test(each.bind));
   if (listener) show("try", "curl -x http" + (listener.tls ? "s" : "") + "://" + listener.bind + " https://example.com/");
   showLatency(status.traffic?.latency ?? {});
   showLimits(status);
+}
+
+function showReport(report) {
+  const subjects = list(report.subjects);
+  byId("report").hidden = !report.all && subjects.length === 0;
+  const whom = report.all ? "everybody" : subjects.join(", ");
+  show("report", "Report mode: what the policy denies is let through, for " + whom + ".");
 }
 
 function showPolicies(status, policies) {
@@ -345,8 +359,8 @@ function showPolicies(status, policies) {
     ),
   );
   const from = status.policy?.source;
-  const sources = { admin: "Swapped in by an operator: the files are not in effect until they change or are reloaded.", rollback: "Gone back to: the files are not in effect until they change or are reloaded.", files: "As in the files." };
-  show("source", sources[from] ?? "");
+  const sources = { admin: "Swapped in by an operator: the files are not in effect until they change, or `pinfold gateway reload` puts them back.", rollback: "Gone back to: the files are not in effect until they change, or `pinfold gateway reload` puts them back.", files: "The files are not in effect: they were refused." };
+  show("source", status.policy?.files_in_effect ? "As in the files." : (sources[from] ?? ""));
   const error = status.policy?.last_error;
   byId("kept").hidden = !error;
   if (error) show("kept", "The last change was refused at " + error.step + ": " + error.error);

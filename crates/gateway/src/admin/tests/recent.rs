@@ -1,5 +1,7 @@
 //! What is kept, what is counted, and who watches.
 
+use std::time::SystemTime;
+
 use super::{
     super::{recent::*, stream},
     *,
@@ -7,7 +9,7 @@ use super::{
 use crate::{
     admin::tests::events::{asked, decided, decision, kept, refused},
     config::Withhold,
-    event::Sink,
+    event::{Ended, Event, Reloaded, Sink},
 };
 
 #[tokio::test]
@@ -84,6 +86,59 @@ async fn changes_are_listed() {
         (&change["change"], &change["step"]),
         (&json!("kept"), &json!("load"))
     );
+}
+
+#[tokio::test]
+async fn who_makes_trouble_pushes_no_change_out() {
+    let recent = Recent::new(&[], Aliases::new());
+    recent.take(&kept("the one that counts"));
+    for _ in 0..1_000 {
+        recent.take(&Event::Trouble {
+            what: "admin",
+            detail: "refused".into(),
+        });
+    }
+    let changes = recent.changes();
+    let changes = changes.as_array().unwrap();
+    assert_eq!(changes.last().unwrap()["change"], "kept");
+    assert!((2..100).contains(&changes.len()), "{}", changes.len());
+}
+
+#[tokio::test]
+async fn what_a_reload_did_not_do_is_told_until_it_does() {
+    let recent = Recent::new(&[], Aliases::new());
+    let reloaded = |what: &'static str, error: Option<&str>| {
+        recent.take(&Event::Reloaded(Arc::new(Reloaded {
+            at: SystemTime::now(),
+            what,
+            error: error.map(Into::into),
+        })));
+    };
+    reloaded("certificates", Some("no certificate"));
+    reloaded("token", None);
+    let errors = recent.reload_errors();
+    assert_eq!(errors["certificates"]["error"], "no certificate");
+    assert_eq!(errors.as_object().map(serde_json::Map::len), Some(1));
+    reloaded("certificates", None);
+    assert_eq!(recent.reload_errors(), json!({}));
+}
+
+#[tokio::test]
+async fn what_was_revoked_says_why() {
+    let recent = Recent::new(&[], Aliases::new());
+    let denied = decision("http://127.0.0.1:80/").await;
+    let end = Event::Ended(Arc::new(Ended {
+        at: SystemTime::now(),
+        asked: asked("x.example:80", "tenant"),
+        closing: crate::live::Closing::Revoked,
+        denial: denied.outcome.denial().cloned(),
+        lasted: Duration::ZERO,
+        up: 0,
+        down: 0,
+        silent: Duration::ZERO,
+    }));
+    let row = recent.masks().row(SystemTime::now(), &end);
+    assert_eq!(row["code"], denied.outcome.denial().unwrap().code());
 }
 
 const STREAM: &str =
