@@ -48,7 +48,7 @@ Examples:
 
 Exit codes:
   0  done
-  1  the gateway refuses
+  1  the gateway refuses; `status`: it is there, and takes no requests (it drains)
   2  error: usage, nobody answers, or not like a gateway";
 
 #[derive(Debug, Subcommand)]
@@ -131,24 +131,36 @@ struct PolicyArgs {
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     let (ask, show) = args.verb.asked()?;
     match args.gateway.ask(ask)? {
-        Ok(value) if args.json => out.json_pretty(&value)?,
-        Ok(value) => show(&value, out)?,
+        Ok(value) => {
+            match args.json {
+                true => out.json_pretty(&value)?,
+                false => show(&value, out)?,
+            }
+            Ok(args.verb.exit(&value))
+        }
         Err(Refused(fault)) => {
             output::note(format_args!(
                 "{BAD}error{BAD:#}: {}",
                 crate::text::Printable(&fault.to_string())
             ));
             output::hint(crate::text::Printable(fault.hint()));
-            return Ok(Exit::Refused);
+            Ok(Exit::Refused)
         }
     }
-    Ok(Exit::Ok)
 }
 
 /// Prints an answer for people.
 type Show = fn(&Value, &mut Output) -> anyhow::Result<()>;
 
 impl Verb {
+    /// A gateway that takes no requests is not what a probe asks for.
+    fn exit(&self, value: &Value) -> Exit {
+        match self {
+            Self::Status if value["phase"] != "ready" => Exit::Refused,
+            _ => Exit::Ok,
+        }
+    }
+
     fn asked(&self) -> anyhow::Result<(Ask, Show)> {
         let limited =
             |path: &str, limit: &Limit| Ask::read(format!("{path}?limit={}", limit.limit));
@@ -185,8 +197,11 @@ impl ShadowVerb {
     fn asked(&self) -> anyhow::Result<(Ask, Show)> {
         Ok(match self {
             Self::Status => (Ask::read("/shadow"), shapes::shadow),
-            Self::Start(policy) => (Ask::change("/shadow/start", policy.body()?), shapes::done),
-            Self::Stop => (Ask::change("/shadow/stop", Vec::new()), shapes::done),
+            Self::Start(policy) => (
+                Ask::change("/shadow/start", policy.body()?),
+                shapes::started,
+            ),
+            Self::Stop => (Ask::change("/shadow/stop", Vec::new()), shapes::shadow),
             Self::Promote => (Ask::change("/shadow/promote", Vec::new()), shapes::changed),
         })
     }

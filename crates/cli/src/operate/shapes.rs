@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::{client::shown, table::Table};
-use crate::output::{BAD, GOOD, LABEL, Output};
+use crate::{
+    output::{BAD, GOOD, LABEL, Output},
+    text::Printable,
+};
 
 pub(super) fn status(value: &Value, out: &mut Output) -> anyhow::Result<()> {
     let policy = &value["policy"];
@@ -22,9 +25,9 @@ pub(super) fn status(value: &Value, out: &mut Output) -> anyhow::Result<()> {
         ))?;
     }
     out.line(format_args!(
-        "{LABEL}generation{LABEL:#}  {} (from {})",
+        "{LABEL}generation{LABEL:#}  {} ({})",
         shown(&policy["generation"]),
-        shown(&policy["source"]),
+        source(policy),
     ))?;
     for each in list(&policy["policies"]) {
         out.line(format_args!(
@@ -43,8 +46,29 @@ pub(super) fn status(value: &Value, out: &mut Output) -> anyhow::Result<()> {
             shown(error)
         ))?;
     }
+    let errors = value["last_reload_error"].as_object();
+    for (what, told) in errors.into_iter().flatten() {
+        out.line(format_args!(
+            "{BAD}reload{BAD:#}      {}: {}",
+            Printable(what),
+            shown(&told["error"])
+        ))?;
+    }
     out.line("")?;
     counts(value, out)
+}
+
+/// Where the active policies are from, and whether the files say otherwise.
+fn source(policy: &Value) -> String {
+    let source = shown(&policy["source"]);
+    match (policy["files_in_effect"] == true, source.as_str()) {
+        (true, _) => "from files".into(),
+        // They were, and what the files hold now is refused.
+        (false, "files") => "the files are not in effect: they were refused".into(),
+        (false, _) => format!(
+            "from {source}; the files are not in effect, `pinfold gateway reload` puts them back"
+        ),
+    }
 }
 
 fn counts(value: &Value, out: &mut Output) -> anyhow::Result<()> {
@@ -222,6 +246,13 @@ pub(super) fn shadow(value: &Value, out: &mut Output) -> anyhow::Result<()> {
         ]);
     }
     Ok(table.print(out)?)
+}
+
+pub(super) fn started(value: &Value, out: &mut Output) -> anyhow::Result<()> {
+    Ok(out.line(format_args!(
+        "{GOOD}a candidate watches{GOOD:#}: {}",
+        reference(&value["candidate"])
+    ))?)
 }
 
 pub(super) fn done(value: &Value, out: &mut Output) -> anyhow::Result<()> {

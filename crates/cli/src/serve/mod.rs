@@ -3,6 +3,7 @@
 mod banner;
 mod configured;
 mod look;
+mod news;
 mod run;
 mod self_test;
 
@@ -104,7 +105,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
 impl Args {
     /// The configuration, as the file and the options say.
     fn read(&self) -> anyhow::Result<Config> {
-        configured::read(self.config.as_deref(), &self.instead)
+        configured::read(self.config.as_deref(), &self.instead, self.check)
     }
 }
 

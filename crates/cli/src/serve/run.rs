@@ -8,7 +8,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::{Args, banner, self_test::self_test};
+use super::{Args, banner, news, self_test::self_test};
 use crate::{exit::Exit, fault::Fault, output, text};
 
 /// Serves until a signal, or an operator, says to drain.
@@ -39,6 +39,7 @@ async fn serve(args: &Args, config: Config) -> anyhow::Result<Exit> {
     };
     banner::welcome(args, &config, &gateway);
     banner::warn_of_files(&files);
+    news::tell(&gateway);
     until_drained(args, gateway, &mut signals).await
 }
 
