@@ -21,6 +21,7 @@ mod origin;
 mod pinfold;
 mod plan;
 mod process;
+mod quiet;
 mod relay;
 mod run;
 mod service;

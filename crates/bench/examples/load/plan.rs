@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(crate) struct Plan {
     /// How often each contender has its turn.
     pub(crate) rounds: usize,
+    /// How long each turn waits for a machine that does nothing else.
+    pub(crate) patience: Duration,
     /// Clients at the same time, each with one request under way.
     pub(crate) clients: usize,
     /// Before each measurement, not counted.
@@ -30,16 +32,17 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// What `docs/load.md` is made from: about eight minutes.
+    /// What `docs/load.md` is made from: about five minutes.
     pub(crate) const fn full() -> Self {
         Self {
             rounds: 3,
+            patience: Duration::from_secs(5),
             clients: 64,
             warm: Duration::from_millis(500),
-            closed: Duration::from_secs(4),
-            swapped: Duration::from_secs(6),
+            closed: Duration::from_millis(2_500),
+            swapped: Duration::from_secs(4),
             between_swaps: Duration::from_secs(1),
-            stream: Duration::from_millis(1_500),
+            stream: Duration::from_secs(1),
             idle: 5_000,
             settle: Duration::from_secs(1),
             most_requests: 1_000_000,
@@ -51,6 +54,7 @@ impl Plan {
     pub(crate) const fn tiny() -> Self {
         Self {
             rounds: 1,
+            patience: Duration::ZERO,
             clients: 8,
             warm: Duration::from_millis(50),
             closed: Duration::from_millis(300),

@@ -15,6 +15,7 @@ use crate::{
     idle, pinfold,
     plan::Plan,
     process::{Folder, Process},
+    quiet,
     service::Services,
     swaps,
     throughput::{self, Direction},
@@ -41,10 +42,14 @@ pub(crate) async fn run(program: &Path, plan: &Plan) -> io::Result<()> {
                 plan.rounds,
                 contender.title()
             );
+            let busy = quiet::wait(plan.patience).await?;
+            report.add(contender, "others", json!({ "busy": busy }));
             let taken = turn_of(contender, &ground, plan, &mut report).await;
             taken.map_err(|error| named(contender.name(), &error))?;
         }
         eprintln!("round {} of {}: swaps", round + 1, plan.rounds);
+        let busy = quiet::wait(plan.patience).await?;
+        report.add(SWAPPED, "others", json!({ "busy": busy }));
         swap(&ground, plan, &mut report).await?;
     }
     let whole = json!({

@@ -72,6 +72,16 @@ impl Figures {
         Ok(self.rounds(contender, scenario, figure)?.iter().sum())
     }
 
+    /// The most that others had to do before a turn, as a share of the processors. Reports that do not say it are of
+    /// runs that did not look.
+    pub(super) fn most_of_others(&self) -> Option<f64> {
+        let all = ALL.iter().filter_map(|contender| {
+            let (_, most) = self.range(*contender, "others", "busy").ok()?;
+            Some(most)
+        });
+        all.max_by(f64::total_cmp)
+    }
+
     /// Something that holds for the whole run.
     pub(super) fn of_the_run(&self, pointer: &str) -> Result<&Value> {
         let found = self.0.pointer(pointer);
@@ -118,7 +128,7 @@ pub(super) mod tests {
                 for scenario in SCENARIOS {
                     measured.push(json!({
                         "contender": contender.name, "log": contender.log, "scenario": scenario,
-                        "dropped": 7, "per_second": 1_000.0 * round * factor, "p50_us": 100.0, "p99_us": 900.0, "most_us": 950.0,
+                        "dropped": 7, "busy": 0.04 * round, "per_second": 1_000.0 * round * factor, "p50_us": 100.0, "p99_us": 900.0, "most_us": 950.0,
                         "done": 4_000, "failed": 0, "swaps": 5, "refused_swaps": 0,
                         "bytes_per_second": 1e9 * round * factor,
                         "none_kib": 1024, "all_kib": 6024, "each_bytes": 1024.0,
@@ -134,7 +144,7 @@ pub(super) mod tests {
         }))
     }
 
-    const SCENARIOS: [&str; 12] = [
+    const SCENARIOS: [&str; 13] = [
         "requests",
         "setups",
         "up-1",
@@ -143,6 +153,7 @@ pub(super) mod tests {
         "down-8",
         "idle",
         "log",
+        "others",
         "requests-undisturbed",
         "requests-swapped",
         "setups-undisturbed",
@@ -164,6 +175,7 @@ pub(super) mod tests {
             figures.sum(PINFOLD, "setups-swapped", "swaps").unwrap(),
             15.0
         );
+        assert_eq!(figures.most_of_others(), Some(0.12));
         assert_eq!(figures.text("/versions/pinfold").unwrap(), "pinfold 0.1.0");
     }
 

@@ -20,29 +20,37 @@ use crate::{
 use figures::Figures;
 
 /// Measures and writes. `--tiny` takes what is built without optimisation, does every step for a moment, and
-/// prints the page instead: it shows that all of it works.
+/// prints the page instead: it shows that all of it works. `--from` writes from a report of the generator that was
+/// kept.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
-    let tiny = match words {
-        [] => false,
-        ["--tiny"] => true,
-        _ => bail!("`load` takes `--tiny` or nothing"),
-    };
-    setup::run()?;
-    setup::programs(PEERS)?;
-    let figures = measure(tiny)?;
-    let measured = page::measured(&figures, &bench::machine()?)?;
-    let picture = plot::svg(&figures)?;
-    if tiny {
-        print!("{measured}");
-        return Ok(());
+    match words {
+        [] => write(&measure(false)?),
+        ["--from", report] => {
+            let text = fs::read_to_string(report);
+            write(&Figures::parse(
+                &text.with_context(|| format!("cannot read {report}"))?,
+            )?)
+        }
+        ["--tiny"] => {
+            let figures = measure(true)?;
+            print!("{}", page::measured(&figures, &bench::machine()?)?);
+            plot::svg(&figures).map(drop)
+        }
+        _ => bail!("`load` takes `--tiny`, `--from REPORT` or nothing"),
     }
-    fs::write(shell::root().join(PICTURE), picture)?;
+}
+
+fn write(figures: &Figures) -> Result<()> {
+    let measured = page::measured(figures, &bench::machine()?)?;
+    fs::write(shell::root().join(PICTURE), plot::svg(figures)?)?;
     println!("wrote {PICTURE}");
     rewrite(PAGE, "load", &measured)
 }
 
 /// Builds both programs and runs the comparison; how far it is goes to standard error.
 fn measure(tiny: bool) -> Result<Figures> {
+    setup::run()?;
+    setup::programs(PEERS)?;
     let (builds, folder): (&[&[&str]], _) = match tiny {
         true => (&[TINY], "debug"),
         false => (&[PINFOLD, GENERATOR], "release"),

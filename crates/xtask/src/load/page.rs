@@ -43,9 +43,16 @@ fn conditions(figures: &Figures, machine: &str) -> Result<String> {
         .map(|name| figures.text(&format!("/versions/{name}")))
         .collect::<Result<_>>()?;
     let versions = versions.join("; ").replace("Squid Cache: Version", "squid");
+    let others = match figures.most_of_others() {
+        Some(share) => format!(
+            "Before a turn, other programs used at most {:.0}% of the processors.\n",
+            share * 100.0
+        ),
+        None => String::new(),
+    };
     Ok(format!(
         "{machine}\n{versions}. One run of {took} s, {rounds} rounds.\n\
-         Load average of the machine before the run: {before}; after it: {after}.\n"
+         Load average of the machine before the run: {before}; after it: {after}.\n{others}"
     ))
 }
 
@@ -243,6 +250,7 @@ mod tests {
         for line in [
             "pinfold 0.1.0; tinyproxy 1.11.1; squid 5.7. One run of 400 s, 3 rounds.",
             "Load average of the machine before the run: 0.1, 0.2, 0.3; after it: 2.0, 1.0, 0.5.",
+            "Before a turn, other programs used at most 12% of the processors.",
             "| requests/s | 0.10x | 1.00x | 1.00x |",
             "| requests/s, logging | - | 1.00x | 1.00x |",
             "Of Pinfold's log, two records for each of 24,000 requests and set-ups (and for those that are not counted), 21 were dropped: a record that finds the queue full is counted, and no client waits.",
