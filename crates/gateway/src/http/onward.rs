@@ -73,3 +73,6 @@ fn bare(upgraded: Upgraded) -> Box<dyn Stream> {
         Err(upgraded) => Box::new(TokioIo::new(upgraded)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,15 @@ impl Bench {
         (connection.unwrap(), server.unwrap().0)
     }
 
+    /// As [`connection`](Self::connection), where denials are only told.
+    pub(crate) async fn reported(&self, host: &str) -> Connection {
+        let port = self.listener.local_addr().unwrap().port();
+        let target = Target::parse(&format!("https://{host}:{port}/")).unwrap();
+        let session = self.guard.session().reporting();
+        let pinned = session.pin(Request::new(target)).await.unwrap();
+        self.guard.connector().connect(pinned).await.unwrap()
+    }
+
     /// An entry for a tunnel to `host`. Its sockets are closed already.
     pub(crate) async fn enter(&self, host: &str) -> Live {
         let (connection, _) = self.connection(host).await;

@@ -308,3 +308,32 @@ async fn plain_tunnels_are_closed_when_tls_is_demanded() {
     assert!(unknown.needs_tls());
     assert_eq!(scene.reviewed(), [(2, 1, 1)]);
 }
+
+/// As a reload says it: no swap, and another mode.
+#[tokio::test]
+async fn who_is_no_longer_reported_is_judged_again() {
+    let scene = Scene::new().await;
+    let entered = |connection: &pinfold::Connection, host| {
+        let live = scene
+            .bench
+            .enter_with(asked(host, Exchange::Connect), connection);
+        live.is_plain();
+        live
+    };
+    tokio::time::resume();
+    let reported = scene.bench.reported("b.example.com").await;
+    tokio::time::pause();
+    let mut terms = Terms::default();
+    terms.https_only = true;
+    for host in ["a.example.com", "b.example.com"] {
+        scene.fake.answer(host, Ok(terms));
+    }
+    let enforced = entered(&scene.connection, "a.example.com");
+    // The mode of now is not that of then, which is seen when it is listed.
+    let late = entered(&reported, "b.example.com");
+    assert_eq!(late.told_to_close().await, Closing::Revoked);
+    scene.bench.registry.look_again();
+    scene.settle().await;
+    assert_eq!(enforced.told(), None, "what was enforced is judged already");
+    assert_eq!(scene.fake.asked(), 1);
+}

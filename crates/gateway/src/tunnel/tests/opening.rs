@@ -180,7 +180,7 @@ async fn a_client_that_says_nothing_ends_well() {
 #[tokio::test]
 async fn what_is_not_tls_is_refused_where_the_policy_demands_it() {
     let limits = serde_json::json!({"https_only": true});
-    let scene = Scene::with_settings(serde_json::json!({"limits": limits})).await;
+    let mut scene = Scene::with_settings(serde_json::json!({"limits": limits})).await;
     let plain = b"GET / HTTP/1.1\r\n";
     for rules in [OFF, LOG, ENFORCE] {
         let mut ends = scene.open_as(connect("a.example.com", 8080), rules, 64);
@@ -202,11 +202,10 @@ async fn what_is_not_tls_is_refused_where_the_policy_demands_it() {
         .unwrap();
     hears(&mut ends.server, &hello("a.example.com")[..5]).await;
 
-    let reported = Asked {
-        report: true,
-        ..connect("a.example.com", 8080)
-    };
-    let mut ends = scene.open_as(reported, OFF, 64);
+    tokio::time::resume();
+    scene.connection = scene.bench.reported("a.example.com").await;
+    tokio::time::pause();
+    let mut ends = scene.open_as(connect("a.example.com", 8080), OFF, 64);
     ends.client.write_all(plain).await.unwrap();
     hears(&mut ends.server, plain).await;
     assert_eq!(scene.notices()[3..], [("tunnel-not-tls", None, false)]);
