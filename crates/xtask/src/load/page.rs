@@ -15,7 +15,7 @@ pub(super) fn measured(figures: &Figures, machine: &str) -> Result<String> {
     text += "\n## Pinfold against each\n\n";
     text += &against(figures)?;
     text +=
-        "\nAbove 1: Pinfold does more, or takes more memory. Logging is compared with logging.\n";
+        "\nPinfold's figure, divided by the other's. Logging is compared with logging.\n";
     text += "\n## Plain requests\n\n";
     text += &closed(figures, "requests", "requests/s")?;
     text += "\n## Tunnels set up\n\n";
@@ -50,8 +50,12 @@ fn conditions(figures: &Figures, machine: &str) -> Result<String> {
         ),
         None => String::new(),
     };
+    let [closed, swapped, stream] =
+        ["closed", "swapped", "stream"].map(|what| figures.of_the_run(&format!("/seconds/{what}")));
+    let (closed, swapped, stream) = (closed?, swapped?, stream?);
     Ok(format!(
-        "{machine}\n{versions}. One run of {took} s, {rounds} rounds.\n\
+        "{machine}\n{versions}. One run of {took} s, {rounds} rounds; requests and set-ups {closed} s each, \
+         {swapped} s while policies are swapped, throughput {stream} s.\n\
          Load average of the machine before the run: {before}; after it: {after}.\n{others}"
     ))
 }
@@ -248,7 +252,7 @@ mod tests {
         let text = measured(&sample(), "Measured on: a machine.").unwrap();
         let lines: Vec<String> = text.lines().map(packed).collect();
         for line in [
-            "pinfold 0.1.0; tinyproxy 1.11.1; squid 5.7. One run of 400 s, 3 rounds.",
+            "pinfold 0.1.0; tinyproxy 1.11.1; squid 5.7. One run of 400 s, 3 rounds; requests and set-ups 4.0 s each, 6.0 s while policies are swapped, throughput 1.5 s.",
             "Load average of the machine before the run: 0.1, 0.2, 0.3; after it: 2.0, 1.0, 0.5.",
             "Before a turn, other programs used at most 12% of the processors.",
             "| requests/s | 0.10x | 1.00x | 1.00x |",
