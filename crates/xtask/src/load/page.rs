@@ -14,8 +14,7 @@ pub(super) fn measured(figures: &Figures, machine: &str) -> Result<String> {
     text += "\n![Each contender in each scenario](load.svg)\n";
     text += "\n## Pinfold against each\n\n";
     text += &against(figures)?;
-    text +=
-        "\nPinfold's figure, divided by the other's. Logging is compared with logging.\n";
+    text += "\nPinfold's figure, divided by the other's. Logging is compared with logging.\n";
     text += "\n## Plain requests\n\n";
     text += &closed(figures, "requests", "requests/s")?;
     text += "\n## Tunnels set up\n\n";
