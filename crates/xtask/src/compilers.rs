@@ -72,10 +72,7 @@ impl Compilers {
         if fs::read_to_string(&note).is_ok_and(|installed| installed == versions) {
             return Ok(());
         }
-        println!(
-            "installing: `{}` in {}",
-            self.install, self.folder
-        );
+        println!("installing: `{}` in {}", self.install, self.folder);
         let mut command = shell::command("sh", &["-c", self.install]);
         shell::status(command.current_dir(&folder).envs(QUIET.iter().copied()))?;
         fs::write(&note, versions).context("cannot note what was installed")?;
