@@ -9,7 +9,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::{
     certificates::{Authority, shake},
-    support::{Client, Echo, PUBLIC, Proxy, field, file, status},
+    support::{Client, Echo, PUBLIC, Proxy, field, file, status, until},
 };
 
 const NAME: &str = "public.lab.example.com";
@@ -158,9 +158,12 @@ async fn tunnels_end_with_the_credentials_that_opened_them() {
     assert!(jiff::Timestamp::now() >= soon);
     stays.send(b"after").await;
     assert_eq!(stays.exactly(5).await, b"after");
-    let revoked = proxy
-        .log()
-        .into_iter()
-        .filter(|line| line["closing"] == "revoked");
-    assert_eq!(revoked.count(), 3);
+    until("three ends", async || {
+        let log = proxy.log();
+        log.iter()
+            .filter(|line| line["closing"] == "revoked")
+            .count()
+            == 3
+    })
+    .await;
 }
