@@ -238,7 +238,8 @@ fn a_candidate_watches_and_is_promoted() {
     let server = server();
     let address = server.local_addr().unwrap();
     let denying = gateway.file("denying.toml", "[networks]\ndeny = [\"127.0.0.2/32\"]\n");
-    gateway.said(&["shadow", "start", "--settings", &denying]);
+    let text = gateway.said(&["shadow", "start", "--settings", &denying]);
+    assert!(text.starts_with("a candidate watches: egress "), "{text}");
     assert_eq!(gateway.connect(address).0, 200);
     let end = Instant::now() + PATIENCE;
     while gateway.json(&["shadow"])["compared"] != 1 {
@@ -262,7 +263,14 @@ fn a_connection_is_closed_and_the_gateway_drained() {
     assert_eq!(tunnel.read(&mut [0]).unwrap_or(0), 0);
     let output = gateway.ask(&["close", "0-0"]);
     assert!(show(&output).contains("not-open"), "{}", show(&output));
+    let (_, tunnel) = gateway.connect(server.local_addr().unwrap());
     gateway.said(&["drain"]);
+    let end = Instant::now() + PATIENCE;
+    while !show(&gateway.ask(&["status"])).contains("draining, ") {
+        assert!(Instant::now() < end, "{}", gateway.said(&["status"]));
+    }
+    assert_eq!(gateway.ask(&["status"]).status.code(), Some(1));
+    drop(tunnel);
     assert!(gateway.child.wait().unwrap().success());
 }
 

@@ -24,6 +24,7 @@ mod replay;
 mod serve;
 mod serve_drain;
 mod serve_end;
+mod serve_news;
 mod service_manager;
 mod support;
 mod verbs;

@@ -446,3 +446,22 @@ async fn decisions_are_streamed() {
     let seen = seen.await.expect("the decision is shown");
     assert!(seen.contains("event: decision\ndata: {"), "{seen}");
 }
+
+/// Silent connections, from several addresses, and more than there are places.
+#[tokio::test]
+async fn who_says_nothing_keeps_nobody_out_and_is_told() {
+    let proxy = Proxy::start().await;
+    let address = proxy.gateway().admin_address().unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(Client::connect(address).await);
+    }
+    let (status, health) = ask(&proxy, "GET", "/healthz", "", "").await;
+    assert_eq!((status, &health["status"]), (200, &json!("ok")));
+    let told = proxy.logged(|line| line["what"] == "admin").await;
+    let detail = told["detail"].as_str().unwrap();
+    assert!(detail.contains("said nothing"), "{detail}");
+    for client in &mut silent {
+        within("closed", client.ended()).await;
+    }
+}

@@ -93,3 +93,52 @@ async fn what_contradicts_itself_does_not_start() {
 
 /// A bound that would be felt.
 const LESS: &str = "limits = {connections_per_source = 1}\n";
+
+#[tokio::test]
+async fn what_is_in_effect_is_shown_and_what_was_not_taken_is_told_until_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = file(folder.path(), "token", "0123456789abcdef0123456789abcdef");
+    let with = |connect: &str| {
+        format!(
+            "admin = {{token_file = '{}'}}\ntunnels = {{connect = '{connect}'}}\n",
+            token.display()
+        )
+    };
+    let proxy = Proxy::with(&with("7s")).await;
+    std::fs::write(&token, "short").unwrap();
+    proxy.gateway().reload(proxy.config(&with("9s")));
+    let status = proxy.admin_json("/status").await;
+    let errors = &status["last_reload_error"];
+    let said = |what: &str| errors[what]["error"].as_str().unwrap_or_default();
+    assert!(said("token").contains("at least 32"), "{errors:#}");
+    assert!(
+        said("configuration").contains("`tunnels.connect`"),
+        "{errors:#}"
+    );
+    let config = proxy.admin_json("/config").await;
+    assert_eq!(config["tunnels"]["connect"], "7s");
+    let (_, metrics) = proxy.admin("/metrics").await;
+    assert!(metrics.contains("pinfold_reload_kept{what=\"token\"} 1"));
+    std::fs::write(&token, "0123456789abcdef0123456789abcdef").unwrap();
+    proxy.gateway().reload(proxy.config(&with("7s")));
+    let status = proxy.admin_json("/status").await;
+    assert_eq!(status["last_reload_error"], serde_json::json!({}));
+}
+
+#[tokio::test]
+async fn a_candidate_follows_the_policies_and_ends_with_its_table() {
+    let proxy = Proxy::start().await;
+    let watching = async || proxy.admin_json("/shadow").await["watching"] == true;
+    let chain = "[[policy.layer]]\nname = 'organisation'\n[[policy.layer]]\nname = 'team'\n";
+    // The layer is there only after this very reload.
+    let settings = file(proxy.folder(), "candidate.toml", "ports = [443]\n");
+    let settings = settings.display();
+    let both = format!("{chain}[shadow]\nlayer = 'team'\nsettings = '{settings}'\n");
+    proxy.gateway().reload(proxy.config(&both));
+    until("a candidate of the new layer watches", async || {
+        watching().await
+    })
+    .await;
+    proxy.gateway().reload(proxy.config(chain));
+    until("it watches no more", async || !watching().await).await;
+}
