@@ -152,7 +152,7 @@ impl Greeting<'_> {
         }
     }
 
-    async fn look<S: Stream>(&self, stream: S) -> Result<(Opening, Box<dyn Stream>), Turn> {
+    async fn look(&self, stream: Box<dyn Stream>) -> Result<(Opening, Box<dyn Stream>), Turn> {
         match timeout(self.time, opening::look(stream)).await {
             Ok(Ok((Opening::Nothing, _)) | Err(_)) => Err(Turn::Gone),
             Ok(Ok((opening, stream))) => Ok((opening, Box::new(stream))),
@@ -171,8 +171,8 @@ impl Greeting<'_> {
             (None, Opening::Tls) => Err(Turn::away(tls_unexpected(), "")),
             (None, _) => Ok((opening, stream)),
             (Some(tls), Opening::Tls) => {
-                let stream = Box::pin(self.shaken(tls, stream)).await?;
-                self.client.certificate = Proof::of(&stream, tls);
+                let (proof, stream) = Box::pin(self.shaken(tls, stream)).await?;
+                self.client.certificate = proof;
                 self.look(stream).await
             }
             (Some(_), _) => {
@@ -182,13 +182,14 @@ impl Greeting<'_> {
         }
     }
 
-    async fn shaken<S: Stream>(
+    /// What the client has proved, and what it sends; boxed, since a session of TLS is large.
+    async fn shaken(
         &self,
-        tls: &tls::Tls,
-        stream: S,
-    ) -> Result<tokio_rustls::server::TlsStream<S>, Turn> {
+        tls: &Arc<tls::Tls>,
+        stream: Box<dyn Stream>,
+    ) -> Result<(Option<Arc<Proof>>, Box<dyn Stream>), Turn> {
         match timeout(self.time, tls.accept(stream)).await {
-            Ok(Ok(stream)) => Ok(stream),
+            Ok(Ok(stream)) => Ok((Proof::of(&stream, tls), Box::new(stream))),
             Ok(Err(error)) => Err(Turn::away(tls_failed(), error.to_string())),
             Err(_) => Err(self.slow("no whole TLS handshake")),
         }
