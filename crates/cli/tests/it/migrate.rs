@@ -99,3 +99,43 @@ fn nothing_is_overwritten_and_nothing_else_is_read() {
     let output = run(["migrate", "smokescreen", &other.display().to_string()]);
     assert_eq!(output.status.code(), Some(2), "{}", show(&output));
 }
+
+/// The last lines say what is to be done first.
+#[test]
+fn what_is_looser_is_counted_and_what_is_not_ready_is_said_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let acl = folder.path().join("acl.yaml");
+    let reported = "global_deny_list: [evil.example]\nservices:\n  - {name: old, action: report, allowed_domains: [a.example]}\n";
+    fs::write(&acl, reported).unwrap();
+    let dir = folder.path().join("gateway");
+    let migrate = |dir: &Path| {
+        pinfold(["migrate", "smokescreen"])
+            .arg(&acl)
+            .arg("--dir")
+            .arg(dir)
+            .output()
+            .unwrap()
+    };
+    let output = migrate(&dir);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let last: Vec<_> = said.lines().rev().take(2).collect();
+    assert_eq!(
+        last,
+        [
+            "not ready: choose who asks in [listener.identity]",
+            "16 differences, 1 looser: read it first"
+        ]
+    );
+    let listed = String::from_utf8(output.stdout).unwrap();
+    assert!(listed.starts_with("looser   "), "{listed}");
+
+    // What is missing is one line, which the file has ready.
+    let file = dir.join("pinfold.toml");
+    let check = || pinfold(["serve", "--check"]).arg(&file).output().unwrap();
+    assert_eq!(check().status.code(), Some(2));
+    let text = fs::read_to_string(&file).unwrap();
+    let chosen = text.replace("# networks = {", "networks = {");
+    assert!(chosen.contains("\nnetworks = { \"10.0.0.0/8\" = \"old\" }\n"));
+    fs::write(&file, chosen).unwrap();
+    assert!(check().status.success(), "{}", show(&check()));
+}

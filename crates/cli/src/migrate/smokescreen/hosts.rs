@@ -145,11 +145,7 @@ mod tests {
             ),
         ] {
             let glob = Glob::parse(text).map(|glob| glob.to_string());
-            assert_eq!(
-                glob.as_deref(),
-                read.as_ref().map(|text| *text),
-                "{text}"
-            );
+            assert_eq!(glob.as_deref(), read.as_ref().map(|text| *text), "{text}");
         }
     }
 

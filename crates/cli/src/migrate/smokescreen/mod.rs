@@ -3,6 +3,7 @@
 mod general;
 mod hosts;
 mod networks;
+mod places;
 mod rules;
 mod settings;
 mod source;
@@ -18,11 +19,12 @@ use serde::de::DeserializeOwned;
 
 use self::{
     networks::Networks,
+    places::Places,
     rules::Rules,
     settings::Settings,
     source::{Acl, Config},
 };
-use super::difference::{Difference, Differences};
+use super::difference::{Difference, Differences, Kind};
 use crate::{
     exit::Exit,
     fault::Fault,
@@ -69,9 +71,17 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         Some(file) => read(file)?,
         None => Config::default(),
     };
-    let (files, differences) = translate(&acl, &config)?;
+    let places = Places::of(args.config.as_deref())?;
+    let (files, differences) = translate(&acl, &config, &places)?;
     folder::write(&args.dir, &files)?;
     show(&differences, args.json, out)?;
+    out.flush()?;
+    conclude(args, &config, &files, &differences);
+    Ok(Exit::Ok)
+}
+
+/// What was written, and what is to be done with it; the most urgent last.
+fn conclude(args: &Args, config: &Config, files: &[File], differences: &[Difference]) {
     let next = args.dir.join("pinfold.toml");
     note(format_args!(
         "wrote {} to `{}`; check them with `pinfold serve --check {}`",
@@ -79,11 +89,32 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         args.dir.display(),
         shell_word(&next)
     ));
-    Ok(Exit::Ok)
+    let looser = differences
+        .iter()
+        .filter(|d| d.kind == Kind::Looser)
+        .count();
+    let them = if looser == 1 { "it" } else { "them" };
+    match looser {
+        0 => note(format_args!(
+            "{}, none looser",
+            count(differences.len(), "difference", "differences")
+        )),
+        looser => note(format_args!(
+            "{}, {looser} looser: read {them} first",
+            count(differences.len(), "difference", "differences")
+        )),
+    }
+    if config.asks_nobody() {
+        note("not ready: choose who asks in [listener.identity]");
+    }
 }
 
 /// The files, and what differs.
-fn translate(acl: &Acl, config: &Config) -> anyhow::Result<(Vec<File>, Vec<Difference>)> {
+fn translate(
+    acl: &Acl,
+    config: &Config,
+    places: &Places,
+) -> anyhow::Result<(Vec<File>, Vec<Difference>)> {
     let mut differences = Differences::default();
     general::add(&mut differences);
     let networks = networks::translate(
@@ -97,7 +128,7 @@ fn translate(acl: &Acl, config: &Config) -> anyhow::Result<(Vec<File>, Vec<Diffe
         &mut differences,
     );
     let rules = rules::translate(acl, &mut differences)?;
-    let text = write::configuration(config, &rules, &networks, &mut differences);
+    let text = write::configuration(config, &rules, &networks, places, &mut differences);
     let files = vec![
         file("pinfold.toml", text),
         file("settings.toml", settings(&rules, &networks)),

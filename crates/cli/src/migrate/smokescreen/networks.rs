@@ -259,10 +259,7 @@ mod tests {
             },
             &mut differences,
         );
-        assert_eq!(
-            shown(&networks.allow),
-            ["10.1.0.0/16", "10.9.9.9/32:321"]
-        );
+        assert_eq!(shown(&networks.allow), ["10.1.0.0/16", "10.9.9.9/32:321"]);
         assert_eq!(
             shown(&networks.deny),
             ["10.0.0.0/8", "192.0.2.0/24", "198.51.100.1/32:321"],

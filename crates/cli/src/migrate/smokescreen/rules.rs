@@ -242,11 +242,13 @@ pub(super) fn unread<'a>(
     differences: &mut Differences,
 ) {
     for key in keys {
-        differences.add(
-            Kind::Missing,
-            format_args!("{about}: `{key}`"),
-            "unknown",
-            "not read",
-        );
+        differences
+            .add(
+                Kind::Missing,
+                format_args!("{about}: `{key}`"),
+                "an unknown key, not read",
+                "an unknown key, read by neither",
+            )
+            .hint("is it misspelt? What it was meant to say holds in neither");
     }
 }

@@ -89,6 +89,20 @@ pub(super) struct Config {
     pub(super) rest: BTreeMap<String, Value>,
 }
 
+impl Config {
+    /// Whether clients prove who they are by certificates.
+    pub(super) fn has_certificates(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|tls| !tls.client_ca_files.is_empty())
+    }
+
+    /// Whether every client must have a role, and no file says how one is found.
+    pub(super) fn asks_nobody(&self) -> bool {
+        !self.allow_missing_role && !self.has_certificates()
+    }
+}
+
 /// TLS towards clients.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -6,7 +6,8 @@ use crate::migrate::difference::Kind;
 fn translated(acl: &str, config: &str) -> (Vec<(String, String)>, Vec<Difference>) {
     let acl: Acl = serde_saphyr::from_str(acl).unwrap();
     let config: Config = serde_saphyr::from_str(config).unwrap();
-    let (files, differences) = translate(&acl, &config).unwrap();
+    let (files, differences) =
+        translate(&acl, &config, &Places::only(Path::new("/etc/smokescreen"))).unwrap();
     let files = files.into_iter().map(|file| (file.path, file.content));
     (files.collect(), differences)
 }
@@ -93,7 +94,10 @@ idle_timeout: 90s
     match = ["crawler"]
     hosts = { deny = ["*.evil.example"] }
     "#);
-    assert_eq!(own(&differences), [(Kind::Missing, "roles")]);
+    assert_eq!(
+        own(&differences),
+        [(Kind::Missing, "roles"), (Kind::Changed, "exit_timeout")]
+    );
 }
 
 #[test]
@@ -113,6 +117,7 @@ services:
             (Kind::Looser, "service `old`: global_deny_list"),
             (Kind::Missing, "roles"),
             (Kind::Stricter, "service `old`"),
+            (Kind::Changed, "exit_timeout"),
         ]
     );
 }
@@ -137,7 +142,7 @@ services:
     [listener.tls]
     certificate = "/etc/p/c.pem"
     key = "/etc/p/k.pem"
-    client_ca = ["ca.pem"]
+    client_ca = ["/etc/smokescreen/ca.pem"]
     client_auth = "optional"
 
     [listener.identity]
@@ -174,6 +179,7 @@ services:
         [
             (Kind::Missing, "service `old`: mitm_domains"),
             (Kind::Stricter, "service `old`"),
+            (Kind::Changed, "exit_timeout"),
             (Kind::Changed, "tls: `ca.pem`"),
         ]
     );
@@ -199,7 +205,7 @@ fn what_would_lose_a_denial_is_an_error() {
         ),
     ] {
         let acl: Acl = serde_saphyr::from_str(acl).unwrap();
-        let error = translate(&acl, &Config::default()).unwrap_err();
+        let error = translate(&acl, &Config::default(), &Places::default()).unwrap_err();
         assert_eq!(error.to_string(), message, "{name}");
     }
 }
@@ -229,4 +235,52 @@ fn everything_without_an_equivalent_is_listed() {
             "statsd_address",
         ]
     );
+}
+
+#[test]
+fn a_relative_path_holds_wherever_the_configuration_is() {
+    let (_, differences) = translated(
+        "{services: []}",
+        "tls: {cert_file: /c.pem, key_file: /k.pem, client_ca_files: [ca.pem]}",
+    );
+    let path = differences.iter().find(|d| d.about == "tls: `ca.pem`");
+    let path = path.unwrap();
+    assert_eq!(path.was, "relative to where the process was started");
+    assert_eq!(path.now, "`/etc/smokescreen/ca.pem`");
+    assert_eq!(
+        path.hint.as_deref(),
+        Some("nothing is there: write where the file is")
+    );
+}
+
+#[test]
+fn a_drain_that_is_longer_than_the_unit_waits_is_told() {
+    let hint =
+        "set `drain` to what clients need, such as `30s`, and `TimeoutStopSec=` to more than that";
+    for (config, was) in [
+        (
+            "{}",
+            Some("unset: open connections have `500m` to end after a signal"),
+        ),
+        (
+            "exit_timeout: 2m",
+            Some("open connections have `2m` to end after a signal"),
+        ),
+        ("exit_timeout: 30s", None),
+    ] {
+        let (_, differences) = translated("{services: []}", config);
+        let drain = differences.iter().find(|d| d.about == "exit_timeout");
+        assert_eq!(drain.map(|d| &*d.was), was, "{config}");
+        assert!(drain.is_none_or(|d| d.hint.as_deref() == Some(hint)));
+    }
+}
+
+#[test]
+fn an_unknown_key_is_read_by_neither() {
+    let (_, differences) = translated("{services: [], more: 1}", "allow_missing_role: true");
+    let more = differences
+        .iter()
+        .find(|d| d.about == "access list: `more`")
+        .unwrap();
+    assert_eq!(more.now, "an unknown key, read by neither");
 }

@@ -1,14 +1,23 @@
 //! The configuration of the gateway, as text.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    time::Duration,
+};
+
+use pinfold_gateway::config::Span;
 
 use super::{
     super::difference::{Differences, Kind},
     networks::Networks,
+    places::Places,
     rules::{Rules, unread},
     settings::quoted,
     source::{Config, Tls},
 };
+
+/// What `TimeoutStopSec=` of the example unit leaves, with some time for the log.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Port where Smokescreen listens unless told otherwise.
 const PORT: u16 = 4750;
@@ -18,13 +27,17 @@ pub(super) fn configuration(
     config: &Config,
     rules: &Rules,
     networks: &Networks,
+    places: &Places,
     differences: &mut Differences,
 ) -> String {
     let mut text = Text::default();
     text.comment("Written by `pinfold migrate smokescreen`; `pinfold serve --check` reads it.");
-    let drain = config.exit_timeout.as_deref().unwrap_or("500m");
-    text.key("drain", &quoted(drain));
-    listener(config, &mut text, differences);
+    drain(config, &mut text, differences);
+    let role = rules
+        .subjects
+        .first()
+        .map_or("role", |subject| &subject.name);
+    listener(config, role, places, &mut text, differences);
     policy(rules, &mut text);
     dns(config, &mut text, differences);
     if !networks.grants.is_empty() {
@@ -42,7 +55,36 @@ pub(super) fn configuration(
     text.lines
 }
 
-fn listener(config: &Config, text: &mut Text, differences: &mut Differences) {
+/// As long as there: whoever runs the gateway may have less patience.
+fn drain(config: &Config, text: &mut Text, differences: &mut Differences) {
+    const THERE: &str = "500m";
+    let drain = config.exit_timeout.as_deref().unwrap_or(THERE);
+    text.key("drain", &quoted(drain));
+    let span: Result<Span, _> = drain.parse();
+    if span.is_ok_and(|span| span.get() <= PATIENCE) {
+        return;
+    }
+    let was = match &config.exit_timeout {
+        Some(_) => format!("open connections have `{drain}` to end after a signal"),
+        None => format!("unset: open connections have `{drain}` to end after a signal"),
+    };
+    differences
+        .add(
+            Kind::Changed,
+            "exit_timeout",
+            was,
+            format!("`drain = \"{drain}\"`; the example unit for systemd kills after 45 s"),
+        )
+        .hint("set `drain` to what clients need, such as `30s`, and `TimeoutStopSec=` to more than that");
+}
+
+fn listener(
+    config: &Config,
+    role: &str,
+    places: &Places,
+    text: &mut Text,
+    differences: &mut Differences,
+) {
     text.table("[[listener]]");
     let ip = config.ip.as_deref().filter(|ip| !ip.is_empty());
     let ip = ip.unwrap_or("0.0.0.0");
@@ -55,9 +97,9 @@ fn listener(config: &Config, text: &mut Text, differences: &mut Differences) {
     text.key("bind", &quoted(&bind));
     text.key("protocols", "[\"http\"]");
     if let Some(tls) = &config.tls {
-        tls_section(tls, text, differences);
+        tls_section(tls, places, text, differences);
     }
-    identity(config, text, differences);
+    identity(config, role, text, differences);
     if config.support_proxy_protocol {
         differences
             .add(
@@ -70,44 +112,63 @@ fn listener(config: &Config, text: &mut Text, differences: &mut Differences) {
     }
 }
 
-fn tls_section(tls: &Tls, text: &mut Text, differences: &mut Differences) {
+fn tls_section(tls: &Tls, places: &Places, text: &mut Text, differences: &mut Differences) {
     unread("tls", tls.rest.keys(), differences);
+    let mut found = |file: &String| place(file, places, differences);
+    let [certificate, key] = [&tls.cert_file, &tls.key_file]
+        .map(|file| file.as_ref().map(&mut found).unwrap_or_default());
+    let [authorities, lists] =
+        [&tls.client_ca_files, &tls.crl_files].map(|files| files.iter().map(&mut found).collect());
     text.table("[listener.tls]");
-    text.key(
-        "certificate",
-        &quoted(tls.cert_file.as_deref().unwrap_or_default()),
-    );
-    text.key("key", &quoted(tls.key_file.as_deref().unwrap_or_default()));
+    text.key("certificate", &quoted(&certificate));
+    text.key("key", &quoted(&key));
+    written(&authorities, "client_ca", text);
     if !tls.client_ca_files.is_empty() {
-        text.key("client_ca", &strings(&tls.client_ca_files));
         text.key("client_auth", "\"optional\"");
     }
-    if !tls.crl_files.is_empty() {
-        text.key("client_crl", &strings(&tls.crl_files));
-    }
-    let files = [&tls.cert_file, &tls.key_file].into_iter().flatten();
-    let files = files.chain(&tls.client_ca_files).chain(&tls.crl_files);
-    for file in files.filter(|file| !file.starts_with('/')) {
-        differences.add(
-            Kind::Changed,
-            format_args!("tls: `{file}`"),
-            "relative to where the process was started",
-            "relative to the folder of the configuration",
-        );
+    written(&lists, "client_crl", text);
+}
+
+fn written(files: &Vec<String>, key: &str, text: &mut Text) {
+    if !files.is_empty() {
+        text.key(key, &strings(files));
     }
 }
 
-fn identity(config: &Config, text: &mut Text, differences: &mut Differences) {
-    let certificates = config
-        .tls
-        .as_ref()
-        .is_some_and(|tls| !tls.client_ca_files.is_empty());
+/// A path that holds wherever the configuration is written to.
+fn place(file: &String, places: &Places, differences: &mut Differences) -> String {
+    if file.starts_with('/') {
+        return file.clone();
+    }
+    let (place, there) = places.find(file);
+    let place = place.display().to_string();
+    let difference = differences.add(
+        Kind::Changed,
+        format_args!("tls: `{file}`"),
+        "relative to where the process was started",
+        format!("`{place}`"),
+    );
+    if !there {
+        difference.hint("nothing is there: write where the file is");
+    }
+    place
+}
+
+fn identity(config: &Config, role: &str, text: &mut Text, differences: &mut Differences) {
+    let certificates = config.has_certificates();
     let required = !config.allow_missing_role;
     if certificates || required {
         let way = if certificates { "mtls" } else { "source" };
         text.table("[listener.identity]");
         text.key("ways", &format!("[\"{way}\"]"));
         text.key("required", if required { "true" } else { "false" });
+    }
+    if config.asks_nobody() {
+        text.comment("Choose who asks: here by network; `mtls`, `basic`, `bearer` and `unix` are other ways.");
+        text.comment(&format!(
+            "networks = {{ \"10.0.0.0/8\" = {} }}",
+            quoted(role)
+        ));
     }
     if !certificates {
         let now = match required {
