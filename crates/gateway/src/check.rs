@@ -6,7 +6,12 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::{
-    Config, StartError, admin::Access, assemble, identity::Identities, listen::tls::Files,
+    Config, StartError,
+    admin::Access,
+    assemble,
+    config::{Bind, Way},
+    identity::Identities,
+    listen::tls::Files,
     policy::SelfTest,
 };
 
@@ -25,7 +30,7 @@ pub struct Checked {
 pub async fn check(config: &Config, test: Option<SelfTest>) -> Vec<Checked> {
     let mut checked = Vec::new();
     let mut tell = |what, found| checked.push(Checked { what, found });
-    if let Err(error) = config.clone().sound() {
+    if let Err(error) = config.clone().sound_before() {
         tell("configuration", Err(error.into()));
     }
     tell("certificates", certificates(config));
@@ -73,25 +78,38 @@ fn end(file: &Path) -> Result<jiff::Timestamp, StartError> {
 
 fn identities(config: &Config) -> Result<String, StartError> {
     Identities::read(config).map_err(|error| StartError::File(error.to_string()))?;
-    let listeners = config.listener.iter();
-    let ways = listeners.flat_map(|listener| &listener.identity.ways);
-    Ok(match ways.count() {
-        0 => "nobody is asked for a name".into(),
-        _ => "credentials and users are read".into(),
-    })
+    let each = || config.listener.iter().map(|listener| &listener.identity);
+    let asked = each().any(|identity| !identity.ways.is_empty());
+    let credentials = each().any(|identity| identity.credentials.is_some());
+    let users =
+        each().any(|identity| identity.ways.contains(&Way::Unix) && !identity.users.is_empty());
+    let said = match (asked, credentials, users) {
+        (false, ..) => "nobody is asked for a name",
+        (true, true, true) => "credentials and users are read",
+        (true, true, false) => "credentials are read",
+        (true, false, true) => "users are read",
+        (true, false, false) => "no file of credentials, no users: there is nothing to read",
+    };
+    Ok(said.into())
 }
 
 fn operators(config: &Config) -> Result<String, StartError> {
     Access::new(&config.admin).map_err(StartError::File)?;
-    Ok(match (&config.admin.token_file, &config.admin.tls) {
-        (Some(_), _) => "a token".into(),
-        (None, Some(tls)) if !tls.client_ca.is_empty() => "certificates".into(),
-        _ => "no token".into(),
-    })
+    let admin = &config.admin;
+    let proof = match (&admin.token_file, &admin.tls, &admin.bind) {
+        (Some(_), ..) => "a token",
+        (None, Some(tls), _) if !tls.client_ca.is_empty() => "certificates",
+        (.., Bind::Unix(_)) => "who may open the socket",
+        _ => "no token, read only",
+    };
+    Ok(format!("{}: {proof}", admin.bind))
 }
 
 async fn policy(config: &Config, test: Option<SelfTest>) -> Result<String, StartError> {
-    let (_, guard) = assemble::loaded(config, Vec::new(), test).await?;
+    let mut config = config.clone();
+    // What a service manager makes before a start is not there yet, and nothing is made here.
+    config.policy.cache.take_if(|cache| !cache.is_dir());
+    let (_, guard) = assemble::loaded(&config, Vec::new(), test).await?;
     let policies = guard.policies();
     let policies = policies.iter().map(crate::shown_policy);
     let policies: Vec<_> = policies.collect();

@@ -37,6 +37,16 @@ pub(super) fn warn(config: &Config) {
     }
 }
 
+/// Folders that somebody has to make before the start.
+pub(super) fn warn_of_unmade(config: &Config) {
+    for problem in config.unmade() {
+        warning(&format!(
+            "{}: a start needs it; a unit makes it with `RuntimeDirectory=`, `CacheDirectory=` or `LogsDirectory=`",
+            problem.message()
+        ));
+    }
+}
+
 /// Too few open files for the limits.
 pub(super) fn warn_of_files(files: &Descriptors) {
     if let Some(allowed) = files.allowed.filter(|_| files.is_short()) {
@@ -117,7 +127,8 @@ fn invite(gateway: &Gateway) {
 Try it:
   curl -x http://{address} https://example.com/
   curl -x http://{address} http://169.254.169.254/      (refused: cloud metadata)
-  export HTTP_PROXY=http://{address} HTTPS_PROXY=http://{address}
+  export http_proxy=http://{address} https_proxy=http://{address}
+  export HTTP_PROXY=$http_proxy HTTPS_PROXY=$https_proxy
 Change it:
   pinfold serve --print-defaults > gateway.toml && pinfold serve gateway.toml
 "

@@ -41,6 +41,7 @@ pub(super) fn run(args: &Args, config: &Config, out: &mut Output) -> anyhow::Res
     }
     out.flush()?;
     banner::warn(config);
+    banner::warn_of_unmade(config);
     Ok(exit)
 }
 

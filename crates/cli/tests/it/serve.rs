@@ -166,7 +166,8 @@ fn without_a_file_it_is_a_proxy_that_says_what_it_does_and_refuses_the_inside() 
     Try it:
       curl -x http://127.0.0.1:PORT https://example.com/
       curl -x http://127.0.0.1:PORT http://169.254.169.254/      (refused: cloud metadata)
-      export HTTP_PROXY=http://127.0.0.1:PORT HTTPS_PROXY=http://127.0.0.1:PORT
+      export http_proxy=http://127.0.0.1:PORT https_proxy=http://127.0.0.1:PORT
+      export HTTP_PROXY=$http_proxy HTTPS_PROXY=$https_proxy
     Change it:
       pinfold serve --print-defaults > gateway.toml && pinfold serve gateway.toml
 
@@ -338,6 +339,20 @@ fn secrets_are_read_from_standard_input_and_only_hashes_are_printed() {
 
     hint: write it with an offset, such as `2027-01-31T00:00:00Z`
     ");
+    insta::assert_snapshot!(made(&["web", "--generate", "--expires", "2001-01-31T00:00:00Z"], ""), @r"
+    exit: 2
+    --- stderr
+    error: `2001-01-31T00:00:00Z` has passed
+
+    hint: a credential that has ended lets nobody in: write a later time
+    ");
+    insta::assert_snapshot!(made(&["a:b", "--generate"], ""), @r"
+    exit: 2
+    --- stderr
+    error: a name for `Basic` holds no colon
+
+    hint: the name ends at its first colon: choose another, or make a token (`--bearer`)
+    ");
     insta::assert_snapshot!(made(&["a\nb"], ""), @r"
     exit: 2
     --- stderr
@@ -365,7 +380,7 @@ fn everything_is_tried_before_it_is_started() {
     ok     listener       127.0.0.1:4750 (proxy): HTTP and SOCKS5; nobody is asked for a name
     ok     certificates   no TLS
     ok     identities     nobody is asked for a name
-    ok     operators      no token
+    ok     operators      127.0.0.1:4751: no token, read only
     ok     policy         egress (DIGEST)
     ");
     insta::assert_snapshot!(checked("
@@ -409,6 +424,102 @@ fn everything_is_tried_before_it_is_started() {
 
     hint: did you mean `limits`?
     ");
+}
+
+#[test]
+fn what_is_checked_is_said_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    write(folder.path(), "credentials.toml", "");
+    let row = |config: &str, what: &str| {
+        let file = write(folder.path(), "gateway.toml", config);
+        let text = shown(&["serve", "--check", file.to_str().unwrap()]).replace(place, "DIR");
+        let row = text.lines().find(|line| line.contains(what));
+        row.unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    let listener = |identity: &str| format!("[[listener]]\nidentity = {{{identity}}}");
+    for (identity, said) in [
+        (
+            "ways = ['source'], networks = {'10.0.0.0/8' = 'a'}",
+            "no file of credentials, no users: there is nothing to read",
+        ),
+        (
+            "ways = ['basic'], credentials = 'credentials.toml'",
+            "credentials are read",
+        ),
+    ] {
+        let found = row(&listener(identity), "identities");
+        assert_eq!(found, format!("ok     identities     {said}"));
+    }
+    for (admin, said) in [
+        (
+            "bind = 'unix:admin.sock'",
+            "unix:DIR/admin.sock: who may open the socket",
+        ),
+        (
+            "bind = '127.0.0.1:4799'",
+            "127.0.0.1:4799: no token, read only",
+        ),
+    ] {
+        let found = row(&format!("[admin]\n{admin}"), "operators");
+        assert_eq!(found, format!("ok     operators      {said}"));
+    }
+}
+
+/// On the machine where a configuration is written there is not yet what the service manager makes.
+#[test]
+fn folders_that_a_service_manager_makes_are_missed_at_the_start_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "
+        policy = {cache = \"var/cache/policies\"}
+        admin = {bind = \"unix:run/admin.sock\"}
+        [[listener]]
+        bind = \"127.0.0.1:0\"
+    ";
+    let file = write(folder.path(), "gateway.toml", config);
+    let file = file.to_str().unwrap();
+    let place = folder.path().to_str().unwrap();
+    let unmade = "a start needs it; a unit makes it with `RuntimeDirectory=`, `CacheDirectory=` or `LogsDirectory=`";
+    let output = run(["serve", "--check", file]);
+    let said = show(&output).replace(place, "DIR");
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for path in ["var/cache/policies", "run/admin.sock"] {
+        let warning = format!("warning: the folder of `DIR/{path}` is not there: {unmade}");
+        assert!(said.contains(&warning), "{said}");
+    }
+    let output = run(["serve", file]);
+    let said = show(&output).replace(place, "DIR");
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("there are 2 problems in `DIR/gateway.toml`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn settings_that_are_refused_are_named_by_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    let config = "policy = {settings = \"settings.toml\"}";
+    let file = write(folder.path(), "gateway.toml", config);
+    let checked = |settings: &str| {
+        write(folder.path(), "settings.toml", settings);
+        shown(&["serve", "--check", file.to_str().unwrap()]).replace(place, "DIR")
+    };
+    let said = checked("[hosts]\nprots = []");
+    assert!(
+        said.contains(
+            "wrong  policy         `DIR/settings.toml`: settings refused: `/hosts/prots`: "
+        ),
+        "{said}"
+    );
+    let said = checked("[networks]\nallow = ['127.0.0.0/8']");
+    assert!(
+        said.ends_with(
+            "hint: leave it out of `networks.allow`: a grant in `floor.grants` is enough\n"
+        ),
+        "{said}"
+    );
 }
 
 #[test]

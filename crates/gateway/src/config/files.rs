@@ -28,10 +28,20 @@ pub(super) fn within(config: &mut Config, folder: &Path) {
     }
 }
 
-/// Files and folders that are not there.
+/// Files that are not there.
 pub(super) fn missing(config: &Config) -> Vec<Problem> {
+    absent_among(config, |leads| leads != Leads::Made)
+}
+
+/// Folders that are not there, of what is made at a start: a service manager may make them before.
+pub(super) fn unmade(config: &Config) -> Vec<Problem> {
+    absent_among(config, |leads| leads == Leads::Made)
+}
+
+fn absent_among(config: &Config, which: fn(Leads) -> bool) -> Vec<Problem> {
     let mut config = config.clone();
     let paths = paths(&mut config).into_iter();
+    let paths = paths.filter(|(_, leads, _)| which(*leads));
     paths
         .filter_map(|(key, leads, path)| absent(key, leads, path))
         .collect()

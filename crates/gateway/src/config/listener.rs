@@ -24,7 +24,7 @@ pub struct Listener {
     pub reuse_port: bool,
     /// TLS towards the client. Default: none.
     pub tls: Option<ListenerTls>,
-    /// Whether connections begin with a PROXY header. Default: never.
+    /// Whether connections begin with a PROXY header (v1 or v2). Default: never.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Who asks. Default: nobody is asked for a name.
     pub identity: Identity,

@@ -10,6 +10,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use super::schema;
 use crate::suggest;
 
 /// A configuration that cannot be used, with everything that was found.
@@ -98,14 +99,31 @@ impl Problem {
         }
     }
 
-    /// What the parser says, for people.
-    pub(super) fn of_toml(error: &toml::de::Error, text: &str) -> Self {
-        let (message, hint) = reworded(error.message());
+    /// Text that is no TOML.
+    pub(super) fn of_text(error: &toml::de::Error, text: &str) -> Self {
+        let hint = match error.message().starts_with("duplicate key") {
+            true => "write each key once",
+            false => {
+                "write TOML: text in quotes, a table as `[name]`, one of several as `[[name]]`"
+            }
+        };
+        Self {
+            hint: Some(hint.into()),
+            ..Self::of_value(error, text, &[])
+        }
+    }
+
+    /// What the reader of a value says, for people. The way leads to the value: its key says what is meant there.
+    pub(super) fn of_value(error: &toml::de::Error, text: &str, way: &[&str]) -> Self {
+        let message = error.message();
+        let (reworded, hint) = reworded(message);
         Self {
             key: Key::default(),
             place: error.span().map(|span| Place::of(span.start, text)),
-            message,
-            hint,
+            message: reworded,
+            hint: hint
+                .or_else(|| brackets(message, way))
+                .or_else(|| meaning(message, way)),
         }
     }
 
@@ -206,6 +224,23 @@ impl Place {
     }
 }
 
+/// One table where there may be several.
+fn brackets(message: &str, way: &[&str]) -> Option<String> {
+    let name = way.join(".");
+    let one = kinds(message)? == ("map", "a sequence");
+    one.then(|| format!("write `[[{name}]]`: there may be several"))
+}
+
+/// What the manual says of the key, or of the one that is missing.
+fn meaning(message: &str, way: &[&str]) -> Option<String> {
+    let missing = message
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.strip_suffix('`'));
+    let way: Vec<_> = way.iter().copied().chain(missing).collect();
+    let about = schema::about(&way)?;
+    Some(format!("`{}`: {about}", way.last()?))
+}
+
 /// "unknown field `a`, expected one of `b`, `c`" in the words of the manual, and a hint.
 fn reworded(message: &str) -> (String, Option<String>) {
     let mut names = message.split('`').skip(1).step_by(2);
@@ -229,16 +264,29 @@ fn reworded(message: &str) -> (String, Option<String>) {
 
 /// "invalid type: integer `5`, expected a time" with what is expected first; numbers are numbers.
 fn of_another_kind(message: &str) -> String {
-    let rest = ["invalid type: ", "invalid value: "];
-    let rest = rest.iter().find_map(|start| message.strip_prefix(start));
-    let Some((found, expected)) = rest.and_then(|rest| rest.split_once(", expected ")) else {
+    let Some((found, expected)) = kinds(message) else {
         return message.to_owned();
     };
+    let found = match found {
+        "map" => "a table",
+        "sequence" => "a list",
+        other => other,
+    };
     let expected = match expected {
+        "a sequence" => "a list",
+        "a map" => "a table",
+        other if other.starts_with("struct ") => "a table",
         "usize" | "u64" | "u32" => "a number, 0 or more",
         "a boolean" => "`true` or `false`",
         "path string" => "a path",
         other => other,
     };
     format!("expected {expected}, found {found}")
+}
+
+/// What was found, and what was expected instead.
+fn kinds(message: &str) -> Option<(&str, &str)> {
+    let rest = ["invalid type: ", "invalid value: "];
+    let rest = rest.iter().find_map(|start| message.strip_prefix(start));
+    rest?.split_once(", expected ")
 }

@@ -9,11 +9,11 @@ use super::{Span, text::written_as_text};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Records {
-    /// The decision log.
+    /// The decision log: one line of JSON for each decision, each end of a tunnel, and each change of policy.
     pub log: DecisionLog,
-    /// Metrics.
+    /// Metrics for Prometheus, at `/metrics` of the admin listener.
     pub metrics: Metrics,
-    /// Traces. Default: none.
+    /// Traces, by OTLP over HTTP (protobuf). Default: none.
     pub tracing: Option<Tracing>,
 }
 

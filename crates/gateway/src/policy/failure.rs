@@ -1,6 +1,6 @@
 //! Why a change of the policies was refused, and at which step. What was active stays active.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use pinfold::policy::LoadError;
 
@@ -127,6 +127,13 @@ impl Failure {
 
     pub(super) fn read(message: impl Into<String>, hint: &'static str) -> Self {
         Self::new(Step::Read, message, Some(hint))
+    }
+
+    /// The same, with the file that it is about.
+    #[must_use]
+    pub(super) fn about(self, file: &Path) -> Self {
+        let message = format!("`{}`: {}", file.display(), self.message);
+        Self::new(self.step, message, self.hint)
     }
 
     /// The same, with the layer that it is about.

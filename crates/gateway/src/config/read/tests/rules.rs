@@ -27,7 +27,7 @@ fn policies_that_contradict_each_other() {
         ),
         (
             "[[policy.layer]]",
-            "line 1, column 1: the key `name` is missing",
+            "line 1, column 1: the key `name` is missing (`name`: Its name: lower case, words joined by `-`.)",
         ),
         (
             "[[policy.layer]]\nname = \"l0\"\n[[policy.layer]]\nname = \"l1\"\n[[policy.layer]]\nname = \"l2\"\n[[policy.layer]]\nname = \"l3\"\n[[policy.layer]]\nname = \"l4\"\n[[policy.layer]]\nname = \"l5\"\n[[policy.layer]]\nname = \"l6\"\n[[policy.layer]]\nname = \"l7\"\n[[policy.layer]]\nname = \"l8\"",
@@ -261,7 +261,7 @@ fn records_that_nobody_reads() {
         ),
         (
             "[records.tracing]",
-            "line 1, column 1: the key `endpoint` is missing",
+            "line 1, column 1: the key `endpoint` is missing (`endpoint`: The collector: `http://127.0.0.1:4318/v1/traces`.)",
         ),
     ]);
 }
