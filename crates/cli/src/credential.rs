@@ -97,7 +97,14 @@ fn given() -> anyhow::Result<String> {
 }
 
 fn unfit(unfit: Unfit) -> Fault {
-    Fault::new(unfit.to_string(), "`--generate` makes one that is fit")
+    let hint = match unfit {
+        Unfit::Colon => {
+            "the name ends at its first colon: choose another, or make a token (`--bearer`)"
+        }
+        Unfit::Machine => "free some memory, and try again",
+        _ => "`--generate` makes one that is fit",
+    };
+    Fault::new(unfit.to_string(), hint)
 }
 
 /// What is read of a secret, in bytes; longer ones are refused as too long.
