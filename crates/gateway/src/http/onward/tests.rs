@@ -1,8 +1,4 @@
 //! Tunnels whose client does not take its answer.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a listener on loopback stands for the server"
-)]
 
 use std::time::Duration;
 
