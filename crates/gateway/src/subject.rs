@@ -7,7 +7,8 @@ use std::{fmt, sync::Arc};
 pub(crate) struct Subject {
     name: Arc<str>,
     way: Way,
-    voucher: Option<Voucher>,
+    /// Shared: names go wherever a refusal goes.
+    voucher: Option<Arc<Voucher>>,
 }
 
 /// Which entry of the credentials names a subject: a digest of it, that means nothing elsewhere.
@@ -29,12 +30,12 @@ impl Subject {
 
     /// The same, by this entry of the credentials.
     pub(crate) fn by(mut self, voucher: Option<Voucher>) -> Self {
-        self.voucher = voucher;
+        self.voucher = voucher.map(Arc::new);
         self
     }
 
     pub(crate) fn voucher(&self) -> Option<&Voucher> {
-        self.voucher.as_ref()
+        self.voucher.as_deref()
     }
 
     pub(crate) fn name(&self) -> &str {
