@@ -294,6 +294,19 @@ mod tests {
     }
 
     #[test]
+    fn the_operator_is_told_what_to_raise() {
+        for (code, raise) in [
+            ("limit-connections", Some("raise `limits.connections`")),
+            ("limit-rate", Some("raise `limits.rate`")),
+            ("limit-tunnels", Some("raise `limits.tunnels`")),
+            ("credentials-wrong", None),
+        ] {
+            let refusal = Refusal::new(Kind::Overloaded, "limit", code);
+            assert_eq!(refusal.raise(), raise, "{code}");
+        }
+    }
+
+    #[test]
     fn a_url_that_does_not_parse_is_the_clients_fault() {
         let refusal = pinfold_addr::Target::parse("http://a\\b/").unwrap_err();
         let refusal = Refusal::from_parse(&refusal);

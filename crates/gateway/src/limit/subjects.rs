@@ -224,6 +224,5 @@ const SWEEP: usize = 256;
 const PAUSE: Duration = Duration::from_secs(1);
 
 const HINT_TUNNELS: &str =
-    "you have as many tunnels open as you may: close some, or have `limits.subject.tunnels` raised";
-const HINT_RATE: &str =
-    "you ask more often than you may: slow down, or have `limits.subject.rate` raised";
+    "you have as many tunnels open as you may: close some; an operator can raise that";
+const HINT_RATE: &str = "you ask more often than you may: slow down; an operator can raise that";

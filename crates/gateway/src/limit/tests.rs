@@ -23,7 +23,10 @@ fn ip(text: &str) -> Option<IpAddr> {
 
 fn code(result: Result<Permit, Refusal>) -> (String, Kind) {
     let refusal = result.map(drop).unwrap_err();
-    assert!(refusal.retry_after.is_some() && refusal.hint.is_some());
+    assert!(refusal.retry_after.is_some());
+    // What an operator raises is not for clients.
+    assert!(refusal.hint.is_some_and(|hint| !hint.contains("`limits.")));
+    assert!(refusal.raise().is_some());
     assert_eq!(refusal.stage, "limit");
     (refusal.code.into_owned(), refusal.kind)
 }
