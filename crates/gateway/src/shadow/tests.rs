@@ -518,3 +518,21 @@ async fn what_the_candidate_cannot_keep_up_with_is_dropped_and_counted() {
         (49, 1 + worker::QUEUE as u64)
     );
 }
+
+/// The clock runs ahead while nothing else does: whoever waits a bounded time has given up long before.
+#[tokio::test(start_paused = true)]
+async fn a_promotion_that_takes_long_ends_the_watching_when_it_is_done() {
+    let slow: SelfTest = Arc::new(|candidate| {
+        if candidate.layers()[0].settings == json!({"ports": [8080]}) {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        Ok(())
+    });
+    let bench = Bench::new(&json!({}), Some(slow));
+    let wanted = change(&json!({"ports": [8080]}));
+    let watching = bench.shadow.start(&wanted, &bench.policies);
+    watching.await.unwrap();
+    let changed = bench.shadow.promote(&bench.policies).await.unwrap();
+    assert!(changed.swapped);
+    assert!(!bench.shadow.report().unwrap().watching);
+}
