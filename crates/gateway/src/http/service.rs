@@ -337,3 +337,21 @@ const DESCRIPTION: usize = 300;
 
 /// Bytes of a `traceparent`; version 00 has 55.
 const TRACEPARENT: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_is_described_without_what_may_be_secret() {
+        for (method, uri, said) in [
+            ("GET", "/secret?a=b", "GET, without a host"),
+            ("GET", "http://u:p@a.example/secret", "GET a.example"),
+            ("CONNECT", "a.example:443", "CONNECT a.example:443"),
+        ] {
+            let request = Request::builder().method(method).uri(uri);
+            let manner = Manner::of(&request.body(()).unwrap());
+            assert_eq!(manner.describe(), said);
+        }
+    }
+}
