@@ -21,8 +21,8 @@ use crate::{
     assemble::{self, Assembled},
     config::ConfigError,
     event::{Event, Phase, Reloaded},
-    listen::{self, Door, Entrance, Operators},
     lapse,
+    listen::{self, Door, Entrance, Operators},
     live::review,
     news::{News, Unread},
     policy::{SelfTest, Trigger},
@@ -296,11 +296,9 @@ impl Gateway {
 /// What goes on beside the connections, until the gateway ends.
 fn begin(shared: &Arc<Shared>) {
     let of = Arc::clone(shared);
-    let review = review::run(
-        Arc::clone(&shared.live),
-        shared.guard.clone(),
-        move || of.rules(),
-    );
+    let review = review::run(Arc::clone(&shared.live), shared.guard.clone(), move || {
+        of.rules()
+    });
     spawn_until_cut(shared, review);
     spawn_until_cut(shared, lapse::watch(Arc::clone(shared)));
     spawn_until_cut(shared, service::watchdog());

@@ -42,7 +42,7 @@ def by_pycurl(proxy, url, ca):
     import pycurl
 
     https2 = 3
-    body, head = io.BytesIO(), io.BytesIO()
+    body, told = io.BytesIO(), []
     curl = pycurl.Curl()
     curl.setopt(pycurl.URL, url)
     curl.setopt(pycurl.PROXY, proxy)
@@ -53,16 +53,16 @@ def by_pycurl(proxy, url, ca):
         curl.setopt(pycurl.PROXY_CAINFO, ca)
     curl.setopt(pycurl.TIMEOUT, 20)
     curl.setopt(pycurl.WRITEDATA, body)
-    curl.setopt(pycurl.HEADERFUNCTION, head.write)
+    curl.setopt(pycurl.VERBOSE, True)
+    curl.setopt(pycurl.DEBUGFUNCTION, lambda kind, text: told.append(text.decode(errors="replace")) if kind == 0 else None)
     try:
         curl.perform()
     except pycurl.error as error:
-        return {"error": str(error), "connect": curl.getinfo(pycurl.HTTP_CONNECTCODE)}
+        return {"error": str(error), "told": "".join(told)}
     return {
         "status": curl.getinfo(pycurl.RESPONSE_CODE),
-        "connect": curl.getinfo(pycurl.HTTP_CONNECTCODE),
         "body": body.getvalue().decode(),
-        "head": head.getvalue().decode(),
+        "told": "".join(told),
     }
 
 

@@ -3,12 +3,7 @@
     clippy::disallowed_methods,
     reason = "the clients and servers of the tests are no part of the gateway"
 )]
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 #[path = "../../fixtures/guests/mod.rs"]
 #[expect(dead_code, reason = "other tests use the rest of it")]

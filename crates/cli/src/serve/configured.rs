@@ -10,17 +10,18 @@ use crate::{fault::Fault, text};
 /// Reads the file, takes the options, and looks for contradictions again. What `--check` looks at is not about to be
 /// started: folders that a service manager makes before may be missing.
 pub(super) fn read(file: Option<&Path>, instead: &Instead, check: bool) -> anyhow::Result<Config> {
-    let (read, sound): (fn(&Path) -> _, fn(Config) -> _) = match check {
-        true => (Config::read_before, Config::sound_before),
-        false => (Config::read, Config::sound),
-    };
     let config = match file {
-        Some(file) => read(file).map_err(|error| told(&error, file))?,
+        Some(file) if check => Config::read_before(file).map_err(|error| told(&error, file))?,
+        Some(file) => Config::read(file).map_err(|error| told(&error, file))?,
         None => Config::default(),
     };
     let changed = apply(config, instead)?;
+    let sound = match check {
+        true => changed.sound_before(),
+        false => changed.sound(),
+    };
     let options = Path::new("the command line");
-    sound(changed).map_err(|error| told(&error, file.unwrap_or(options)))
+    sound.map_err(|error| told(&error, file.unwrap_or(options)))
 }
 
 fn apply(mut config: Config, instead: &Instead) -> Result<Config, Fault> {

@@ -1,8 +1,4 @@
 //! Who ends a gateway, and how often that has to be said.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the clients of a proxy are not judged: they are in the tests"
-)]
 
 use std::{
     io::{Read, Write},

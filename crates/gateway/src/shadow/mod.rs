@@ -172,7 +172,11 @@ impl Shadow {
         let _alone = self.starting.try_lock().map_err(|_| ChangeError::Busy)?;
         let policy = self.load(&layer, active).await?;
         let reference = policy.policy();
-        let watched = Arc::new(Watched::new(layer, reference.clone(), trigger != Trigger::Admin));
+        let watched = Arc::new(Watched::new(
+            layer,
+            reference.clone(),
+            trigger != Trigger::Admin,
+        ));
         let running = Worker::start(policy, watched, self.bus.clone()).map_err(no_thread)?;
         if let Some(before) = self.feed.put_in(running) {
             self.ended(&before, trigger);

@@ -12,12 +12,11 @@
     reason = "tests"
 )]
 
-mod clients;
 mod abuse;
 mod admin;
 mod certificates;
+mod clients;
 mod drain;
-mod listener_tls;
 mod fuzz_corpus;
 mod http_connect;
 mod http_drain;
@@ -29,6 +28,7 @@ mod http_two;
 mod http_upgrade;
 mod lapse;
 mod limits;
+mod listener_tls;
 mod listeners;
 mod log;
 mod metrics;
@@ -37,9 +37,9 @@ mod policies;
 mod proxy_header;
 mod reload;
 mod report;
+mod revocation;
 mod shadow;
 mod smokescreen;
-mod revocation;
 mod socks;
 mod status_page;
 mod support;

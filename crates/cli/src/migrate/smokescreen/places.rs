@@ -1,8 +1,8 @@
 //! Where the files are that a configuration names.
 
 use std::{
-    env, io,
-    path::{Path, PathBuf},
+    io,
+    path::{self, Path, PathBuf},
 };
 
 /// The folders that relative paths may be meant from, the likeliest first.
@@ -12,7 +12,7 @@ pub(super) struct Places(Vec<PathBuf>);
 impl Places {
     /// Smokescreen looked where it was started, which no file says: beside its configuration, or here.
     pub(super) fn of(config: Option<&Path>) -> io::Result<Self> {
-        let here = env::current_dir()?;
+        let here = path::absolute(".")?;
         let beside = config
             .and_then(Path::parent)
             .map(|folder| here.join(folder));

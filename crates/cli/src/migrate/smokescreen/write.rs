@@ -117,7 +117,7 @@ fn tls_section(tls: &Tls, places: &Places, text: &mut Text, differences: &mut Di
     let mut found = |file: &String| place(file, places, differences);
     let [certificate, key] = [&tls.cert_file, &tls.key_file]
         .map(|file| file.as_ref().map(&mut found).unwrap_or_default());
-    let [authorities, lists] =
+    let [authorities, lists]: [Vec<_>; 2] =
         [&tls.client_ca_files, &tls.crl_files].map(|files| files.iter().map(&mut found).collect());
     text.table("[listener.tls]");
     text.key("certificate", &quoted(&certificate));
@@ -129,7 +129,7 @@ fn tls_section(tls: &Tls, places: &Places, text: &mut Text, differences: &mut Di
     written(&lists, "client_crl", text);
 }
 
-fn written(files: &Vec<String>, key: &str, text: &mut Text) {
+fn written(files: &[String], key: &str, text: &mut Text) {
     if !files.is_empty() {
         text.key(key, &strings(files));
     }

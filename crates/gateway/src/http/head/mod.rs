@@ -149,7 +149,10 @@ impl Framing {
             self.coding(value)
         } else if name.eq_ignore_ascii_case(b"host") {
             self.host()
-        } else if FRAMING.iter().any(|framing| is_spelled_alike(name, framing)) {
+        } else if FRAMING
+            .iter()
+            .any(|framing| is_spelled_alike(name, framing))
+        {
             // Servers that make variables of fields take one for the other (CGI, RFC 3875, 4.1.18).
             let hint = "write `-` in the names of fields that frame the message, not `_`";
             Err(malformed("header-name-ambiguous", hint))
