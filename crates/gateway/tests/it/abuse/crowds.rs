@@ -129,6 +129,12 @@ async fn names_and_tokens_that_are_guessed_are_not_remembered() {
         assert_eq!(status(&client.answer().await.0), 407);
     };
     guess(0).await;
+    // The policy of the start is told beside the traffic, perhaps after the first answer.
+    until("the policy is told", async || {
+        let (_, metrics) = proxy.admin("/metrics").await;
+        metrics.contains("pinfold_policy_info{")
+    })
+    .await;
     let (_, first) = proxy.admin("/metrics").await;
     for number in 1..=2_000 {
         guess(number).await;
