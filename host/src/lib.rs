@@ -96,4 +96,4 @@ pub use limits::Limits;
 pub use pinfold_addr as addr;
 pub use policy::floor::{Grant, InvalidGrant};
 pub use request::{Request, Terms};
-pub use verdict::{Admitted, Denial, Pinned};
+pub use verdict::{Admitted, Denial, HandedOver, Pinned};

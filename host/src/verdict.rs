@@ -224,6 +224,35 @@ impl Pinned {
         Ok(Reused { decision, held })
     }
 
+    /// Spends the pin on a connection that somebody else opens, and closes the record: for a gateway that asks here
+    /// where it may connect to. Nothing is dialled, so nobody confirms the peer: whoever takes the addresses must
+    /// connect to these and to no others, and looks up no name.
+    ///
+    /// # Errors
+    ///
+    /// Denied with `pin-expired` after the pin's lifetime.
+    ///
+    /// ```
+    /// use pinfold::{Guard, Request, addr::Target, resolve::Fixed};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let guard = Guard::builder().resolver(Fixed::default().rule("example.com=93.184.216.34")?).build()?;
+    /// let pinned = guard.pin(Request::new(Target::parse("https://example.com/")?)).await?;
+    /// let handed = pinned.hand_over()?;
+    /// assert_eq!(handed.addresses, ["93.184.216.34:443".parse()?]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn hand_over(self) -> Result<HandedOver, Error> {
+        let pinned = self.in_time()?;
+        let decision = pinned.record.allow(None, false);
+        Ok(HandedOver {
+            addresses: pinned.addresses,
+            decision,
+        })
+    }
+
     /// What a connection to `peer` is opened for.
     pub(crate) fn held(&self, peer: SocketAddr) -> Held {
         Held {
@@ -265,6 +294,16 @@ impl Pinned {
             .deny(Denial::new(Reason::PeerMismatch, detail))
             .into()
     }
+}
+
+/// What a pin became that somebody else dials.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HandedOver {
+    /// The judged addresses with port, never empty, in the order they are to be tried.
+    pub addresses: Vec<SocketAddr>,
+    /// The record of the hop, as the observer got it.
+    pub decision: Arc<crate::Decision>,
 }
 
 /// A proof of one guard says nothing about what another one would have refused.

@@ -15,6 +15,7 @@ use crate::{
     Config, StartError,
     admin::{Access, Admin, Operated, Recent},
     config,
+    envoy::Health,
     event::{Bus, Sink},
     identity::Identities,
     limit::Admission,
@@ -67,6 +68,7 @@ pub(crate) async fn assemble(
     let shared = Arc::new(Shared {
         connector: guard.connector(),
         forwarder: forwarder(&guard),
+        health: Health::serving().await,
         admission: Admission::new(&config.limits),
         live: Arc::new(Registry::new(bus.clone())),
         shadow: Shadow::new(feed, bus.clone(), guard.limits()),

@@ -58,6 +58,26 @@ impl RequestId {
     }
 }
 
+/// The id that whoever asks gave to a request: a few printable characters, so that it can be looked for.
+#[derive(Clone, Debug, Eq, PartialEq, serde::Serialize)]
+#[serde(transparent)]
+pub(crate) struct Correlation(Arc<str>);
+
+impl Correlation {
+    /// None when it is empty, too long, or holds what is not printed.
+    pub(crate) fn of(id: &str) -> Option<Self> {
+        let fit = (1..=LONGEST).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+        fit.then(|| Self(id.into()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Bytes of a correlation id. A UUID has 36.
+const LONGEST: usize = 128;
+
 fn process_tag() -> u32 {
     static TAG: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
     // Without randomness ids are unique in this process only, which is no reason to serve nobody.

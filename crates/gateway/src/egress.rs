@@ -12,7 +12,7 @@ use pinfold::{Connection, Decision, Guard, Observer, Request, Session, record::M
 use pinfold_addr::{Scheme, Target};
 
 use crate::{
-    client::{Client, RequestId},
+    client::{Client, Correlation, RequestId},
     event::{Asked, Bus, Decided, Event, Exchange},
     limit::Permit,
     live::Live,
@@ -31,6 +31,9 @@ pub(crate) struct Ask {
     pub(crate) target: Target,
     pub(crate) method: Option<String>,
     pub(crate) traceparent: Option<String>,
+    pub(crate) correlation: Option<Correlation>,
+    /// Further labels for the policy, by who configured who asks; never by a client.
+    pub(crate) labels: Vec<(String, String)>,
 }
 
 /// What came of it: a socket to a judged address, listed as open.
@@ -103,12 +106,16 @@ fn described(ask: Ask, report: bool) -> (Request, Arc<Asked>) {
         method: ask.method,
         report,
         traceparent: ask.traceparent,
+        correlation: ask.correlation,
         began: std::time::Instant::now(),
         client: ask.client,
     };
     let mut request = Request::new(ask.target)
         .label("listener", &*asked.client.listener.name)
         .label("kind", kind(asked.kind));
+    for (name, value) in ask.labels {
+        request = request.label(name, value);
+    }
     if let Some(method) = &asked.method {
         request = request.method(method);
     }
@@ -125,6 +132,7 @@ fn kind(exchange: Exchange) -> &'static str {
         Exchange::Connect => "connect",
         Exchange::Forward | Exchange::Upgrade => "forward",
         Exchange::Socks => "socks",
+        Exchange::Sni => "sni",
     }
 }
 

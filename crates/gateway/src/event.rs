@@ -8,7 +8,7 @@ use std::{
 use pinfold::{Decision, Denial, PolicyRef};
 
 use crate::{
-    client::{Client, RequestId},
+    client::{Client, Correlation, RequestId},
     live::Closing,
     refusal::Refusal,
     subject::Subject,
@@ -62,6 +62,8 @@ pub(crate) struct Asked {
     pub(crate) report: bool,
     /// The trace that the client sent along (`traceparent`, W3C), as it came.
     pub(crate) traceparent: Option<String>,
+    /// By which name whoever asks knows the request: the request id of an Envoy.
+    pub(crate) correlation: Option<Correlation>,
     pub(crate) began: std::time::Instant,
 }
 
@@ -77,6 +79,8 @@ pub(crate) enum Exchange {
     Upgrade,
     /// `CONNECT` of SOCKS5.
     Socks,
+    /// TLS that an Envoy passes through, by its server name.
+    Sni,
 }
 
 /// The end of a tunnel or an exchange.
@@ -102,6 +106,7 @@ pub(crate) struct Turned {
     pub(crate) id: RequestId,
     pub(crate) client: Arc<Client>,
     pub(crate) subject: Option<Subject>,
+    pub(crate) correlation: Option<Correlation>,
     pub(crate) refusal: Refusal,
     /// For the operator.
     pub(crate) detail: String,

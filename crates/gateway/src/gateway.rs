@@ -242,6 +242,7 @@ impl Gateway {
         let time = shared.config.load().drain.get();
         service::stopping(time.saturating_add(FAREWELL + FLUSH));
         shared.bus.tell(&Event::Phase(Phase::Draining));
+        shared.health.leave().await;
         shared.draining.cancel();
         shared.connections.close();
         let (cut, hurried) = tokio::select! {

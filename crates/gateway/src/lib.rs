@@ -57,6 +57,7 @@ mod client;
 pub mod config;
 mod descriptors;
 mod egress;
+pub mod envoy;
 mod event;
 mod file;
 mod gateway;

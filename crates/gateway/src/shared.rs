@@ -7,7 +7,7 @@ use pinfold::{Connector, Guard, record::Mode};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config,
+    config, envoy,
     event::Bus,
     identity::Identities,
     limit::Admission,
@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) connector: Connector,
     pub(crate) forwarder: pinfold_http::Forwarder,
     pub(crate) bus: Bus,
+    /// What Envoys are told of it.
+    pub(crate) health: envoy::Health,
     pub(crate) admission: Admission,
     pub(crate) live: Arc<Registry>,
     pub(crate) policies: Manager,

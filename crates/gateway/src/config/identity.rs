@@ -54,6 +54,9 @@ pub enum Way {
     Unix,
     /// The network that the client is in.
     Source,
+    /// The certificate that Envoy saw: its URI, else its DNS name, else its subject. On listeners for Envoy only, and
+    /// only where Envoy verifies certificates.
+    Envoy,
 }
 
 /// What a credential is.

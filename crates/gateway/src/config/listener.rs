@@ -17,7 +17,7 @@ pub struct Listener {
     pub bind: Bind,
     /// Mode of a Unix socket, octal. Default: `0660`.
     pub unix_mode: Mode,
-    /// What is spoken, told apart by the first byte. Default: both.
+    /// What is spoken, told apart by the first byte. Default: `http` and `socks5`.
     pub protocols: Vec<Protocol>,
     /// Whether several processes may listen on the address (`SO_REUSEPORT`), for a restart without a gap.
     /// Default: no.
@@ -64,6 +64,8 @@ pub enum Protocol {
     Http,
     /// SOCKS5 (RFC 1928), `CONNECT` only.
     Socks5,
+    /// The decision service of an Envoy: `ext_authz` and health, gRPC. On a listener of its own.
+    Envoy,
 }
 
 /// TLS towards the client. Files are read again on reload.

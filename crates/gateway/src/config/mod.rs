@@ -5,6 +5,7 @@
 
 mod admin;
 mod check;
+mod envoy;
 mod faults;
 mod files;
 mod identity;
@@ -24,6 +25,7 @@ mod tunnels;
 mod units;
 
 pub use admin::{Admin, AdminTls};
+pub use envoy::Envoy;
 pub use identity::{CredentialKind, Identity, Way};
 pub use limits::{Limits, SubjectLimits};
 pub use listener::{Bind, ClientAuth, Listener, ListenerTls, Protocol, ProxyProtocol};
@@ -63,6 +65,8 @@ pub struct Config {
     pub floor: Floor,
     /// What holds for tunnels and forwarded exchanges.
     pub tunnels: Tunnels,
+    /// What is answered to an Envoy that asks, on listeners whose protocol is `envoy`.
+    pub envoy: Envoy,
     /// Bounds, of the gateway and for each subject.
     pub limits: Limits,
     /// The interface for operators. Default: `127.0.0.1:4751`, read only.
@@ -84,6 +88,7 @@ impl Default for Config {
             dns: Dns::default(),
             floor: Floor::default(),
             tunnels: Tunnels::default(),
+            envoy: Envoy::default(),
             limits: Limits::default(),
             admin: Admin::default(),
             records: Records::default(),

@@ -55,21 +55,40 @@ pub(crate) fn refusal(
     format: Format,
     challenges: &[&'static str],
 ) -> Response<Reply> {
+    let Told { headers, body } = told(refusal, id, format);
+    let mut response = Response::new(Reply::text(body));
+    *response.status_mut() = refusal.kind.status();
+    *response.headers_mut() = headers;
+    if refusal.kind == Kind::Unauthenticated {
+        for challenge in challenges {
+            let challenge = HeaderValue::from_static(challenge);
+            response.headers_mut().append(PROXY_AUTHENTICATE, challenge);
+        }
+    }
+    response
+}
+
+/// What a client is told, whoever brings it.
+pub(crate) struct Told {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+/// Of a refusal.
+pub(crate) fn told(refusal: &Refusal, id: RequestId, format: Format) -> Told {
     let (mime, body) = match format {
         Format::Text => ("text/plain; charset=utf-8", text(refusal)),
         Format::Json => ("application/json", json(refusal, id)),
     };
-    let mut response = Response::new(Reply::text(body));
-    *response.status_mut() = refusal.kind.status();
-    let headers = response.headers_mut();
+    let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(mime));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    set(headers, REASON, &refusal.code);
-    set(headers, STAGE, refusal.stage);
-    set(headers, REQUEST_ID, &id.to_string());
+    set(&mut headers, REASON, &refusal.code);
+    set(&mut headers, STAGE, refusal.stage);
+    set(&mut headers, REQUEST_ID, &id.to_string());
     let (error, code) = (refusal.proxy_error(), &refusal.code);
     set(
-        headers,
+        &mut headers,
         PROXY_STATUS,
         &format!("pinfold; error={error}; details=\"{code}\""),
     );
@@ -78,12 +97,7 @@ pub(crate) fn refusal(
         let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, seconds.max(1).into());
     }
-    if refusal.kind == Kind::Unauthenticated {
-        for challenge in challenges {
-            headers.append(PROXY_AUTHENTICATE, HeaderValue::from_static(challenge));
-        }
-    }
-    response
+    Told { headers, body }
 }
 
 fn text(refusal: &Refusal) -> String {

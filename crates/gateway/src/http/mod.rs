@@ -35,16 +35,26 @@ mod target;
 mod upgrade;
 mod upload;
 
-use std::{io, pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
 
-use bytes::BytesMut;
-use hyper::server::conn::{http1, http2};
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::Service,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::timeout,
 };
 
+pub(crate) use self::{
+    activity::Activity,
+    answer::{Format, told},
+};
 use self::{gate::Gate, head::Bounds, scope::Scope, service::Proxy};
 use crate::{
     config,
@@ -77,16 +87,51 @@ async fn run(shared: Arc<Shared>, accepted: Accepted) {
     let proxy = Proxy::new(Arc::clone(&shared), client, scope.clone());
     let connection = match version {
         Version::Http1 => http1(&proxy, stream, begun, limits),
-        Version::Http2 => http2(&proxy, stream, begun, limits),
+        Version::Http2 => {
+            let parts = (proxy.activity(), proxy.scope());
+            http2(proxy.clone(), parts, stream, begun, limits)
+        }
     };
+    let activity = proxy.activity();
     tokio::select! {
-        () = drive(&proxy, connection, limits) => {}
+        () = drive(proxy.shared(), &activity, connection, limits) => {}
         () = proxy.told_to_close() => {}
     }
     match proxy.onward() {
         Some(tunnel) => tunnel.alone(shared, permit).await,
         None => scope.finished().await,
     }
+}
+
+/// Serves a client that speaks HTTP/2 and nothing else: for a service of our own, within the same bounds.
+pub(crate) async fn serve_http2<S, B>(
+    shared: Arc<Shared>,
+    accepted: Accepted,
+    serve: impl FnOnce(Arc<Activity>) -> S,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes, Error: Into<reply::BoxError>> + Send + 'static,
+{
+    let Accepted {
+        mut stream,
+        permit: _place,
+        ..
+    } = accepted;
+    let limits = Limits::of(&shared.config.load());
+    let begun = timeout(limits.head_time, version(&mut stream)).await;
+    let Ok(Ok(Some((Version::Http2, begun)))) = begun else {
+        // What is not HTTP/2 gets no answer that it could read.
+        return;
+    };
+    let scope = Scope::default();
+    let _all_tasks = scope.bind();
+    let activity = Activity::new();
+    let service = serve(Arc::clone(&activity));
+    let parts = (Arc::clone(&activity), scope.clone());
+    let connection = http2(service, parts, stream, begun, limits);
+    drive(&shared, &activity, connection, limits).await;
+    scope.finished().await;
 }
 
 enum Version {
@@ -127,9 +172,20 @@ fn http1(proxy: &Proxy, stream: Box<dyn Stream>, begun: BytesMut, limits: Limits
     Box::pin(connection)
 }
 
-fn http2(proxy: &Proxy, stream: Box<dyn Stream>, begun: BytesMut, limits: Limits) -> Connection {
-    let gate = Gate::http2(stream, begun, proxy.activity(), &limits.gate());
-    let connection = http2::Builder::new(proxy.scope())
+fn http2<S, B>(
+    service: S,
+    (activity, scope): (Arc<Activity>, Scope),
+    stream: Box<dyn Stream>,
+    begun: BytesMut,
+    limits: Limits,
+) -> Connection
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes, Error: Into<reply::BoxError>> + Send + 'static,
+{
+    let gate = Gate::http2(stream, begun, activity, &limits.gate());
+    let connection = http2::Builder::new(scope)
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(limits.bounds.bytes).unwrap_or(u32::MAX))
@@ -141,16 +197,15 @@ fn http2(proxy: &Proxy, stream: Box<dyn Stream>, begun: BytesMut, limits: Limits
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PONG_WITHIN)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(gate), proxy.clone());
+        .serve_connection(TokioIo::new(gate), service);
     Box::pin(connection)
 }
 
 /// Runs a connection; asks it to end when the gateway drains, or when it was idle for too long.
-async fn drive(proxy: &Proxy, mut connection: Connection, limits: Limits) {
-    let activity = proxy.activity();
+async fn drive(shared: &Shared, activity: &Activity, mut connection: Connection, limits: Limits) {
     tokio::select! {
         _ = &mut connection => return,
-        () = drained(proxy, limits) => {}
+        () = drained(shared, activity, limits) => {}
         () = activity.idle(limits.head_time, limits.keep_alive) => {}
     }
     connection.as_mut().leave();
@@ -162,9 +217,8 @@ async fn drive(proxy: &Proxy, mut connection: Connection, limits: Limits) {
 }
 
 /// Waits until the gateway drains, and for a request that was on its way then: it is answered.
-async fn drained(proxy: &Proxy, limits: Limits) {
-    proxy.shared().draining.cancelled().await;
-    let activity = proxy.activity();
+async fn drained(shared: &Shared, activity: &Activity, limits: Limits) {
+    shared.draining.cancelled().await;
     // In its own time it has come, or not.
     let _came = timeout(limits.head_time, activity.answered()).await;
 }
@@ -182,7 +236,12 @@ impl Graceful for http1::UpgradeableConnection<TokioIo<Gate<Box<dyn Stream>>>, P
     }
 }
 
-impl Graceful for http2::Connection<TokioIo<Gate<Box<dyn Stream>>>, Proxy, Scope> {
+impl<S, B> Graceful for http2::Connection<TokioIo<Gate<Box<dyn Stream>>>, S, Scope>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes, Error: Into<reply::BoxError>> + Send + 'static,
+{
     fn leave(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }

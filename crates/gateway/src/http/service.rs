@@ -184,6 +184,8 @@ impl Proxy {
             target,
             method: Some(request.method().as_str().to_owned()),
             traceparent: traceparent(request.headers()),
+            correlation: None,
+            labels: Vec::new(),
         })
     }
 
@@ -201,6 +203,7 @@ impl Proxy {
                 id,
                 client: Arc::clone(client),
                 subject: no.subject,
+                correlation: None,
                 refusal: no.refusal,
                 detail: manner.describe(),
             };

@@ -15,7 +15,7 @@ pub(super) enum Given {
 /// What was given; none when it cannot be read, or is of a scheme that nobody takes.
 pub(super) fn given(presented: Presented<'_>) -> Option<Given> {
     match presented {
-        Presented::Nothing => Some(Given::Nothing),
+        Presented::Nothing | Presented::Principal(_) => Some(Given::Nothing),
         Presented::Password { name, password } => pair(name, password),
         Presented::Header(value) => header(value),
     }

@@ -60,6 +60,8 @@ pub(crate) enum Presented<'a> {
     Header(&'a [u8]),
     /// User name and password (RFC 1929).
     Password { name: &'a [u8], password: &'a [u8] },
+    /// Whom an Envoy vouches for.
+    Principal(&'a str),
 }
 
 /// How the subjects of one listener are found.
@@ -119,6 +121,7 @@ impl Identities {
                 }
                 Way::Unix => (listener.user(client), None),
                 Way::Source => (listener.network(client), None),
+                Way::Envoy => (principal(presented)?, None),
             };
             if let Some(name) = name {
                 return Ok(Some(Subject::new(name.shared(), *way).by(voucher)));
@@ -140,7 +143,7 @@ impl Identities {
         certificate::holds(client)
             && listener.ways.contains(&subject.way())
             && match subject.way() {
-                Way::Mtls => true,
+                Way::Mtls | Way::Envoy => true,
                 Way::Basic | Way::Bearer => {
                     let voucher = subject.voucher();
                     voucher.is_some_and(|voucher| listener.credentials.vouches(voucher))
@@ -157,7 +160,7 @@ impl Identities {
         let challenge = |way: &Way| match way {
             Way::Basic => Some(r#"Basic realm="pinfold", charset="UTF-8""#),
             Way::Bearer => Some(r#"Bearer realm="pinfold""#),
-            Way::Mtls | Way::Unix | Way::Source => None,
+            Way::Mtls | Way::Unix | Way::Source | Way::Envoy => None,
         };
         ways.iter().flatten().filter_map(challenge).collect()
     }
@@ -293,6 +296,18 @@ fn unlisted(client: &Client) -> Result<Option<Subject>, Refusal> {
     match identity.ways.is_empty() && !identity.required {
         true => Ok(None),
         false => Err(missing()),
+    }
+}
+
+/// Whom Envoy vouches for; none when its client has no certificate.
+fn principal(presented: Presented<'_>) -> Result<Option<SubjectName>, Refusal> {
+    match presented {
+        Presented::Principal(name) if !name.is_empty() => match name.parse() {
+            Ok(name) => Ok(Some(name)),
+            Err(_) => Err(Refusal::new(Kind::Denied, STAGE, "certificate-unusable")
+                .hint("the name in the certificate of the client is not fit to be a subject")),
+        },
+        _ => Ok(None),
     }
 }
 

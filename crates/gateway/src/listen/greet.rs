@@ -15,6 +15,7 @@ use super::{
 use crate::{
     client::{Client, ClientAddress},
     config::Protocol,
+    envoy,
     http,
     limit::Permit,
     refusal::{Kind, Refusal},
@@ -48,6 +49,10 @@ pub(super) async fn greet(shared: Arc<Shared>, entrance: Arc<Entrance>, raw: Raw
         Ok((Protocol::Socks5, stream, permit)) => {
             let accepted = greeting.accepted(stream, permit);
             Box::pin(socks::serve(shared, accepted)).await;
+        }
+        Ok((Protocol::Envoy, stream, permit)) => {
+            let accepted = greeting.accepted(stream, permit);
+            Box::pin(envoy::serve(shared, accepted)).await;
         }
     }
 }
@@ -197,6 +202,7 @@ impl Greeting<'_> {
 
     fn spoken(&self, opening: Opening) -> Result<Protocol, Refusal> {
         let protocol = match opening {
+            Opening::Http | Opening::Nothing if self.is_for_envoy() => Protocol::Envoy,
             Opening::Http | Opening::Nothing => Protocol::Http,
             Opening::Socks5 => Protocol::Socks5,
             Opening::Socks4 => return Err(socks4()),
@@ -207,6 +213,11 @@ impl Greeting<'_> {
             true => Ok(protocol),
             false => Err(not_served()),
         }
+    }
+
+    fn is_for_envoy(&self) -> bool {
+        let protocols = &self.client.listener.protocols;
+        protocols.contains(&Protocol::Envoy)
     }
 
     fn slow(&self, what: &str) -> Turn {

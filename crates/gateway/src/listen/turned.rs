@@ -75,6 +75,7 @@ impl Turn {
             id,
             client: client.into(),
             subject: None,
+            correlation: None,
             refusal: refusal.clone(),
             detail,
         })));

@@ -276,7 +276,8 @@ impl Registry {
 impl Counts {
     fn of(&mut self, kind: Exchange) -> &mut usize {
         match kind {
-            Exchange::Connect => &mut self.connect,
+            // What an Envoy opens is not open here.
+            Exchange::Connect | Exchange::Sni => &mut self.connect,
             Exchange::Forward => &mut self.forward,
             Exchange::Upgrade => &mut self.upgrade,
             Exchange::Socks => &mut self.socks,

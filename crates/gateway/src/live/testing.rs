@@ -119,6 +119,7 @@ pub(crate) fn asked(host: &str, kind: Exchange) -> Asked {
         method: None,
         report: false,
         traceparent: None,
+        correlation: None,
         began: std::time::Instant::now(),
     }
 }

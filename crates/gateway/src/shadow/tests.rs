@@ -150,6 +150,7 @@ fn asked(request: &Request) -> Arc<Asked> {
         method: Some("GET".into()),
         report: false,
         traceparent: None,
+        correlation: None,
         began: std::time::Instant::now(),
     })
 }

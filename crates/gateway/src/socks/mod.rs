@@ -218,6 +218,8 @@ impl Session {
             target,
             method: None,
             traceparent: None,
+            correlation: None,
+            labels: Vec::new(),
         }
     }
 
@@ -234,6 +236,7 @@ impl Session {
                 id: self.id,
                 client: Arc::clone(&self.client),
                 subject: self.subject.clone(),
+                correlation: None,
                 refusal,
                 detail,
             })));

@@ -57,6 +57,7 @@ pub(crate) fn asked(subject: Option<&str>) -> Asked {
         method: None,
         report: false,
         traceparent: None,
+        correlation: None,
         began: std::time::Instant::now(),
     }
 }
@@ -89,6 +90,7 @@ pub(crate) fn refused(kind: Kind, stage: &'static str, code: &'static str, detai
         id: RequestId::next(),
         client: client(),
         subject: None,
+        correlation: None,
         refusal: Refusal::new(kind, stage, code).retry_after(Duration::from_secs(1)),
         detail: detail.into(),
     }))

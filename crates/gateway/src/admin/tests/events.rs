@@ -34,6 +34,7 @@ pub(crate) fn asked(authority: &str, subject: &str) -> Arc<Asked> {
         method: Some("CONNECT".into()),
         report: false,
         traceparent: None,
+        correlation: None,
         began: std::time::Instant::now(),
     })
 }
@@ -67,6 +68,7 @@ pub(crate) fn refused(detail: &str) -> Event {
         id: RequestId::next(),
         client: client(),
         subject: None,
+        correlation: None,
         refusal: Refusal::new(Kind::Malformed, "request", "host-malformed"),
         detail: detail.into(),
     }))

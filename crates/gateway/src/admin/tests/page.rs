@@ -308,6 +308,7 @@ async fn tell(admin: &Admin) {
             id: crate::client::RequestId::next(),
             client: events::client(),
             subject: None,
+            correlation: None,
             refusal: turned,
             detail: HOSTILE.into(),
         },

@@ -1,7 +1,7 @@
 //! Deadlines and limits: none of them nothing, none of them beyond what it bounds.
 
 use super::{Config, Found, Key};
-use crate::config::{Limits, Size, Span, SubjectLimits, Tunnels};
+use crate::config::{Envoy, Limits, Size, Span, SubjectLimits, Tunnels};
 
 pub(super) fn check(config: &Config, found: &mut Found) {
     tunnels(&config.tunnels, found);
@@ -9,6 +9,7 @@ pub(super) fn check(config: &Config, found: &mut Found) {
     order(&config.limits, found);
     rates(&config.limits, found);
     time("dns.timeout", config.dns.timeout, found);
+    envoy(&config.envoy, found);
     let year = Key::of("drain");
     found.say_if(
         config.drain > MAX_DRAIN,
@@ -42,6 +43,23 @@ fn tunnels(tunnels: &Tunnels, found: &mut Found) {
         Key::of("tunnels.revocation"),
         "what a new policy refuses must not stay open for long",
         "write at most `10m`",
+    );
+}
+
+fn envoy(envoy: &Envoy, found: &mut Found) {
+    let key = Key::of("envoy");
+    time("envoy.deadline", envoy.deadline, found);
+    found.say_if(
+        !(1..=Envoy::MOST_PINS).contains(&envoy.pins),
+        key.then("pins"),
+        "an answer holds one address or more, and at most eight",
+        "write a number from 1 to 8",
+    );
+    found.say_if(
+        envoy.tls_port == 0,
+        key.then("tls_port"),
+        "no server listens on port 0",
+        "write a port, or leave it out for 443",
     );
 }
 

@@ -19,6 +19,7 @@ pub(super) fn check(config: &Config, found: &mut Found) {
         socket(listener, &key, found);
         protocols(listener, &key, found);
         tls(listener, &key, found);
+        for_envoy(listener, &key, found);
         identity(listener, &key.then("identity"), found);
     }
     admin(config, found);
@@ -103,6 +104,26 @@ fn protocols(listener: &Listener, key: &Key, found: &mut Found) {
     );
 }
 
+/// Whoever asks in the name of an Envoy names whom it likes, and learns what names resolve to.
+fn for_envoy(listener: &Listener, key: &Key, found: &mut Found) {
+    if !listener.protocols.contains(&Protocol::Envoy) {
+        return;
+    }
+    found.say_if(
+        listener.protocols.len() > 1,
+        key.then("protocols"),
+        "an Envoy asks on a listener of its own",
+        "write a `[[listener]]` with `protocols = [\"envoy\"]` alone",
+    );
+    let has_ca = has_ca(listener);
+    found.say_if(
+        matches!(listener.bind, Bind::Tcp(_)) && !is_local(&listener.bind) && !has_ca,
+        key.then("bind"),
+        "whoever reaches this listener could ask as if it were an Envoy",
+        "bind to loopback or a Unix socket, or add `tls` with a `client_ca`",
+    );
+}
+
 fn tls(listener: &Listener, key: &Key, found: &mut Found) {
     let Some(tls) = listener.tls.as_ref().filter(|tls| tls.client_ca.is_empty()) else {
         return;
@@ -144,13 +165,19 @@ fn identity(listener: &Listener, key: &Key, found: &mut Found) {
 
 /// A way that can never name anybody on this listener.
 fn hopeless(listener: &Listener, way: Way) -> Option<(&'static str, &'static str)> {
-    let has_ca = listener
-        .tls
-        .as_ref()
-        .is_some_and(|tls| !tls.client_ca.is_empty());
+    let has_ca = has_ca(listener);
     let speaks = |protocol| listener.protocols.contains(&protocol);
     let identity = &listener.identity;
     let wrong = match way {
+        Way::Envoy if !speaks(Protocol::Envoy) => (
+            "the way `envoy` needs an Envoy that asks, and this listener does not speak `envoy`",
+            "use `mtls`, or add `protocols = [\"envoy\"]`",
+        ),
+        Way::Envoy => return None,
+        _ if speaks(Protocol::Envoy) => (
+            "who connects here is an Envoy: only it knows its clients",
+            "use the way `envoy`",
+        ),
         Way::Mtls if !has_ca => (
             "the way `mtls` needs certificates, and no `client_ca` says whose are good",
             "add `tls.client_ca` to the listener, or take `mtls` out",
@@ -178,6 +205,11 @@ fn hopeless(listener: &Listener, way: Way) -> Option<(&'static str, &'static str
         _ => return None,
     };
     Some(wrong)
+}
+
+fn has_ca(listener: &Listener) -> bool {
+    let tls = listener.tls.as_ref();
+    tls.is_some_and(|tls| !tls.client_ca.is_empty())
 }
 
 /// What is given for a way that is not tried: the operator believes it counts.

@@ -283,6 +283,7 @@ fn kind(kind: Exchange) -> Label {
         Exchange::Forward => "forward",
         Exchange::Upgrade => "upgrade",
         Exchange::Socks => "socks",
+        Exchange::Sni => "sni",
     })
 }
 

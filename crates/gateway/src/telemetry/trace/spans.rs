@@ -310,6 +310,7 @@ fn method(asked: &Asked) -> String {
     match (&asked.method, asked.kind) {
         (Some(method), _) => method.clone(),
         (None, Exchange::Socks) => "SOCKS".into(),
+        (None, Exchange::Sni) => "SNI".into(),
         (None, _) => "CONNECT".into(),
     }
 }

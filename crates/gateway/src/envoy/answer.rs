@@ -1,0 +1,120 @@
+//! What an Envoy is told: the addresses that it may connect to, or what its client gets instead.
+
+use std::net::{IpAddr, SocketAddr};
+
+use pinfold::HandedOver;
+use pinfold_addr::Target;
+use prost_types::{Struct, Value, value::Kind};
+
+use super::{
+    GENERATION, POLICY, REASON, REQUEST_ID, SNI, pin_key,
+    wire::{
+        Answer, CheckResponse, DeniedResponse, HeaderOption, HeaderValue, HttpStatus, OVERWRITE,
+        OkResponse, Status,
+    },
+};
+use crate::{
+    client::RequestId,
+    http::{Format, told},
+    refusal::Refusal,
+};
+
+/// Addresses for an Envoy: at least one, each as it understands it.
+pub(super) struct Pins(Vec<String>);
+
+impl Pins {
+    /// None when one of them wraps IPv4, which would be dialled as the address inside it: no guard hands such out.
+    pub(super) fn of(addresses: &[SocketAddr], most: usize) -> Option<Self> {
+        let wrapped = |address: &SocketAddr| match address.ip() {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(ip) => ip.to_ipv4_mapped().is_some(),
+        };
+        let some = !addresses.is_empty() && !addresses.iter().any(wrapped);
+        let shown = addresses.iter().take(most.max(1)).map(shown);
+        some.then(|| Self(shown.collect()))
+    }
+}
+
+/// Without scope or flow label.
+fn shown(address: &SocketAddr) -> String {
+    SocketAddr::new(address.ip(), address.port()).to_string()
+}
+
+/// It may connect.
+pub(super) fn allowed(
+    id: RequestId,
+    pins: Pins,
+    target: &Target,
+    handed: &HandedOver,
+) -> CheckResponse {
+    let policy = &handed.decision.policy;
+    let mut metadata = about(id);
+    let pins = pins.0.into_iter().enumerate();
+    metadata.extend(pins.map(|(at, pin)| (pin_key(at), text(pin))));
+    metadata.extend(target.host().domain().map(|name| (SNI.into(), text(name.as_str()))));
+    metadata.push((GENERATION.into(), number(policy.generation)));
+    metadata.push((POLICY.into(), text(policy.digest.as_str())));
+    CheckResponse {
+        status: Some(Status::default()),
+        answer: Some(Answer::Ok(OkResponse {
+            headers_to_remove: TO_THE_PROXY.map(str::to_owned).to_vec(),
+        })),
+        dynamic_metadata: Some(Struct {
+            fields: metadata.into_iter().collect(),
+        }),
+    }
+}
+
+/// Its client gets this.
+pub(super) fn denied(id: RequestId, refusal: &Refusal, format: Format) -> CheckResponse {
+    let told = told(refusal, id, format);
+    let headers = told.headers.iter().filter_map(|(name, value)| {
+        let value = value.to_str().ok()?.to_owned();
+        Some(HeaderOption {
+            header: Some(HeaderValue {
+                key: name.as_str().to_owned(),
+                value,
+            }),
+            append_action: OVERWRITE,
+        })
+    });
+    let mut metadata = about(id);
+    metadata.push((REASON.into(), text(&*refusal.code)));
+    CheckResponse {
+        status: Some(Status {
+            code: PERMISSION_DENIED,
+            message: refusal.code.clone().into_owned(),
+        }),
+        answer: Some(Answer::Denied(DeniedResponse {
+            status: Some(HttpStatus {
+                code: i32::from(refusal.kind.status().as_u16()),
+            }),
+            headers: headers.collect(),
+            body: told.body,
+        })),
+        dynamic_metadata: Some(Struct {
+            fields: metadata.into_iter().collect(),
+        }),
+    }
+}
+
+fn about(id: RequestId) -> Vec<(String, Value)> {
+    vec![(REQUEST_ID.into(), text(id.to_string()))]
+}
+
+fn text(text: impl Into<String>) -> Value {
+    Value {
+        kind: Some(Kind::StringValue(text.into())),
+    }
+}
+
+/// As text: numbers of metadata are floating-point ones.
+fn number(number: u64) -> Value {
+    text(number.to_string())
+}
+
+/// What a client says to its proxy alone.
+const TO_THE_PROXY: [&str; 2] = ["proxy-authorization", "proxy-connection"];
+
+/// `google.rpc.Code.PERMISSION_DENIED`.
+const PERMISSION_DENIED: i32 = 7;
