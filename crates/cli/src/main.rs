@@ -8,6 +8,7 @@ mod check;
 mod codes;
 mod completions;
 mod credential;
+mod envoy;
 mod exit;
 mod explain;
 mod fault;
@@ -75,6 +76,7 @@ enum Verb {
     Serve(serve::Args),
     Gateway(operate::Args),
     Credential(credential::Args),
+    Envoy(envoy::Args),
     Migrate(migrate::Args),
     Codes(codes::Args),
     Completions(completions::Args),
@@ -105,6 +107,7 @@ fn run(verb: &Verb, out: &mut Output) -> anyhow::Result<Exit> {
         Verb::Serve(args) => serve::run(args, out),
         Verb::Gateway(args) => operate::run(args, out),
         Verb::Credential(args) => credential::run(args, out),
+        Verb::Envoy(args) => envoy::run(args, out),
         Verb::Migrate(args) => migrate::run(args, out),
         Verb::Codes(args) => codes::run(args, out),
         Verb::Completions(args) => completions::run(args, out),

@@ -1,5 +1,5 @@
 //! What tests run that is written in Python or JavaScript: the compilers of policies, what transpiles a component
-//! for Node, and the clients that go through the gateway.
+//! for Node, the clients that go through the gateway, and the Envoy that asks it.
 //!
 //! Each is installed into the folder that names its versions, where git ignores it. The tests take them from
 //! there: no test fetches anything.
@@ -22,7 +22,7 @@ struct Compilers {
     install: &'static str,
 }
 
-const ALL: [Compilers; 5] = [
+const ALL: [Compilers; 6] = [
     Compilers {
         folder: "guest/examples/python",
         versions: "requirements.txt",
@@ -43,6 +43,12 @@ const ALL: [Compilers; 5] = [
     },
     Compilers {
         folder: "tests/clients/python",
+        versions: "requirements.txt",
+        into: ".venv",
+        install: "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+    },
+    Compilers {
+        folder: "tests/clients/envoy",
         versions: "requirements.txt",
         into: ".venv",
         install: "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",

@@ -9,6 +9,7 @@ mod authors;
 mod chain;
 mod check;
 mod corpus;
+mod envoy;
 mod fetch;
 mod gateway_admin;
 mod gateway_guide;

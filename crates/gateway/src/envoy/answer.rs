@@ -51,7 +51,12 @@ pub(super) fn allowed(
     let mut metadata = about(id);
     let pins = pins.0.into_iter().enumerate();
     metadata.extend(pins.map(|(at, pin)| (pin_key(at), text(pin))));
-    metadata.extend(target.host().domain().map(|name| (SNI.into(), text(name.as_str()))));
+    metadata.extend(
+        target
+            .host()
+            .domain()
+            .map(|name| (SNI.into(), text(name.as_str()))),
+    );
     metadata.push((GENERATION.into(), number(policy.generation)));
     metadata.push((POLICY.into(), text(policy.digest.as_str())));
     CheckResponse {

@@ -6,7 +6,9 @@ use http::HeaderMap;
 
 /// The configured time, or what is left of Envoy's own after our answer has travelled.
 pub(super) fn within(configured: Duration, headers: &HeaderMap) -> Duration {
-    let theirs = headers.get("grpc-timeout").and_then(|value| value.to_str().ok());
+    let theirs = headers
+        .get("grpc-timeout")
+        .and_then(|value| value.to_str().ok());
     match theirs.and_then(parse) {
         Some(theirs) => configured.min(theirs.saturating_sub(theirs / MARGIN)),
         None => configured,

@@ -37,7 +37,9 @@ impl Asker {
         let field = |name: &str| http.and_then(|http| http.headers.get(name).cloned());
         let source = attributes.source.as_ref();
         Self {
-            principal: source.map(|peer| peer.principal.clone()).unwrap_or_default(),
+            principal: source
+                .map(|peer| peer.principal.clone())
+                .unwrap_or_default(),
             address: source.and_then(address),
             correlation: http.and_then(|http| Correlation::of(&http.id)),
             traceparent: field("traceparent"),
@@ -69,7 +71,9 @@ impl Question {
 
     fn of_tls(attributes: &wire::Attributes, port: u16) -> Result<Self, Refusal> {
         let session = attributes.tls_session.as_ref();
-        let name = session.map(|session| session.sni.as_str()).filter(|name| !name.is_empty());
+        let name = session
+            .map(|session| session.sni.as_str())
+            .filter(|name| !name.is_empty());
         let name = name.ok_or_else(sni_missing)?;
         // A server name is a DNS name, never an address (RFC 6066, 3).
         let name = Domain::parse(name).map_err(|refusal| Refusal::from_parse(&refusal))?;
@@ -151,7 +155,8 @@ fn refusal(kind: Kind, code: &'static str) -> Refusal {
 }
 
 fn host_malformed() -> Refusal {
-    refusal(Kind::Malformed, "host-malformed").hint("name one host in the request, and nothing else")
+    refusal(Kind::Malformed, "host-malformed")
+        .hint("name one host in the request, and nothing else")
 }
 
 fn scheme_differs() -> Refusal {

@@ -60,7 +60,10 @@ impl Decisions {
         match request.uri().path() {
             wire::CHECK => self.check(request).await,
             path if path.starts_with(HEALTH) => self.health(request).await,
-            _ => tonic::Status::unimplemented("this service decides, and says whether it is healthy").into_http(),
+            _ => {
+                tonic::Status::unimplemented("this service decides, and says whether it is healthy")
+                    .into_http()
+            }
         }
     }
 
@@ -171,7 +174,10 @@ impl Decisions {
                 refusal,
                 detail: String::new(),
             };
-            self.parts.shared.bus.tell(&Event::Refused(Arc::new(turned)));
+            self.parts
+                .shared
+                .bus
+                .tell(&Event::Refused(Arc::new(turned)));
         }
         answer
     }

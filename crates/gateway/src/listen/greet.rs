@@ -15,8 +15,7 @@ use super::{
 use crate::{
     client::{Client, ClientAddress},
     config::Protocol,
-    envoy,
-    http,
+    envoy, http,
     limit::Permit,
     refusal::{Kind, Refusal},
     shared::Shared,

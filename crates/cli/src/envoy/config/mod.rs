@@ -1,0 +1,84 @@
+//! `pinfold envoy config`: a whole configuration of Envoy, with comments, for each way to use the gateway with it.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::ValueEnum;
+use ipnet::IpNet;
+
+use crate::{exit::Exit, output::Output};
+
+/// Write a whole configuration of Envoy
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How Envoy is used
+    mode: Mode,
+
+    /// The configuration of the gateway, for what both layers have to agree on: grants, NAT64, the listener that is
+    /// asked, deadline, addresses an answer
+    #[arg(long, value_name = "FILE")]
+    gateway: Option<PathBuf>,
+
+    /// Where the gateway listens, in place of what its configuration says: `HOST:PORT` or `unix:PATH`; several for
+    /// several instances
+    #[arg(long, value_name = "ADDR")]
+    service: Vec<String>,
+
+    /// Where Envoy listens [default: 127.0.0.1:15001; `sni`: 127.0.0.1:15443]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+
+    /// Where the admin interface of Envoy listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
+    admin: SocketAddr,
+
+    /// A network that the second layer lets pass beside public ones, because the policy allows it
+    #[arg(long, value_name = "CIDR")]
+    allow: Vec<IpNet>,
+
+    /// Go on to the next address of an answer when one cannot be connected to
+    #[arg(long)]
+    failover: bool,
+
+    /// Whom Envoy trusts when it speaks TLS to servers, PEM
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/ssl/certs/ca-certificates.crt"
+    )]
+    roots: PathBuf,
+}
+
+/// How Envoy is used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Mode {
+    /// A forward proxy: requests in absolute form, and CONNECT
+    Forward,
+    /// A forward proxy that speaks TLS to every server, for clients that send clear text to it
+    Tls,
+    /// TLS passed through by its server name, nothing decrypted
+    Sni,
+    /// A forward proxy before a gateway that connects itself
+    Connector,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
+    let (listen, admin) = (
+        args.listen.unwrap_or(([127, 0, 0, 1], 15001).into()),
+        args.admin,
+    );
+    let service: SocketAddr = args
+        .service
+        .first()
+        .map_or("127.0.0.1:4752", String::as_str)
+        .parse()?;
+    let text = include_str!("forward.yaml")
+        .replace("@LISTEN_IP@", &listen.ip().to_string())
+        .replace("@LISTEN_PORT@", &listen.port().to_string())
+        .replace("@ADMIN_IP@", &admin.ip().to_string())
+        .replace("@ADMIN_PORT@", &admin.port().to_string())
+        .replace("@SERVICE_IP@", &service.ip().to_string())
+        .replace("@SERVICE_PORT@", &service.port().to_string());
+    out.text(text.as_bytes())?;
+    Ok(Exit::Ok)
+}

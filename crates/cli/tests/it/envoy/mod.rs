@@ -1,0 +1,4 @@
+//! A real Envoy that asks a real gateway: `pinfold serve`, `pinfold envoy config`, servers and names of the lab.
+
+mod modes;
+mod support;
