@@ -113,10 +113,21 @@ pub(crate) fn generated(
 impl Gateway {
     /// Names are the lab's; 127.0.0.2 and `::1` stand for the public internet.
     pub(crate) async fn start(folder: &Path, name: &str, lab: &Lab, over: &str) -> Self {
+        Self::at("bind = '127.0.0.1:0'", folder, name, lab, over).await
+    }
+
+    /// With these keys of its listener.
+    pub(crate) async fn at(
+        listener: &str,
+        folder: &Path,
+        name: &str,
+        lab: &Lab,
+        over: &str,
+    ) -> Self {
         let (log, dns) = (folder.join(format!("{name}.log")), lab.dns().addr());
         let cache = repository().join("target/tmp/envoy-policies");
         let base = format!(
-            "drain = '5s'\n[[listener]]\nname = 'envoy'\nbind = '127.0.0.1:0'\nprotocols = ['envoy']\n\
+            "drain = '5s'\n[[listener]]\nname = 'envoy'\n{listener}\nprotocols = ['envoy']\n\
              [admin]\nbind = '127.0.0.1:0'\n[policy]\ncache = '{}'\n\
              [floor]\ngrants = ['127.0.0.2/32', '::1/128']\n[dns]\nservers = ['{dns}']\n\
              [records.log]\nto = 'file:{}'\nwithhold = []\n{over}",
