@@ -234,7 +234,10 @@ impl Envoy {
     /// The value of a counter or gauge; 0 when it was never used.
     pub(crate) async fn stat(&self, name: &str) -> u64 {
         let stats = self.admin(&format!("/stats?filter=^{name}$")).await.body;
-        let value = stats.trim().rsplit(": ").next();
+        // Among the lines of its chunks.
+        let value = stats
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         value.and_then(|value| value.parse().ok()).unwrap_or(0)
     }
 
