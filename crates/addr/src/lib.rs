@@ -16,7 +16,8 @@
 //! - [`Target`]: a URL that was parsed once, and whose two readings (WHATWG and RFC 3986) agree. Its
 //!   existence is the proof; the raw string is never looked at again.
 //! - [`Class`]: what an address is by the registries. [`Classifier`] finds it, and every IPv4 address
-//!   [`Embedded`] in an IPv6 address. [`registration`] tells which row of which registry decided.
+//!   [`Embedded`] in an IPv6 address. [`registration`] tells which row of which registry decided,
+//!   [`registrations`] lists them.
 //! - [`names`]: names that have no meaning on the public internet, and names of metadata endpoints.
 //! - [`PrefixMap`]: values by network, the most specific network wins.
 //! - [`Reason`]: the one registry of refusals, each with a stable code.
@@ -55,6 +56,6 @@ pub use class::{Class, Embedded, Embedding};
 pub use classify::{Classified, Classifier, InvalidNat64Prefix};
 pub use prefix_map::{DuplicatePrefix, PrefixMap};
 pub use reason::{Reason, Stage};
-pub use registry::{Registration, registration};
+pub use registry::{Registration, registration, registrations};
 #[cfg(feature = "target")]
 pub use target::{Domain, Host, Refusal, Scheme, Spelling, Target, TargetParts};

@@ -35,13 +35,29 @@ pub struct Registration {
 /// assert_eq!(registration([93, 184, 216, 34].into()), None);
 /// ```
 pub fn registration(address: IpAddr) -> Option<Registration> {
-    let row = find(address)?;
-    Some(Registration {
-        prefix: row.prefix(address.is_ipv4()),
-        class: row.class,
-        name: row.name,
-        source: row.source,
-    })
+    find(address).map(|row| row.registered(address.is_ipv4()))
+}
+
+/// Every row of the registries: metadata endpoints, then prefixes, IPv4 before IPv6. Rows nest: of those that hold an
+/// address, [`registration`] knows which one decides.
+///
+/// ```
+/// use pinfold_addr::{Class, registrations};
+///
+/// let mut rows = registrations();
+/// let mapped = rows.find(|row| row.prefix.to_string() == "::ffff:0.0.0.0/96");
+/// assert_eq!(mapped.expect("registered").class, Class::Translated);
+/// ```
+pub fn registrations() -> impl Iterator<Item = Registration> {
+    let tables = [
+        (tables::METADATA_IPV4, true),
+        (tables::IPV4, true),
+        (tables::METADATA_IPV6, false),
+        (tables::IPV6, false),
+    ];
+    tables
+        .into_iter()
+        .flat_map(|(rows, is_ipv4)| rows.iter().map(move |row| row.registered(is_ipv4)))
 }
 
 /// What the registries say of `address`, not looking inside it.
@@ -110,8 +126,13 @@ impl Row {
         key & mask(self.length) == self.first
     }
 
-    fn prefix(&self, is_ipv4: bool) -> IpNet {
-        bits::net(self.first, self.length, is_ipv4)
+    fn registered(&self, is_ipv4: bool) -> Registration {
+        Registration {
+            prefix: bits::net(self.first, self.length, is_ipv4),
+            class: self.class,
+            name: self.name,
+            source: self.source,
+        }
     }
 }
 
