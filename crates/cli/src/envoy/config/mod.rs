@@ -1,10 +1,24 @@
 //! `pinfold envoy config`: a whole configuration of Envoy, with comments, for each way to use the gateway with it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `facts.rs` | what is taken from the configuration of the gateway |
+//! | `address.rs` | where something listens |
+//! | `layout.rs` | which pieces make up a configuration |
+//! | `pieces/*.yaml` | one for each rule, with the reason for it |
+//! | `template.rs` | how places in pieces are filled |
+
+mod address;
+mod facts;
+mod layout;
+mod template;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::ValueEnum;
 use ipnet::IpNet;
 
+use self::address::Address;
 use crate::{exit::Exit, output::Output};
 
 /// Write a whole configuration of Envoy
@@ -18,10 +32,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     gateway: Option<PathBuf>,
 
-    /// Where the gateway listens, in place of what its configuration says: `HOST:PORT` or `unix:PATH`; several for
+    /// Where the gateway listens, in place of what its configuration says: `IP:PORT` or `unix:PATH`; several for
     /// several instances
     #[arg(long, value_name = "ADDR")]
-    service: Vec<String>,
+    service: Vec<Address>,
 
     /// Where Envoy listens [default: 127.0.0.1:15001; `sni`: 127.0.0.1:15443]
     #[arg(long, value_name = "ADDR")]
@@ -63,22 +77,7 @@ enum Mode {
 
 /// Runs the verb.
 pub(super) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
-    let (listen, admin) = (
-        args.listen.unwrap_or(([127, 0, 0, 1], 15001).into()),
-        args.admin,
-    );
-    let service: SocketAddr = args
-        .service
-        .first()
-        .map_or("127.0.0.1:4752", String::as_str)
-        .parse()?;
-    let text = include_str!("forward.yaml")
-        .replace("@LISTEN_IP@", &listen.ip().to_string())
-        .replace("@LISTEN_PORT@", &listen.port().to_string())
-        .replace("@ADMIN_IP@", &admin.ip().to_string())
-        .replace("@ADMIN_PORT@", &admin.port().to_string())
-        .replace("@SERVICE_IP@", &service.ip().to_string())
-        .replace("@SERVICE_PORT@", &service.port().to_string());
-    out.text(text.as_bytes())?;
+    let config = facts::read(args.gateway.as_deref())?;
+    out.text(layout::write(args, &config)?.as_bytes())?;
     Ok(Exit::Ok)
 }
