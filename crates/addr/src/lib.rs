@@ -17,7 +17,7 @@
 //!   existence is the proof; the raw string is never looked at again.
 //! - [`Class`]: what an address is by the registries. [`Classifier`] finds it, and every IPv4 address
 //!   [`Embedded`] in an IPv6 address. [`registration`] tells which row of which registry decided,
-//!   [`registrations`] lists them.
+//!   [`registrations`] lists them, and [`networks`] those of a class.
 //! - [`names`]: names that have no meaning on the public internet, and names of metadata endpoints.
 //! - [`PrefixMap`]: values by network, the most specific network wins.
 //! - [`Reason`]: the one registry of refusals, each with a stable code.
@@ -45,6 +45,7 @@ mod class;
 mod classify;
 mod embedded;
 pub mod names;
+mod networks;
 mod prefix_map;
 mod reason;
 mod registry;
@@ -54,6 +55,7 @@ mod target;
 
 pub use class::{Class, Embedded, Embedding};
 pub use classify::{Classified, Classifier, InvalidNat64Prefix};
+pub use networks::networks;
 pub use prefix_map::{DuplicatePrefix, PrefixMap};
 pub use reason::{Reason, Stage};
 pub use registry::{Registration, registration, registrations};
