@@ -50,6 +50,16 @@ impl Grant {
         self.net.contains(&address) && self.port.is_none_or(|granted| granted == port)
     }
 
+    /// The prefix.
+    pub fn network(&self) -> IpNet {
+        self.net
+    }
+
+    /// The port; none for all.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// Whether the grant names one address and one port.
     fn names(&self, address: IpAddr, port: u16) -> bool {
         self.net.prefix_len() == self.net.max_prefix_len()
