@@ -48,7 +48,7 @@ pub fn registration(address: IpAddr) -> Option<Registration> {
 /// let mapped = rows.find(|row| row.prefix.to_string() == "::ffff:0.0.0.0/96");
 /// assert_eq!(mapped.expect("registered").class, Class::Translated);
 /// ```
-pub fn registrations() -> impl Iterator<Item = Registration> {
+pub fn registrations() -> impl Iterator<Item = Registration> + Clone {
     let tables = [
         (tables::METADATA_IPV4, true),
         (tables::IPV4, true),
