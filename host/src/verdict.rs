@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc};
 
-use pinfold_addr::{Reason, Refusal, Stage, Target};
+use pinfold_addr::{Classifier, Embedding, Reason, Refusal, Stage, Target};
 use tokio::time::Instant;
 
 use crate::{
@@ -230,7 +230,8 @@ impl Pinned {
     ///
     /// # Errors
     ///
-    /// Denied with `pin-expired` after the pin's lifetime.
+    /// Denied with `pin-expired` after the pin's lifetime, and with `address-wrapped` when an address is IPv4 mapped into
+    /// IPv6, granted or not: others dial the IPv4 address in it, and hold it against no list of IPv4 networks.
     ///
     /// ```
     /// use pinfold::{Guard, Request, addr::Target, resolve::Fixed};
@@ -246,6 +247,11 @@ impl Pinned {
     /// ```
     pub fn hand_over(self) -> Result<HandedOver, Error> {
         let pinned = self.in_time()?;
+        if let Some(mapped) = pinned.addresses.iter().find(|address| is_mapped(address)) {
+            let detail = format!("{mapped} would be dialled as the IPv4 address in it");
+            let denial = Denial::new(Reason::AddressWrapped, detail);
+            return Err(pinned.record.deny(denial).into());
+        }
         let decision = pinned.record.allow(None, false);
         Ok(HandedOver {
             addresses: pinned.addresses,
@@ -306,6 +312,12 @@ pub struct HandedOver {
     pub decision: Arc<crate::Decision>,
 }
 
+/// Whether it is `::ffff:a.b.c.d`.
+fn is_mapped(address: &SocketAddr) -> bool {
+    let embedded = Classifier::default().classify(address.ip()).embedded;
+    embedded.iter().any(|inner| inner.form == Embedding::Mapped)
+}
+
 /// A proof of one guard says nothing about what another one would have refused.
 pub(crate) fn foreign() -> Denial {
     Denial::new(Reason::ProofForeign, "another guard made this proof")
@@ -316,8 +328,6 @@ pub(crate) mod testing {
     //! Pins for the tests of the connector, made without a guard.
 
     use std::time::Duration;
-
-    use pinfold_addr::Classifier;
 
     use super::*;
     use crate::{Request, event::testing::Seen, guard::Mode};
@@ -394,6 +404,39 @@ mod tests {
         let pinned = pin(&seen, &[peer]);
         tokio::time::advance(Duration::from_secs(30)).await;
         assert!(pinned.reused(peer).unwrap_err().is_denied());
+        assert_eq!(code(&seen), "pin-expired");
+    }
+
+    #[tokio::test]
+    async fn what_is_handed_over_is_spent_and_nobody_confirms_it() {
+        let seen = Seen::default();
+        let addresses = ["192.0.2.1:80", "[2001:db8::1]:80"].map(|text| text.parse().unwrap());
+        let handed = pin(&seen, &addresses).hand_over().unwrap();
+        assert_eq!(handed.addresses, addresses);
+        assert_eq!(handed.decision.id, seen.only().id);
+        let allowed = Outcome::Allow {
+            dialed: None,
+            reused: false,
+        };
+        assert_eq!(seen.only().outcome, allowed);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_others_dial_as_another_one_is_not_handed_over() {
+        let seen = Seen::default();
+        let addresses = ["192.0.2.1:80", "[::ffff:192.0.2.1]:80"];
+        let addresses = addresses.map(|text| text.parse().unwrap());
+        let error = pin(&seen, &addresses).hand_over().unwrap_err();
+        assert!(error.is_denied());
+        assert_eq!(code(&seen), "address-wrapped");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pin_that_is_too_old_is_not_handed_over() {
+        let seen = Seen::default();
+        let pinned = pin(&seen, &[JUDGED.parse().unwrap()]);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert!(pinned.hand_over().unwrap_err().is_denied());
         assert_eq!(code(&seen), "pin-expired");
     }
 

@@ -8,8 +8,9 @@ use std::{
     time::SystemTime,
 };
 
-use pinfold::{Connection, Decision, Guard, Observer, Request, Session, record::Mode};
-use pinfold_addr::{Scheme, Target};
+use pinfold::{Connection, Decision, Denial, Observer, Outcome, Request, Session};
+use pinfold_addr::{Reason, Scheme, Target};
+use tokio::time::Instant;
 
 use crate::{
     client::{Client, Correlation, RequestId},
@@ -34,6 +35,8 @@ pub(crate) struct Ask {
     pub(crate) correlation: Option<Correlation>,
     /// Further labels for the policy, by who configured who asks; never by a client.
     pub(crate) labels: Vec<(String, String)>,
+    /// When whoever asks has no more use for an answer, and the request is given up.
+    pub(crate) until: Option<Instant>,
 }
 
 /// What came of it: a socket to a judged address, listed as open.
@@ -57,8 +60,15 @@ pub(crate) struct Admitted {
 pub(crate) fn admit(shared: &Shared, ask: Ask) -> Result<Admitted, Refusal> {
     let permit = shared.admission.request(ask.subject.as_ref())?;
     let mode = shared.reports(ask.subject.as_ref());
+    let until = ask.until;
     let (request, asked) = described(ask, mode.is_report());
-    let session = observed(&shared.guard, &shared.bus, &asked, mode);
+    let telling = Telling {
+        bus: shared.bus.clone(),
+        asked: Arc::clone(&asked),
+        until,
+        judged: AtomicU64::new(0),
+    };
+    let session = shared.guard.session().observed_by(telling).in_mode(mode);
     Ok(Admitted {
         session,
         request,
@@ -136,29 +146,41 @@ fn kind(exchange: Exchange) -> &'static str {
     }
 }
 
-fn observed(guard: &Guard, bus: &Bus, asked: &Arc<Asked>, mode: Mode) -> Session {
-    let observer = Telling {
-        bus: bus.clone(),
-        asked: Arc::clone(asked),
-        judged: AtomicU64::new(0),
-    };
-    guard.session().observed_by(observer).in_mode(mode)
-}
-
 /// Tells the decision together with who asked.
 struct Telling {
     bus: Bus,
     asked: Arc<Asked>,
+    until: Option<Instant>,
     judged: AtomicU64,
 }
 
 impl Observer for Telling {
     fn observe(&self, decision: &Arc<Decision>) {
+        let late = self.until.is_some_and(|until| until <= Instant::now());
+        let decision = match late && is_abandoned(decision) {
+            true => Arc::new(too_late(decision)),
+            false => Arc::clone(decision),
+        };
         self.bus.tell(&Event::Decided(Arc::new(Decided {
             at: SystemTime::now(),
             asked: Arc::clone(&self.asked),
             before: self.judged.fetch_add(1, Ordering::Relaxed),
-            decision: Arc::clone(decision),
+            decision,
         })));
     }
+}
+
+fn is_abandoned(decision: &Decision) -> bool {
+    let Outcome::Failed(denial) = &decision.outcome else {
+        return false;
+    };
+    denial.reason() == Some(Reason::Abandoned)
+}
+
+/// The guard knows that it was given up, and only we know why.
+fn too_late(decision: &Decision) -> Decision {
+    let detail = "there was no decision within the deadline of whoever asked";
+    let mut late = decision.clone();
+    late.outcome = Outcome::Failed(Denial::new(Reason::DeadlineExceeded, detail));
+    late
 }

@@ -112,6 +112,21 @@ pub(crate) struct Turned {
     pub(crate) detail: String,
 }
 
+impl Turned {
+    /// Of what nobody could read, so that nothing is known but where it came from.
+    pub(crate) fn unread(client: Arc<Client>, refusal: Refusal, detail: String) -> Self {
+        Self {
+            at: SystemTime::now(),
+            id: RequestId::next(),
+            client,
+            subject: None,
+            correlation: None,
+            refusal,
+            detail,
+        }
+    }
+}
+
 /// What was seen at the beginning of a tunnel.
 #[derive(Clone, Debug)]
 pub(crate) struct TunnelNotice {

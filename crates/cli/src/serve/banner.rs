@@ -147,6 +147,7 @@ fn protocol(protocol: &Protocol) -> &'static str {
     match protocol {
         Protocol::Http => "HTTP",
         Protocol::Socks5 => "SOCKS5",
+        Protocol::Envoy => "decisions for an Envoy",
         _ => "others",
     }
 }
@@ -158,6 +159,7 @@ fn way(way: &Way) -> &'static str {
         Way::Bearer => "token",
         Way::Unix => "user",
         Way::Source => "network",
+        Way::Envoy => "the certificate that Envoy saw",
         _ => "other ways",
     }
 }

@@ -7,7 +7,7 @@ use pinfold_addr::{Class, Stage};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    client::{Client, ClientAddress},
+    client::{Client, ClientAddress, Correlation},
     config::Withhold,
     event::{
         Asked, Decided, Ended, Event, Exchange, Phase, PolicyChange, PolicyEvent, Reloaded,
@@ -120,6 +120,7 @@ impl Masks {
             "method": asked.method,
             "report": asked.report,
         })));
+        correlated(&mut row, asked.correlation.as_ref());
         row
     }
 
@@ -156,6 +157,7 @@ impl Masks {
             "hint": turned.refusal.hint,
             "detail": (!self.quotes).then_some(&turned.detail),
         })));
+        correlated(&mut row, turned.correlation.as_ref());
         row
     }
 
@@ -233,6 +235,13 @@ impl Masks {
 
     fn shows(&self, judged: &JudgedAddress) -> bool {
         !self.internal || judged.class == Class::Public
+    }
+}
+
+/// By which name an Envoy knows the request, where one asked.
+fn correlated(row: &mut Map<String, Value>, correlation: Option<&Correlation>) {
+    if let Some(id) = correlation {
+        row.insert("correlation_id".into(), id.as_str().into());
     }
 }
 

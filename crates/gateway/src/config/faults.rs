@@ -147,8 +147,8 @@ protocols = ['htp', 'http', 'sox']
                 "line 5, column 8: expected a number, 0 or more, found string \"many\"",
                 "line 7, column 8: expected a time such as `\"30s\"`, found integer `5`",
                 "line 9, column 8: write `127.0.0.1:4750`, `unix:/run/pinfold/proxy.sock` or `systemd:NAME`",
-                "line 10, column 14: `htp` is none of `http`, `socks5`",
-                "line 10, column 29: `sox` is none of `http`, `socks5`",
+                "line 10, column 14: `htp` is none of `http`, `socks5`, `envoy`",
+                "line 10, column 29: `sox` is none of `http`, `socks5`, `envoy`",
             ]
         );
     }

@@ -131,6 +131,16 @@ written_as_text!(
     ]
 );
 
+impl Listener {
+    /// Whether whoever connects has proved by a certificate who it is.
+    pub(super) fn proves(&self) -> bool {
+        let proves = |tls: &ListenerTls| {
+            !tls.client_ca.is_empty() && tls.client_auth == ClientAuth::Required
+        };
+        self.tls.as_ref().is_some_and(proves)
+    }
+}
+
 impl Default for Listener {
     fn default() -> Self {
         Self {

@@ -1,6 +1,6 @@
 //! What a configuration allows that its operator should know of. None of it is an error.
 
-use super::{Bind, Config, Listener, Report, ReportAddresses, Sni, Way, check::is_local};
+use super::{Bind, Config, Listener, Protocol, Report, ReportAddresses, Sni, Way, check::is_local};
 
 impl Config {
     /// Risky settings, each in a sentence.
@@ -53,8 +53,9 @@ impl Report {
 fn of_listener(listener: &Listener) -> Vec<String> {
     let (name, bind, identity) = (&listener.name, &listener.bind, &listener.identity);
     let local = is_local(bind);
-    let mut risks = Vec::new();
-    if !local && !identity.required {
+    let mut risks = of_envoy(listener);
+    let asks = listener.protocols.contains(&Protocol::Envoy);
+    if !local && !identity.required && !asks {
         let unless = unless_local(bind);
         risks.push(format!(
             "the listener `{name}` at {bind} serves whoever reaches it: an open proxy{unless}"
@@ -78,6 +79,28 @@ fn of_listener(listener: &Listener) -> Vec<String> {
     {
         risks.push(format!(
             "the listener `{name}` believes the PROXY header of anybody in {all}"
+        ));
+    }
+    risks
+}
+
+/// Of a listener where an Envoy asks.
+fn of_envoy(listener: &Listener) -> Vec<String> {
+    let (name, bind) = (&listener.name, &listener.bind);
+    let mut risks = Vec::new();
+    if !listener.protocols.contains(&Protocol::Envoy) {
+        return risks;
+    }
+    if !is_local(bind) && !listener.proves() {
+        let unless = unless_local(bind);
+        risks.push(format!(
+            "the listener `{name}` at {bind} answers whoever reaches it as if it were an Envoy{unless}"
+        ));
+    }
+    if listener.identity.ways.contains(&Way::Envoy) {
+        risks.push(format!(
+            "the listener `{name}` takes the names of clients from Envoy, which has them from any certificate that it \
+             accepts: let it verify them"
         ));
     }
     risks
@@ -125,6 +148,19 @@ mod tests {
             (
                 open("unix:/tmp/a") + "unix_mode = '0666'",
                 &["every user may connect to unix:/tmp/a: its mode is 0666"],
+            ),
+            (open("127.0.0.1:4000") + "protocols = ['envoy']", &[]),
+            (
+                open("systemd:a") + "protocols = ['envoy']",
+                &[
+                    "the listener `proxy` at systemd:a answers whoever reaches it as if it were an Envoy, unless that is on loopback",
+                ],
+            ),
+            (
+                open("127.0.0.1:4000") + "protocols = ['envoy']\nidentity.ways = ['envoy']",
+                &[
+                    "the listener `proxy` takes the names of clients from Envoy, which has them from any certificate that it accepts: let it verify them",
+                ],
             ),
             (
                 "[[listener]]\nproxy_protocol = {from = ['10.0.0.0/8', '::/0']}".into(),

@@ -1,6 +1,6 @@
 //! What an Envoy is told: the addresses that it may connect to, or what its client gets instead.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use pinfold::HandedOver;
 use pinfold_addr::Target;
@@ -17,6 +17,7 @@ use crate::{
     client::RequestId,
     http::{Format, told},
     refusal::Refusal,
+    source,
 };
 
 /// Addresses for an Envoy: at least one, each as it understands it.
@@ -25,10 +26,7 @@ pub(super) struct Pins(Vec<String>);
 impl Pins {
     /// None when one of them wraps IPv4, which would be dialled as the address inside it: no guard hands such out.
     pub(super) fn of(addresses: &[SocketAddr], most: usize) -> Option<Self> {
-        let wrapped = |address: &SocketAddr| match address.ip() {
-            IpAddr::V4(_) => false,
-            IpAddr::V6(ip) => ip.to_ipv4_mapped().is_some(),
-        };
+        let wrapped = |address: &SocketAddr| source::plain(address.ip()) != address.ip();
         let some = !addresses.is_empty() && !addresses.iter().any(wrapped);
         let shown = addresses.iter().take(most.max(1)).map(shown);
         some.then(|| Self(shown.collect()))
@@ -74,14 +72,8 @@ pub(super) fn allowed(
 pub(super) fn denied(id: RequestId, refusal: &Refusal, format: Format) -> CheckResponse {
     let told = told(refusal, id, format);
     let headers = told.headers.iter().filter_map(|(name, value)| {
-        let value = value.to_str().ok()?.to_owned();
-        Some(HeaderOption {
-            header: Some(HeaderValue {
-                key: name.as_str().to_owned(),
-                value,
-            }),
-            append_action: OVERWRITE,
-        })
+        let value = value.to_str().ok()?;
+        Some(field(name.as_str(), value))
     });
     let mut metadata = about(id);
     metadata.push((REASON.into(), text(&*refusal.code)));
@@ -100,6 +92,17 @@ pub(super) fn denied(id: RequestId, refusal: &Refusal, format: Format) -> CheckR
         dynamic_metadata: Some(Struct {
             fields: metadata.into_iter().collect(),
         }),
+    }
+}
+
+fn field(name: &str, value: &str) -> HeaderOption {
+    HeaderOption {
+        header: Some(HeaderValue {
+            key: name.to_owned(),
+            value: value.to_owned(),
+            raw_value: Vec::new(),
+        }),
+        append_action: OVERWRITE,
     }
 }
 

@@ -30,7 +30,13 @@ pub(crate) use health::Health;
 
 use std::sync::Arc;
 
-use crate::{http, listen::Accepted, shared::Shared};
+use crate::{
+    event::{Event, Turned},
+    http,
+    listen::Accepted,
+    refusal::{Kind, Refusal},
+    shared::Shared,
+};
 
 /// The key of the address to connect to, `a.b.c.d:port` or `[v6]:port`. Further ones, for when it does not answer, are
 /// `pin2`, `pin3`, ...
@@ -66,10 +72,15 @@ pub fn pin_key(at: usize) -> String {
 
 /// Serves an Envoy until it or the gateway is done.
 pub(crate) async fn serve(shared: Arc<Shared>, accepted: Accepted) {
-    let client = Arc::clone(&accepted.client);
-    let of = Arc::clone(&shared);
-    http::serve_http2(shared, accepted, |activity| {
-        service::Decisions::new(of, client, activity)
-    })
-    .await;
+    let (of, client) = (Arc::clone(&shared), Arc::clone(&accepted.client));
+    let decisions = |activity| service::Decisions::new(of, Arc::clone(&client), activity);
+    let served = http::serve_http2(Arc::clone(&shared), accepted, decisions).await;
+    if let Err(http::NotHttp2) = served {
+        let turned = Turned::unread(client, not_served(), "no HTTP/2".into());
+        shared.bus.tell(&Event::Refused(Arc::new(turned)));
+    }
+}
+
+fn not_served() -> Refusal {
+    Refusal::new(Kind::Malformed, "connection", "protocol-not-served")
 }

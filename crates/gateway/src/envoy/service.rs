@@ -7,17 +7,21 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderMap, HeaderValue, Request, Response, header::ACCEPT};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 use hyper::body::Incoming;
 use pinfold::Error;
-use tokio::time::timeout;
+use pinfold_addr::Reason;
+use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{body::Body, codegen::Service, server::UnaryService};
 use tonic_prost::ProstCodec;
 
 use super::{
     answer::{self, Pins},
     deadline,
-    question::{Asker, Question},
+    question::{self, Asker, Question},
     wire::{self, CheckRequest, CheckResponse},
 };
 use crate::{
@@ -25,7 +29,7 @@ use crate::{
     egress::{self, Admitted, Ask},
     event::{Event, Turned},
     http::{Activity, Format},
-    identity::Presented,
+    identity::{self, Presented},
     refusal::{Kind, Refusal},
     shared::Shared,
     subject::Subject,
@@ -57,42 +61,73 @@ impl Decisions {
 
     async fn answer(self, request: Request<Incoming>) -> Response<Body> {
         let _busy = self.parts.activity.enter();
+        if let Err(status) = is_grpc(&request) {
+            return plain(status);
+        }
         match request.uri().path() {
             wire::CHECK => self.check(request).await,
             path if path.starts_with(HEALTH) => self.health(request).await,
-            _ => {
-                tonic::Status::unimplemented("this service decides, and says whether it is healthy")
-                    .into_http()
+            path => {
+                self.tell_of(no_such_method(), shortened(path));
+                let says = "this service decides, and says whether it is healthy";
+                tonic::Status::unimplemented(says).into_http()
             }
         }
     }
 
+    /// What Envoy waits for begins with the head of its request: a question that comes late leaves less.
     async fn check(self, request: Request<Incoming>) -> Response<Body> {
         let configured = self.parts.shared.config.load().envoy.deadline.get();
         let within = deadline::within(configured, request.headers());
+        let until = Instant::now() + within;
         let check = Check {
-            decisions: self,
-            within,
+            decisions: self.clone(),
+            until,
         };
         let mut grpc = tonic::server::Grpc::new(ProstCodec::default())
             .apply_max_message_size_config(Some(LONGEST_QUESTION), None);
-        grpc.unary(check, request).await
+        let answered = timeout_at(until + UNREAD, grpc.unary(check, request)).await;
+        let response = answered.unwrap_or_else(|_| {
+            tonic::Status::deadline_exceeded("the question did not come in time").into_http()
+        });
+        self.tell_of_unread(&response);
+        response
     }
 
     async fn health(self, request: Request<Incoming>) -> Response<Body> {
         let mut server = self.parts.shared.health.server();
-        let Ok(response) = server.call(request).await;
-        response
+        let time = self.parts.shared.config.load().limits.head_time.get();
+        match timeout(time, server.call(request)).await {
+            Ok(Ok(response)) => response,
+            Err(_) => {
+                tonic::Status::deadline_exceeded("the request did not come in time").into_http()
+            }
+        }
     }
 
-    /// The decision, whatever it is: errors of gRPC are for what is not even a question.
-    async fn decide(&self, question: CheckRequest, within: Duration) -> CheckResponse {
+    /// The decision, whatever it is: errors of gRPC are for what is not even a question, and for whom nobody decides.
+    async fn decide(
+        &self,
+        question: CheckRequest,
+        until: Instant,
+    ) -> Result<CheckResponse, tonic::Status> {
         let id = RequestId::next();
         let attributes = question.attributes.unwrap_or_default();
         let asker = Asker::of(&attributes);
-        let decided = timeout(within, self.decided(id, &asker, &attributes)).await;
-        let decided = decided.unwrap_or_else(|_| Err(No::judged(too_late())));
-        decided.unwrap_or_else(|no| self.refuse(id, &asker, no))
+        match self.decided(id, &asker, &attributes, until).await {
+            Ok(answer) => Ok(answer),
+            Err(no) => {
+                let lapsed = no.refusal.code == identity::LAPSED;
+                let answer = answer::denied(id, &no.refusal, format(&asker));
+                self.tell(id, &asker, &attributes, no);
+                if !lapsed {
+                    return Ok(answer);
+                }
+                // It is the certificate of Envoy: on another connection, with another one, it may ask again.
+                self.parts.activity.end();
+                Err(tonic::Status::unavailable(identity::LAPSED))
+            }
+        }
     }
 
     async fn decided(
@@ -100,22 +135,26 @@ impl Decisions {
         id: RequestId,
         asker: &Asker,
         attributes: &wire::Attributes,
+        until: Instant,
     ) -> Result<CheckResponse, No> {
         let envoy = self.parts.shared.config.load().envoy.clone();
         let question = Question::read(attributes, envoy.tls_port)?;
         let subject = self.subject(asker).await?;
         let target = question.target.clone();
-        let ask = self.ask(id, asker, subject.clone(), question);
+        let ask = self.ask(id, asker, subject.clone(), question, until);
         let Admitted {
             session,
             request,
             permit: _permit,
             ..
-        } = egress::admit(&self.parts.shared, ask).map_err(|refusal| No::of(refusal, subject))?;
-        let pinned = session.pin(request).await.map_err(|e| No::of_guard(&e))?;
+        } = egress::admit(&self.parts.shared, ask)
+            .map_err(|refusal| No::of(refusal, subject.clone()))?;
+        let pinned = timeout_at(until, session.pin(request)).await;
+        let pinned = pinned.map_err(|_| No::judged(too_late()))?;
+        let pinned = pinned.map_err(|e| No::of_guard(&e))?;
         let handed = pinned.hand_over().map_err(|e| No::of_guard(&e))?;
         let pins = Pins::of(&handed.addresses, envoy.pins);
-        let pins = pins.ok_or_else(|| No::judged(unfit()))?;
+        let pins = pins.ok_or_else(|| No::of(unfit(), subject))?;
         Ok(answer::allowed(id, pins, &target, &handed))
     }
 
@@ -131,6 +170,7 @@ impl Decisions {
         asker: &Asker,
         subject: Option<Subject>,
         question: Question,
+        until: Instant,
     ) -> Ask {
         Ask {
             id,
@@ -142,6 +182,7 @@ impl Decisions {
             traceparent: asker.traceparent.clone(),
             correlation: asker.correlation.clone(),
             labels: question.labels,
+            until: Some(until),
         }
     }
 
@@ -157,29 +198,39 @@ impl Decisions {
         }
     }
 
-    fn refuse(&self, id: RequestId, asker: &Asker, no: No) -> CheckResponse {
-        let No {
-            refusal,
-            judged,
-            subject,
-        } = no;
-        let answer = answer::denied(id, &refusal, format(asker));
-        if !judged {
-            let turned = Turned {
-                at: SystemTime::now(),
-                id,
-                client: self.client(asker),
-                subject,
-                correlation: asker.correlation.clone(),
-                refusal,
-                detail: String::new(),
-            };
-            self.parts
-                .shared
-                .bus
-                .tell(&Event::Refused(Arc::new(turned)));
+    /// Of a refusal, unless a decision tells of it.
+    fn tell(&self, id: RequestId, asker: &Asker, attributes: &wire::Attributes, no: No) {
+        if no.judged {
+            return;
         }
-        answer
+        let turned = Turned {
+            at: SystemTime::now(),
+            id,
+            client: self.client(asker),
+            subject: no.subject,
+            correlation: asker.correlation.clone(),
+            refusal: no.refusal,
+            detail: question::described(attributes),
+        };
+        let refused = Event::Refused(Arc::new(turned));
+        self.parts.shared.bus.tell(&refused);
+    }
+
+    /// Of what is no question: Envoy gets an error of gRPC for it.
+    fn tell_of_unread(&self, response: &Response<Body>) {
+        let status = tonic::Status::from_header_map(response.headers());
+        // Who may ask again has been told of.
+        let unread = status
+            .filter(|status| !matches!(status.code(), tonic::Code::Ok | tonic::Code::Unavailable));
+        if let Some(status) = unread {
+            self.tell_of(unreadable(), shortened(status.message()));
+        }
+    }
+
+    fn tell_of(&self, refusal: Refusal, detail: String) {
+        let turned = Turned::unread(Arc::clone(&self.parts.client), refusal, detail);
+        let refused = Event::Refused(Arc::new(turned));
+        self.parts.shared.bus.tell(&refused);
     }
 }
 
@@ -197,7 +248,7 @@ impl hyper::service::Service<Request<Incoming>> for Decisions {
 /// One question.
 struct Check {
     decisions: Decisions,
-    within: Duration,
+    until: Instant,
 }
 
 impl UnaryService<CheckRequest> for Check {
@@ -206,10 +257,10 @@ impl UnaryService<CheckRequest> for Check {
         Pin<Box<dyn Future<Output = Result<tonic::Response<CheckResponse>, tonic::Status>> + Send>>;
 
     fn call(&mut self, request: tonic::Request<CheckRequest>) -> Self::Future {
-        let (decisions, within) = (self.decisions.clone(), self.within);
+        let (decisions, until) = (self.decisions.clone(), self.until);
         Box::pin(async move {
-            let answer = decisions.decide(request.into_inner(), within).await;
-            Ok(tonic::Response::new(answer))
+            let answer = decisions.decide(request.into_inner(), until).await;
+            answer.map(tonic::Response::new)
         })
     }
 }
@@ -257,17 +308,56 @@ fn format(asker: &Asker) -> Format {
     }
 }
 
+/// gRPC is `POST`, and says so of its content.
+fn is_grpc(request: &Request<Incoming>) -> Result<(), StatusCode> {
+    let content = request.headers().get(CONTENT_TYPE);
+    let content = content.map_or(&b""[..], HeaderValue::as_bytes);
+    match (request.method(), content.starts_with(GRPC)) {
+        (&Method::POST, true) => Ok(()),
+        (&Method::POST, false) => Err(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        _ => Err(StatusCode::METHOD_NOT_ALLOWED),
+    }
+}
+
+/// For who does not speak gRPC.
+fn plain(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// For the operator: the names of methods and the words of the library are as long as others like.
+fn shortened(text: &str) -> String {
+    let end = text.floor_char_boundary(DETAIL);
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
 fn too_late() -> Refusal {
-    Refusal::new(Kind::TimedOut, "resolve", "deadline-exceeded")
+    let reason = Reason::DeadlineExceeded;
+    Refusal::new(Kind::TimedOut, reason.stage().as_str(), reason.code())
         .hint("no decision in the time that there was: most often the name servers are slow")
 }
 
 fn unfit() -> Refusal {
-    Refusal::new(Kind::Denied, "address", "address-not-dialable")
-        .hint("an address of the answer would not be dialled as it was judged")
+    let reason = Reason::AddressWrapped;
+    Refusal::new(Kind::Denied, reason.stage().as_str(), reason.code()).hint(reason.hint())
+}
+
+fn unreadable() -> Refusal {
+    Refusal::new(Kind::Malformed, "request", "question-unreadable")
+}
+
+fn no_such_method() -> Refusal {
+    Refusal::new(Kind::Malformed, "request", "method-not-served")
 }
 
 /// Bytes of a question. Fields of 64 KiB, which Envoy takes by default, and the rest.
 const LONGEST_QUESTION: usize = 256 << 10;
+/// How much later than a decision a question is given up that has not even come.
+const UNREAD: Duration = Duration::from_millis(50);
+/// Bytes of what an operator sees of what is no question.
+const DETAIL: usize = 200;
 /// Where questions about health begin.
 const HEALTH: &str = "/grpc.health.v1.Health/";
+/// What a content type of gRPC begins with.
+const GRPC: &[u8] = b"application/grpc";

@@ -100,6 +100,17 @@ pub struct HttpRequest {
     /// `http` or `https`.
     #[prost(string, tag = "6")]
     pub scheme: String,
+    /// Header fields, where Envoy is told to send their bytes (`encode_raw_headers`): then there are none above.
+    #[prost(message, optional, tag = "13")]
+    pub header_map: Option<HeaderMap>,
+}
+
+/// `core.v3.HeaderMap`.
+#[derive(Clone, PartialEq, Message)]
+pub struct HeaderMap {
+    /// The fields, as often as they came.
+    #[prost(message, repeated, tag = "1")]
+    pub headers: Vec<HeaderValue>,
 }
 
 /// `AttributeContext.TLSSession`.
@@ -196,6 +207,9 @@ pub struct HeaderValue {
     /// Its value.
     #[prost(string, tag = "2")]
     pub value: String,
+    /// Its value, where it is sent as bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub raw_value: Vec<u8>,
 }
 
 /// `HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD`.

@@ -24,6 +24,8 @@ pub(crate) struct Activity {
     served: AtomicU64,
     /// A request has begun to be answered, or turned out to be none.
     settled: Notify,
+    /// The connection is to take no more requests.
+    ending: Notify,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,7 @@ impl Activity {
             }),
             served: AtomicU64::new(0),
             settled: Notify::new(),
+            ending: Notify::new(),
         })
     }
 
@@ -109,6 +112,16 @@ impl Activity {
         drop(state);
         self.settled.notify_waiters();
         Busy(Arc::clone(self))
+    }
+
+    /// The service wants the connection to end, after what goes on there.
+    pub(crate) fn end(&self) {
+        self.ending.notify_one();
+    }
+
+    /// Waits until the service wants that. One waiter.
+    pub(crate) async fn ends(&self) {
+        self.ending.notified().await;
     }
 
     /// Waits until nothing was under way for `kept`, or for `first` while no request has come.

@@ -54,6 +54,8 @@ use tokio::{
 pub(crate) use self::{
     activity::Activity,
     answer::{Format, told},
+    service::TRACEPARENT,
+    target::served_method,
 };
 use self::{gate::Gate, head::Bounds, scope::Scope, service::Proxy};
 use crate::{
@@ -103,12 +105,18 @@ async fn run(shared: Arc<Shared>, accepted: Accepted) {
     }
 }
 
-/// Serves a client that speaks HTTP/2 and nothing else: for a service of our own, within the same bounds.
+/// A client speaks something else than HTTP/2.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotHttp2;
+
+/// Serves a client that speaks HTTP/2 and nothing else: for a service of our own, within the same bounds. What is not
+/// HTTP/2 gets no answer that it could read.
 pub(crate) async fn serve_http2<S, B>(
     shared: Arc<Shared>,
     accepted: Accepted,
     serve: impl FnOnce(Arc<Activity>) -> S,
-) where
+) -> Result<(), NotHttp2>
+where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes, Error: Into<reply::BoxError>> + Send + 'static,
@@ -120,9 +128,11 @@ pub(crate) async fn serve_http2<S, B>(
     } = accepted;
     let limits = Limits::of(&shared.config.load());
     let begun = timeout(limits.head_time, version(&mut stream)).await;
-    let Ok(Ok(Some((Version::Http2, begun)))) = begun else {
-        // What is not HTTP/2 gets no answer that it could read.
-        return;
+    let begun = match begun {
+        Ok(Ok(Some((Version::Http2, begun)))) => begun,
+        Ok(Ok(Some((Version::Http1, _)))) => return Err(NotHttp2),
+        // Nothing came, or not in time.
+        Ok(Ok(None) | Err(_)) | Err(_) => return Ok(()),
     };
     let scope = Scope::default();
     let _all_tasks = scope.bind();
@@ -132,6 +142,7 @@ pub(crate) async fn serve_http2<S, B>(
     let connection = http2(service, parts, stream, begun, limits);
     drive(&shared, &activity, connection, limits).await;
     scope.finished().await;
+    Ok(())
 }
 
 enum Version {
@@ -201,12 +212,14 @@ where
     Box::pin(connection)
 }
 
-/// Runs a connection; asks it to end when the gateway drains, or when it was idle for too long.
+/// Runs a connection; asks it to end when the gateway drains, when it was idle for too long, or when its own service
+/// wants it to.
 async fn drive(shared: &Shared, activity: &Activity, mut connection: Connection, limits: Limits) {
     tokio::select! {
         _ = &mut connection => return,
         () = drained(shared, activity, limits) => {}
         () = activity.idle(limits.head_time, limits.keep_alive) => {}
+        () = activity.ends() => {}
     }
     connection.as_mut().leave();
     // Exchanges end in their own time. A connection without any has no more to wait for than a farewell.

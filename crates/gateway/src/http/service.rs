@@ -186,6 +186,7 @@ impl Proxy {
             traceparent: traceparent(request.headers()),
             correlation: None,
             labels: Vec::new(),
+            until: None,
         })
     }
 
@@ -339,7 +340,7 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
 const DESCRIPTION: usize = 300;
 
 /// Bytes of a `traceparent`; version 00 has 55.
-const TRACEPARENT: usize = 128;
+pub(crate) const TRACEPARENT: usize = 128;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! What a request asks for: read from its target alone. `Host` is never believed.
 
-use http::{Method, Request, header::CONTENT_LENGTH};
+use http::{Request, header::CONTENT_LENGTH};
 use pinfold_addr::{Reason, Scheme, Target};
 
 use crate::{
@@ -53,15 +53,7 @@ pub(crate) fn of_forward<B>(request: &Request<B>) -> Result<Target, Refusal> {
 
 /// What is refused whatever it asks for. HTTP/1 was read strictly; in HTTP/2 nobody has looked at it.
 pub(crate) fn served<B>(request: &Request<B>, fields: usize) -> Result<(), Refusal> {
-    if request.method() == Method::TRACE {
-        // It would show to its sender what others have added, credentials among them.
-        let hint = "`TRACE` is not forwarded";
-        return Err(malformed("method-not-served", hint));
-    }
-    if request.method().as_str().len() > METHOD {
-        let hint = "use a registered method";
-        return Err(malformed("method-not-served", hint));
-    }
+    served_method(request.method().as_str())?;
     if request.headers().len() > fields {
         let refusal = Refusal::new(Kind::Oversized, "request", "headers-too-many");
         return Err(refusal.hint("send fewer header fields"));
@@ -70,6 +62,17 @@ pub(crate) fn served<B>(request: &Request<B>, fields: usize) -> Result<(), Refus
         return Err(malformed("length-repeated", "send one `Content-Length`"));
     }
     Ok(())
+}
+
+/// A method that is forwarded.
+pub(crate) fn served_method(method: &str) -> Result<(), Refusal> {
+    let hint = match method {
+        // It would show to its sender what others have added, credentials among them.
+        "TRACE" => "`TRACE` is not forwarded",
+        method if !(1..=METHOD).contains(&method.len()) => "use a registered method",
+        _ => return Ok(()),
+    };
+    Err(malformed("method-not-served", hint))
 }
 
 fn origin_form() -> Refusal {

@@ -334,6 +334,41 @@ async fn the_first_way_that_names_somebody_counts() {
 }
 
 #[tokio::test]
+async fn whom_an_envoy_vouches_for() {
+    let (nobody, unusable) = ("Denied identity-missing", "Denied certificate-unusable");
+    let rows = [
+        ("a name", true, "spiffe://lab/a", "spiffe://lab/a/Envoy"),
+        ("a subject", true, "CN=a,O=lab", "CN=a,O=lab/Envoy"),
+        ("none, required", true, "", nobody),
+        ("none", false, "", "nobody"),
+        ("a space at the end", true, "a ", unusable),
+        ("a line", false, "a\nb", unusable),
+        ("too long", false, &"a".repeat(513), unusable),
+    ];
+    for (row, required, principal, expected) in rows {
+        let case = Case::new(&[Way::Envoy], required);
+        let identities = Identities::read(&case.config).unwrap();
+        let client = case.client(tcp(INSIDE));
+        let subject = identities.subject(&client, Presented::Principal(principal));
+        let subject = subject.await;
+        if let Ok(Some(subject)) = &subject {
+            assert_eq!(subject.way(), Way::Envoy, "{row}");
+            assert!(identities.holds(&client, Some(subject)), "{row}");
+        }
+        assert_eq!(told(subject), expected, "{row}");
+    }
+}
+
+#[tokio::test]
+async fn whom_an_envoy_vouches_for_counts_nowhere_else() {
+    let case = Case::new(&[Way::Source], false);
+    let identities = Identities::read(&case.config).unwrap();
+    let client = case.client(tcp(OUTSIDE));
+    let subject = identities.subject(&client, Presented::Principal("root"));
+    assert_eq!(told(subject.await), "nobody");
+}
+
+#[tokio::test]
 async fn a_listener_that_is_not_in_the_table_lets_in_who_needs_no_name() {
     let identities = Identities::default();
     let open = Case::new(&[], false).client(tcp(INSIDE));

@@ -220,6 +220,7 @@ impl Session {
             traceparent: None,
             correlation: None,
             labels: Vec::new(),
+            until: None,
         }
     }
 

@@ -50,6 +50,12 @@ fn envoy(envoy: &Envoy, found: &mut Found) {
     let key = Key::of("envoy");
     time("envoy.deadline", envoy.deadline, found);
     found.say_if(
+        envoy.deadline > MAX_DEADLINE,
+        key.then("deadline"),
+        "an Envoy waits for a decision, and its client for it: seconds at most",
+        "write at most `10s`, and less than the `timeout` of the filter in Envoy",
+    );
+    found.say_if(
         !(1..=Envoy::MOST_PINS).contains(&envoy.pins),
         key.then("pins"),
         "an answer holds one address or more, and at most eight",
@@ -166,6 +172,7 @@ fn burst(rate: u32, burst: u32, key: &Key, found: &mut Found) {
     );
 }
 
+const MAX_DEADLINE: Span = Span::seconds(10);
 const MAX_DRAIN: Span = Span::seconds(24 * 3600);
 const MAX_REVOCATION: Span = Span::seconds(600);
 const MIN_HEAD: Size = Size::kib(8);

@@ -115,12 +115,17 @@ fn for_envoy(listener: &Listener, key: &Key, found: &mut Found) {
         "an Envoy asks on a listener of its own",
         "write a `[[listener]]` with `protocols = [\"envoy\"]` alone",
     );
-    let has_ca = has_ca(listener);
     found.say_if(
-        matches!(listener.bind, Bind::Tcp(_)) && !is_local(&listener.bind) && !has_ca,
+        matches!(listener.bind, Bind::Tcp(_)) && !is_local(&listener.bind) && !listener.proves(),
         key.then("bind"),
         "whoever reaches this listener could ask as if it were an Envoy",
-        "bind to loopback or a Unix socket, or add `tls` with a `client_ca`",
+        "bind to loopback or a Unix socket, or add `tls` with a `client_ca`, and certificates `required`",
+    );
+    found.say_if(
+        listener.proxy_protocol.is_some(),
+        key.then("proxy_protocol"),
+        "who connects here is an Envoy, which says itself for whom it asks",
+        "leave `proxy_protocol` out",
     );
 }
 

@@ -159,7 +159,7 @@ fn what_is_no_key_or_no_value_has_its_place() {
         ),
         (
             "[[listener]]\nprotocols = [\"htp\"]",
-            "line 2, column 14: `htp` is none of `http`, `socks5` (did you mean `http`?)",
+            "line 2, column 14: `htp` is none of `http`, `socks5`, `envoy` (did you mean `http`?)",
         ),
         (
             "[[listener]]\nidentity = {networks = {\"10.0.0.0/40\" = \"a\"}}",

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{flood::Total, mask::Mask};
 use crate::{
-    client::{Client, RequestId},
+    client::{Client, Correlation, RequestId},
     config::Way,
     event::{Asked, Decided, Ended, Event, Exchange, Phase, PolicyChange, ShadowDiffers, Turned},
     subject::Subject,
@@ -71,6 +71,8 @@ struct Who<'a> {
     report: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<&'a Correlation>,
 }
 
 #[derive(Serialize)]
@@ -175,7 +177,10 @@ fn end(ended: &Ended, mask: &Mask) -> Option<String> {
 
 fn refused(turned: &Turned, mask: &Mask) -> Option<String> {
     let refusal = &turned.refusal;
-    let who = who(turned.id, &turned.client, turned.subject.as_ref(), mask);
+    let who = Who {
+        correlation_id: turned.correlation.as_ref(),
+        ..who(turned.id, &turned.client, turned.subject.as_ref(), mask)
+    };
     let mut what = json!({
         "kind": refusal.kind, "stage": refusal.stage, "code": refusal.code,
         "detail": mask.quoting(&turned.detail),
@@ -257,6 +262,7 @@ fn asked<T: Serialize>(
         method: asked.method.as_deref(),
         report: asked.report,
         trace_id: trace_id(asked),
+        correlation_id: asked.correlation.as_ref(),
         ..who(asked.id, &asked.client, asked.subject.as_ref(), mask)
     };
     let line = Line {
@@ -290,6 +296,7 @@ fn who<'a>(id: RequestId, client: &'a Client, subject: Option<&Subject>, mask: &
         method: None,
         report: false,
         trace_id: None,
+        correlation_id: None,
     }
 }
 

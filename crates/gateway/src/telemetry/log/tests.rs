@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::{mask::Mask, output::Output, *};
 use crate::{
-    client::ClientAddress,
+    client::{ClientAddress, Correlation},
     config::{DecisionLog, LogTo, Withhold},
     event::{PolicyChange, PolicyEvent, ShadowDiffers, TunnelNotice},
     live::Closing,
@@ -87,13 +87,23 @@ async fn each_event_has_its_line() {
     };
     let mut traced = of(Some("team-7"));
     traced.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
+    traced.correlation = Correlation::of("8f2c");
+    let mut turned = refused(Kind::Denied, "request", "scheme-differs", "GET a");
+    if let Event::Refused(turned) = &mut turned {
+        Arc::get_mut(turned).unwrap().correlation = Correlation::of("8f2d");
+    }
     let table = [
+        (
+            "refused, of an Envoy",
+            turned,
+            json!({"event": "refused", "code": "scheme-differs", "correlation_id": "8f2d"}),
+        ),
         (
             "decision",
             decided(traced, Arc::clone(&decision)),
             json!({"event": "decision", "listener": "proxy", "client": "10.9.8.7:4321", "subject": "team-7",
                    "way": "basic", "kind": "connect", "authority": "a.example.com:443",
-                   "trace_id": "0af7651916cd43dd8448eb211c80319c"}),
+                   "trace_id": "0af7651916cd43dd8448eb211c80319c", "correlation_id": "8f2c"}),
         ),
         (
             "end",

@@ -126,6 +126,10 @@ impl Scribe {
             KeyValue::new("pinfold.listener", asked.client.listener.name.clone()),
             KeyValue::new("pinfold.report", asked.report),
         ];
+        if let Some(id) = &asked.correlation {
+            let id = KeyValue::new("pinfold.correlation_id", id.as_str().to_owned());
+            span.attributes.push(id);
+        }
         if !self.hides(Withhold::InternalAddresses) || host.parse::<IpAddr>().is_err() {
             let host = KeyValue::new("server.address", host.to_owned());
             span.attributes.push(host);

@@ -77,6 +77,54 @@ fn listeners_that_contradict_themselves() {
 }
 
 #[test]
+fn listeners_where_an_envoy_asks() {
+    let tls = "certificate = \"Cargo.toml\", key = \"Cargo.toml\", client_ca = [\"Cargo.toml\"]";
+    let exposed =
+        format!("[[listener]]\nprotocols = [\"envoy\"]\nbind = \"0.0.0.0:4000\"\ntls = {{{tls}}}");
+    let optional = exposed.replace("{certificate", "{client_auth = \"optional\", certificate");
+    check(&[
+        ("[[listener]]\nprotocols = [\"envoy\"]", "good"),
+        (
+            "[[listener]]\nprotocols = [\"envoy\"]\nbind = \"unix:/tmp/a\"",
+            "good",
+        ),
+        (
+            "[[listener]]\nprotocols = [\"envoy\"]\nbind = \"systemd:a\"",
+            "good",
+        ),
+        (
+            "[[listener]]\nprotocols = [\"envoy\"]\nidentity = {ways = [\"envoy\"], required = true}",
+            "good",
+        ),
+        (&exposed, "good"),
+        (
+            &optional,
+            "line 3, column 1: whoever reaches this listener could ask as if it were an Envoy (bind to loopback or a Unix socket, or add `tls` with a `client_ca`, and certificates `required`)",
+        ),
+        (
+            "[[listener]]\nprotocols = [\"envoy\"]\nbind = \"0.0.0.0:4000\"",
+            "line 3, column 1: whoever reaches this listener could ask as if it were an Envoy (bind to loopback or a Unix socket, or add `tls` with a `client_ca`, and certificates `required`)",
+        ),
+        (
+            "[[listener]]\nprotocols = [\"envoy\", \"http\"]",
+            "line 2, column 1: an Envoy asks on a listener of its own (write a `[[listener]]` with `protocols = [\"envoy\"]` alone)",
+        ),
+        (
+            "[[listener]]\nprotocols = [\"envoy\"]\nproxy_protocol = {from = [\"10.0.0.0/8\"]}",
+            "line 3, column 1: who connects here is an Envoy, which says itself for whom it asks (leave `proxy_protocol` out)",
+        ),
+        (
+            "[[listener]]\nidentity.ways = [\"envoy\"]",
+            "line 2, column 18: the way `envoy` needs an Envoy that asks, and this listener does not speak `envoy` (use `mtls`, or add `protocols = [\"envoy\"]`)",
+        ),
+        (
+            "[[listener]]\nprotocols = [\"envoy\"]\nidentity.ways = [\"source\"]\nidentity.networks = {\"10.0.0.0/8\" = \"a\"}",
+            "line 3, column 18: who connects here is an Envoy: only it knows its clients (use the way `envoy`)",
+        ),
+    ]);
+}
+
+#[test]
 fn ways_that_name_nobody() {
     check(&[
         (

@@ -205,6 +205,36 @@ fn bounds_that_serve_nobody() {
 }
 
 #[test]
+fn answers_for_an_envoy() {
+    check(&[
+        (
+            "[envoy]\ndeadline = \"2s\"\npins = 8\ntls_port = 8443",
+            "good",
+        ),
+        (
+            "[envoy]\ndeadline = \"0s\"",
+            "line 2, column 1: `envoy.deadline` is no time: everything would be too late (write a time such as `10s`)",
+        ),
+        (
+            "[envoy]\ndeadline = \"11s\"",
+            "line 2, column 1: an Envoy waits for a decision, and its client for it: seconds at most (write at most `10s`, and less than the `timeout` of the filter in Envoy)",
+        ),
+        (
+            "[envoy]\npins = 0",
+            "line 2, column 1: an answer holds one address or more, and at most eight (write a number from 1 to 8)",
+        ),
+        (
+            "[envoy]\npins = 9",
+            "line 2, column 1: an answer holds one address or more, and at most eight (write a number from 1 to 8)",
+        ),
+        (
+            "[envoy]\ntls_port = 0",
+            "line 2, column 1: no server listens on port 0 (write a port, or leave it out for 443)",
+        ),
+    ]);
+}
+
+#[test]
 fn records_that_nobody_reads() {
     check(&[
         (
