@@ -1,14 +1,14 @@
 //! What is taken from the configuration of the gateway, so that both sides agree.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use pinfold_gateway::{
     Config,
-    config::{Bind, Listener, Protocol},
+    config::{Bind, Listener, Protocol, Span},
 };
 
-use super::address::Address;
-use crate::fault::Fault;
+use super::{Args, Mode, address::Address};
+use crate::{fault::Fault, text::Shown};
 
 /// Reads the configuration of a gateway; without one, its defaults.
 pub(super) fn read(file: Option<&Path>) -> anyhow::Result<Config> {
@@ -22,14 +22,113 @@ pub(super) fn read(file: Option<&Path>) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// The listeners that speak a protocol.
-pub(super) fn listeners(config: &Config, protocol: Protocol) -> impl Iterator<Item = &Listener> {
-    let speaks = move |listener: &&Listener| listener.protocols.contains(&protocol);
-    config.listener.iter().filter(speaks)
+/// Where gateways are, and how they are spoken to.
+#[derive(Debug)]
+pub(super) struct Services {
+    pub(super) addresses: Vec<Address>,
+    /// Whether their listener wants a PROXY header.
+    pub(super) proxy_header: bool,
+}
+
+impl Services {
+    /// What the command line says, else the listeners in the file.
+    pub(super) fn of(args: &Args, config: &Config) -> Result<Self, Fault> {
+        let protocol = args.mode.protocol();
+        let speaks = |listener: &&Listener| listener.protocols.contains(&protocol);
+        let listeners: Vec<_> = config.listener.iter().filter(speaks).collect();
+        let listeners = if args.gateway.is_some() || args.mode == Mode::Connector {
+            listeners
+        } else {
+            Vec::new()
+        };
+        if args.service.is_empty() && listeners.is_empty() {
+            return Err(no_listener(args));
+        }
+        speaks_tls(&listeners, args)?;
+        let addresses = match args.service.is_empty() {
+            true => listeners
+                .iter()
+                .copied()
+                .map(reachable)
+                .collect::<Result<_, _>>()?,
+            false => args.service.clone(),
+        };
+        has_a_name(&addresses, args)?;
+        let proxy_header = listeners
+            .iter()
+            .any(|listener| listener.proxy_protocol.is_some());
+        Ok(Self {
+            addresses,
+            proxy_header,
+        })
+    }
+
+    /// The endpoints of their cluster.
+    pub(super) fn endpoints(&self) -> String {
+        let addresses = self.addresses.iter().map(Address::yaml);
+        addresses
+            .map(|address| format!("- endpoint: {{address: {address}}}\n"))
+            .collect()
+    }
+}
+
+/// The certificate of a gateway is for a name or an address, and a path is neither.
+fn has_a_name(addresses: &[Address], args: &Args) -> Result<(), Fault> {
+    let unix = addresses
+        .iter()
+        .find(|address| matches!(address, Address::Unix(_)));
+    let tls = &args.towards;
+    match unix {
+        Some(unix) if tls.service_ca.is_some() && tls.service_name.is_none() => Err(Fault::new(
+            format!("which certificate `{unix}` has to show is not known"),
+            "name what it is for: `--service-name NAME`; or leave out `--service-ca`: nobody listens in on a Unix socket",
+        )),
+        _ => Ok(()),
+    }
+}
+
+impl Mode {
+    /// What the listener of the gateway speaks.
+    fn protocol(self) -> Protocol {
+        match self {
+            Self::Connector => Protocol::Http,
+            Self::Forward | Self::Tls | Self::Sni => Protocol::Envoy,
+        }
+    }
+}
+
+fn no_listener(args: &Args) -> Fault {
+    let (what, protocol) = match args.mode {
+        Mode::Connector => ("a proxy", "http"),
+        _ => ("Envoys", "envoy"),
+    };
+    match &args.gateway {
+        None => Fault::new(
+            "it is not known which gateway is asked",
+            "name its configuration, `--gateway FILE`, or where it listens, `--service ADDR`",
+        ),
+        Some(file) => Fault::new(
+            format!("`{}` has no listener for {what}", Shown(file)),
+            format!("add a `[[listener]]` with `protocols = [\"{protocol}\"]`"),
+        ),
+    }
+}
+
+/// A listener with TLS is not spoken to in clear text.
+fn speaks_tls(listeners: &[&Listener], args: &Args) -> Result<(), Fault> {
+    let tls = listeners.iter().find(|listener| listener.tls.is_some());
+    match tls {
+        Some(listener) if args.towards.service_ca.is_none() => Err(Fault::new(
+            format!("listener `{}` of the gateway speaks TLS", listener.name),
+            "say who signs its certificate: `--service-ca FILE`; and when it asks for one of Envoy, \
+             `--service-certificate FILE --service-key FILE`",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Where a listener can be reached from this machine.
-pub(super) fn reachable(listener: &Listener) -> Result<Address, Fault> {
+fn reachable(listener: &Listener) -> Result<Address, Fault> {
     let problem = match &listener.bind {
         Bind::Tcp(address) if address.port() == 0 => "on a port that the system chooses",
         Bind::Tcp(address) if address.ip().is_unspecified() => "on every address of its machine",
@@ -44,8 +143,67 @@ pub(super) fn reachable(listener: &Listener) -> Result<Address, Fault> {
     ))
 }
 
+/// How many addresses of an answer are tried.
+pub(super) fn attempts(args: &Args, config: &Config) -> Result<usize, Fault> {
+    match (args.failover, args.mode, config.envoy.pins) {
+        (false, ..) => Ok(1),
+        (true, Mode::Connector, _) => Err(Fault::new(
+            "`--failover` is not for `connector`",
+            "leave it out: the gateway itself goes on to the next address",
+        )),
+        (true, _, 0 | 1) => Err(Fault::new(
+            "`--failover` needs further addresses, and this gateway hands over one: `envoy.pins` is 1",
+            "set `envoy.pins` to 2 or more",
+        )),
+        (true, _, pins) => Ok(pins),
+    }
+}
+
+/// A decision that takes its time must not be cut off: the client would be told that nobody is there.
+pub(super) fn waits_long_enough(timeout: Span, config: &Config) -> Result<(), Fault> {
+    let deadline = config.envoy.deadline;
+    match timeout.get() > deadline.get() {
+        true => Ok(()),
+        false => Err(Fault::new(
+            format!(
+                "Envoy would wait {timeout}, and the gateway takes up to {deadline} (`envoy.deadline`)"
+            ),
+            "give `--timeout` more than that, or lower `envoy.deadline`",
+        )),
+    }
+}
+
+/// What is passed through is not decrypted.
+pub(super) fn may_decrypt(args: &Args) -> Result<(), Fault> {
+    match args.mode == Mode::Sni && args.towards.certificate.is_some() {
+        true => Err(Fault::new(
+            "`--certificate` is not for `sni`, which passes TLS through",
+            "leave it out, or use `forward` or `tls`",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Envoy can refuse addresses only where requests go through filters.
+pub(super) fn no_second_layer(args: &Args) -> Result<(), Fault> {
+    if args.allow.is_empty() {
+        return Ok(());
+    }
+    let message = "`--allow` is about the second layer, which this mode has not";
+    let hint = match args.mode {
+        Mode::Connector => "leave it out: Envoy connects to the gateway alone",
+        _ => {
+            "leave it out: Envoy has no filter for addresses of connections that it passes through"
+        }
+    };
+    Err(Fault::new(message, hint))
+}
+
 /// A time as Envoy reads it.
-pub(super) fn seconds(time: Duration) -> String {
-    let text = format!("{:.3}", time.as_secs_f64());
-    format!("{}s", text.trim_end_matches('0').trim_end_matches('.'))
+pub(super) fn seconds(time: Span) -> String {
+    let (seconds, millis) = (time.get().as_secs(), time.get().subsec_millis());
+    match millis {
+        0 => format!("{seconds}s"),
+        _ => format!("{seconds}.{millis:03}s"),
+    }
 }

@@ -1,18 +1,20 @@
 //! Which pieces make up a configuration.
 
-use std::time::Duration;
+use std::net::Ipv4Addr;
 
 use pinfold_gateway::{
     Config,
-    config::Protocol,
     envoy::{HTTP_NAMESPACE, NETWORK_NAMESPACE, pin_key},
 };
 
 use super::{
     Args, Mode,
     address::Address,
-    facts::{self, seconds},
+    command,
+    facts::{self, Services, seconds},
+    policy,
     template::{fill, quoted},
+    tls::{self, Speaks},
 };
 
 /// The pieces, one for each rule.
@@ -25,19 +27,19 @@ macro_rules! piece {
 /// The whole configuration.
 pub(super) fn write(args: &Args, config: &Config) -> anyhow::Result<String> {
     let layout = Layout::of(args, config)?;
-    let (listener, clusters) = match args.mode {
-        Mode::Sni => (layout.sni_listener(), layout.clusters()),
-        _ => (layout.http_listener(), layout.clusters()),
+    let listener = match args.mode {
+        Mode::Sni => layout.sni_listener(),
+        _ => layout.http_listener(),
     };
     Ok(fill(
         piece!("frame"),
         &[
             ("purpose", args.mode.purpose()),
             ("version", env!("CARGO_PKG_VERSION")),
-            ("command", "pinfold envoy config"),
+            ("command", &command::line(args)),
             ("admin", &Address::Tcp(args.admin).yaml()),
             ("listener", &listener),
-            ("clusters", &clusters),
+            ("clusters", &layout.clusters()),
         ],
     ))
 }
@@ -51,33 +53,51 @@ impl Mode {
             Self::Connector => "a forward proxy before a gateway that connects itself",
         }
     }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Sni => 15_443,
+            Self::Forward | Self::Tls | Self::Connector => 15_001,
+        }
+    }
 }
 
+/// What the pieces are filled with.
 struct Layout<'a> {
     args: &'a Args,
     listen: String,
-    services: Vec<Address>,
+    services: Services,
+    second_layer: String,
     /// How many addresses are tried.
     attempts: usize,
+    deadline: String,
     idle: String,
     lifetime: String,
     response: String,
-    deadline: String,
 }
 
 impl<'a> Layout<'a> {
     fn of(args: &'a Args, config: &'a Config) -> anyhow::Result<Self> {
-        let port = if args.mode == Mode::Sni { 15443 } else { 15001 };
-        let listen = args.listen.unwrap_or(([127, 0, 0, 1], port).into());
+        let listen = (Ipv4Addr::LOCALHOST, args.mode.default_port());
+        let listen = args.listen.unwrap_or(listen.into());
+        facts::may_decrypt(args)?;
+        if args.mode != Mode::Connector {
+            facts::waits_long_enough(args.timeout, config)?;
+        }
+        let second_layer = match args.mode {
+            Mode::Forward | Mode::Tls => policy::basis(config, &args.allow)?.yaml(),
+            Mode::Sni | Mode::Connector => facts::no_second_layer(args).map(|()| String::new())?,
+        };
         Ok(Self {
             args,
             listen: Address::Tcp(listen).yaml(),
-            services: services(args, config)?,
-            attempts: if args.failover { config.envoy.pins } else { 1 },
-            idle: seconds(config.tunnels.idle.get()),
-            lifetime: seconds(config.tunnels.lifetime.get()),
-            response: seconds(config.tunnels.response.get()),
-            deadline: seconds(config.envoy.deadline.get()),
+            services: Services::of(args, config)?,
+            second_layer,
+            attempts: facts::attempts(args, config)?,
+            deadline: config.envoy.deadline.to_string(),
+            idle: seconds(config.tunnels.idle),
+            lifetime: seconds(config.tunnels.lifetime),
+            response: seconds(config.tunnels.response),
         })
     }
 
@@ -99,7 +119,7 @@ impl<'a> Layout<'a> {
                 ("access_log", piece!("http_access_log")),
                 ("routes", &self.routes()),
                 ("filters", &self.filters()),
-                ("downstream_tls", ""),
+                ("downstream_tls", &tls::downstream(&self.args.towards)),
             ],
         )
     }
@@ -145,7 +165,7 @@ impl<'a> Layout<'a> {
     }
 
     fn grpc(&self) -> String {
-        let timeout = seconds(Duration::from_secs(2));
+        let timeout = seconds(self.args.timeout);
         fill(
             piece!("grpc"),
             &[("timeout", &timeout), ("deadline", &self.deadline)],
@@ -160,27 +180,39 @@ impl<'a> Layout<'a> {
                 ("grpc", &self.grpc()),
                 ("idle", &self.idle),
                 ("lifetime", &self.lifetime),
-                ("retry", ""),
+                ("retry", &self.connect_attempts()),
             ],
         )
     }
 
+    fn connect_attempts(&self) -> String {
+        match self.attempts {
+            0 | 1 => String::new(),
+            attempts => fill(
+                piece!("connect_attempts"),
+                &[("attempts", &attempts.to_string())],
+            ),
+        }
+    }
+
     fn clusters(&self) -> String {
+        let first = Filters::Written;
         match self.args.mode {
             Mode::Forward => {
-                self.pinned(Upstream::Clear) + &self.pinned(Upstream::Tls) + &self.service()
+                let clear = self.pinned(Upstream::Clear, first);
+                clear + &self.pinned(Upstream::Tls, Filters::AsBefore) + &self.service()
             }
-            Mode::Tls => self.pinned(Upstream::Tls) + &self.service(),
-            Mode::Sni => self.pinned(Upstream::Bytes) + &self.service(),
+            Mode::Tls => self.pinned(Upstream::Tls, first) + &self.service(),
+            Mode::Sni => self.pinned(Upstream::Bytes, first) + &self.service(),
             Mode::Connector => self.gateway(),
         }
     }
 
     /// The cluster of servers, or for several attempts a cluster of such clusters.
-    fn pinned(&self, upstream: Upstream) -> String {
+    fn pinned(&self, upstream: Upstream, filters: Filters) -> String {
         let name = upstream.name();
         if self.attempts <= 1 {
-            return self.pinned_to(upstream, name, 0);
+            return self.pinned_to(upstream, name, 0, filters);
         }
         let names: Vec<_> = (1..=self.attempts)
             .map(|at| format!("{name}_{at}"))
@@ -189,50 +221,39 @@ impl<'a> Layout<'a> {
             .iter()
             .map(|name| format!("{{name: {name}}}"))
             .collect();
-        let composite = fill(
+        let mut clusters = fill(
             piece!("composite"),
             &[
                 ("name", name),
-                ("connect_timeout", "2s"),
+                ("connect_timeout", FAILOVER_CONNECT),
                 ("members", &members.join(", ")),
-                ("apart", piece!("apart")),
+                ("apart", upstream.apart()),
                 ("breakers", piece!("breakers")),
-                ("options", &self.options(upstream)),
+                ("options", &self.options(upstream, filters)),
                 ("transport", &self.transport(upstream)),
             ],
         );
-        let members = names.iter().enumerate();
-        composite
-            + &members
-                .map(|(at, name)| self.pinned_to(upstream, name, at))
-                .collect::<String>()
+        for (at, name) in names.iter().enumerate() {
+            clusters.push_str(&self.pinned_to(upstream, name, at, Filters::AsBefore));
+        }
+        clusters
     }
 
-    fn pinned_to(&self, upstream: Upstream, name: &str, at: usize) -> String {
-        let namespace = match upstream {
-            Upstream::Bytes => NETWORK_NAMESPACE,
-            Upstream::Clear | Upstream::Tls => HTTP_NAMESPACE,
+    fn pinned_to(&self, upstream: Upstream, name: &str, at: usize, filters: Filters) -> String {
+        let connect = match self.attempts {
+            0 | 1 => CONNECT,
+            _ => FAILOVER_CONNECT,
         };
         fill(
             piece!("pinned"),
             &[
                 ("name", name),
-                (
-                    "connect_timeout",
-                    if self.attempts > 1 { "2s" } else { "5s" },
-                ),
-                ("namespace", namespace),
+                ("connect_timeout", connect),
+                ("namespace", upstream.namespace()),
                 ("pin", &pin_key(at)),
-                (
-                    "apart",
-                    if upstream == Upstream::Bytes {
-                        ""
-                    } else {
-                        piece!("apart")
-                    },
-                ),
+                ("apart", upstream.apart()),
                 ("breakers", piece!("breakers")),
-                ("options", &self.options(upstream)),
+                ("options", &self.options(upstream, filters)),
                 ("transport", &self.transport(upstream)),
             ],
         )
@@ -246,19 +267,29 @@ impl<'a> Layout<'a> {
         }
     }
 
-    fn options(&self, upstream: Upstream) -> String {
+    fn options(&self, upstream: Upstream, filters: Filters) -> String {
         let piece = match upstream {
             Upstream::Clear => piece!("options_plain"),
             Upstream::Tls => piece!("options_tls"),
             Upstream::Bytes => return String::new(),
         };
-        fill(piece, &[("second_layer", "")])
+        let filters = match filters {
+            Filters::Written => &self.second_layer,
+            Filters::AsBefore => "http_filters: *second_layer",
+        };
+        fill(piece, &[("second_layer", filters)])
     }
 
     fn service(&self) -> String {
         fill(
             piece!("service"),
-            &[("endpoints", &endpoints(&self.services)), ("transport", "")],
+            &[
+                ("endpoints", &self.services.endpoints()),
+                (
+                    "transport",
+                    &self.services.transport(&self.args.towards, Speaks::Http2),
+                ),
+            ],
         )
     }
 
@@ -268,11 +299,21 @@ impl<'a> Layout<'a> {
             &[
                 ("apart", piece!("apart")),
                 ("breakers", piece!("breakers")),
-                ("endpoints", &endpoints(&self.services)),
-                ("transport", ""),
+                ("endpoints", &self.services.endpoints()),
+                (
+                    "transport",
+                    &self.services.transport(&self.args.towards, Speaks::Http1),
+                ),
             ],
         )
     }
+}
+
+/// The second layer is written once, and other clusters refer to it.
+#[derive(Clone, Copy, Debug)]
+enum Filters {
+    Written,
+    AsBefore,
 }
 
 /// What Envoy speaks to a server.
@@ -291,23 +332,25 @@ impl Upstream {
             Self::Tls => "pinned_tls",
         }
     }
-}
 
-fn services(args: &Args, config: &Config) -> anyhow::Result<Vec<Address>> {
-    if !args.service.is_empty() {
-        return Ok(args.service.clone());
+    fn namespace(self) -> &'static str {
+        match self {
+            Self::Clear | Self::Tls => HTTP_NAMESPACE,
+            Self::Bytes => NETWORK_NAMESPACE,
+        }
     }
-    let protocol = match args.mode {
-        Mode::Connector => Protocol::Http,
-        _ => Protocol::Envoy,
-    };
-    let listeners = facts::listeners(config, protocol);
-    Ok(listeners.map(facts::reachable).collect::<Result<_, _>>()?)
+
+    /// Bytes of different clients are never on one connection.
+    fn apart(self) -> &'static str {
+        match self {
+            Self::Clear | Self::Tls => piece!("apart"),
+            Self::Bytes => "",
+        }
+    }
 }
 
-fn endpoints(addresses: &[Address]) -> String {
-    let lines = addresses.iter();
-    lines
-        .map(|address| format!("- endpoint: {{address: {}}}\n", address.yaml()))
-        .collect()
-}
+/// Time to connect to the only address of an answer.
+const CONNECT: &str = "5s";
+
+/// Time to connect to an address, when there are more.
+const FAILOVER_CONNECT: &str = "2s";
