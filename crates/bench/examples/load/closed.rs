@@ -115,6 +115,11 @@ impl Outcome {
         Ok(())
     }
 
+    /// How many were answered as they should be.
+    pub(crate) fn done(&self) -> u64 {
+        self.times.len()
+    }
+
     /// For the report.
     pub(crate) fn json(&self) -> Value {
         json!({
@@ -122,7 +127,7 @@ impl Outcome {
             "p50_us": self.times.value_at_quantile(0.5),
             "p99_us": self.times.value_at_quantile(0.99),
             "most_us": self.times.max(),
-            "done": self.times.len(),
+            "done": self.done(),
             "failed": self.failed,
             "first_failure": self.first.as_ref().map(ToString::to_string),
         })

@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::{
-    pinfold,
+    envoy::{self, Asked},
+    pinfold::{self, Protocol},
     process::{Folder, Process},
     service::Services,
     tinyproxy_squid,
@@ -22,6 +23,8 @@ pub(crate) enum Kind {
     Pinfold,
     Tinyproxy,
     Squid,
+    /// An Envoy, and whom it asks.
+    Envoy(Asked),
 }
 
 /// One line of the comparison.
@@ -32,8 +35,8 @@ pub(crate) struct Contender {
     pub(crate) log: bool,
 }
 
-/// Everybody, in the order of the first round.
-pub(crate) const ALL: [Contender; 7] = [
+/// The comparison with other proxies, in the order of the first round.
+pub(crate) const PROXIES: [Contender; 7] = [
     Contender::new(Kind::Relay, false),
     Contender::new(Kind::Pinfold, false),
     Contender::new(Kind::Pinfold, true),
@@ -43,12 +46,24 @@ pub(crate) const ALL: [Contender; 7] = [
     Contender::new(Kind::Squid, true),
 ];
 
+/// The comparison of what an Envoy asks.
+pub(crate) const ENVOYS: [Contender; 6] = [
+    Contender::new(Kind::Envoy(Asked::Nobody), false),
+    Contender::new(Kind::Envoy(Asked::Itself), false),
+    Contender::new(Kind::Envoy(Asked::Yes), false),
+    Contender::new(Kind::Envoy(Asked::Pinfold), false),
+    Contender::new(Kind::Envoy(Asked::Pinfold), true),
+    Contender::new(Kind::Envoy(Asked::Connector), false),
+];
+
 /// The one whose policies are swapped.
 pub(crate) const SWAPPED: Contender = Contender::new(Kind::Pinfold, false);
 
 /// What all of them need to start.
 pub(crate) struct Ground {
     pub(crate) pinfold: PathBuf,
+    /// Found like any other program where none is named.
+    pub(crate) envoy: PathBuf,
     pub(crate) origin: Services,
     pub(crate) folder: Folder,
 }
@@ -56,9 +71,26 @@ pub(crate) struct Ground {
 /// A contender that serves.
 pub(crate) struct Running {
     pub(crate) process: Process,
+    /// What it asks, or goes through, when that is a process of its own.
+    pub(crate) behind: Option<Process>,
     pub(crate) way: Way,
     /// The interface for operators, where there is one.
     pub(crate) admin: Option<SocketAddr>,
+}
+
+impl Ground {
+    /// With an origin, which runs as long as the process that comes with it.
+    pub(crate) fn new(pinfold: &Path) -> io::Result<(Self, Process)> {
+        let folder = Folder::new()?;
+        let (process, line) = Process::role(&["origin"], &folder)?;
+        let ground = Self {
+            pinfold: pinfold.to_owned(),
+            envoy: PathBuf::from("envoy"),
+            origin: Services::parse(&line.split_whitespace().collect::<Vec<_>>())?,
+            folder,
+        };
+        Ok((ground, process))
+    }
 }
 
 impl Contender {
@@ -73,6 +105,16 @@ impl Contender {
             Kind::Pinfold => "pinfold",
             Kind::Tinyproxy => "tinyproxy",
             Kind::Squid => "squid",
+            Kind::Envoy(asked) => asked.name(),
+        }
+    }
+
+    /// Whether it has rules at all.
+    const fn judges(self) -> bool {
+        match self.kind {
+            Kind::Relay => false,
+            Kind::Pinfold | Kind::Tinyproxy | Kind::Squid => true,
+            Kind::Envoy(asked) => asked.judges(),
         }
     }
 
@@ -80,7 +122,7 @@ impl Contender {
     pub(crate) async fn start(self, ground: &Ground) -> io::Result<Running> {
         let running = match self.kind {
             Kind::Relay => relay(ground)?,
-            Kind::Pinfold => pinfold::start(ground, self.log).await?,
+            Kind::Pinfold => pinfold::start(ground, Protocol::Proxy, self.log).await?,
             Kind::Tinyproxy => {
                 let config = tinyproxy_squid::tinyproxy(self.log);
                 peer(ground, &config, |file| vec!["-d", "-c", file]).await?
@@ -89,9 +131,11 @@ impl Contender {
                 let config = tinyproxy_squid::squid(self.log);
                 peer(ground, &config, |file| vec!["-N", "-f", file]).await?
             }
+            Kind::Envoy(asked) => envoy::start(ground, asked, self.log).await?,
         };
-        let refusing = running.way.refuses_others().await;
-        refusing.map_err(|error| named(self.name(), &error))?;
+        if self.judges() {
+            running.way.refuses_others().await?;
+        }
         Ok(running)
     }
 }
@@ -109,8 +153,10 @@ fn relay(ground: &Ground) -> io::Result<Running> {
     let doors = Services::parse(&line.split_whitespace().collect::<Vec<_>>())?;
     Ok(Running {
         process,
+        behind: None,
         way: Way {
             origin: ground.origin,
+            name: None,
             door: Door::Relay(doors),
             keeps: true,
         },
@@ -135,8 +181,10 @@ async fn peer(
     process.listens(door).await?;
     Ok(Running {
         process,
+        behind: None,
         way: Way {
             origin: ground.origin,
+            name: None,
             door: Door::Proxy(door),
             keeps: config.keeps,
         },

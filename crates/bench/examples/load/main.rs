@@ -1,9 +1,9 @@
-//! The load comparison: a bounded generator on loopback, and what it is pointed at. `cargo xtask load`
-//! builds and runs it, and writes `docs/load.md` from what it prints.
+//! The load comparisons: a bounded generator on loopback, and what it is pointed at. `cargo xtask load`
+//! builds and runs it, and writes `docs/load.md` and `docs/envoy-cost.md` from what it prints.
 //!
-//! Three roles of one binary, each a process of its own: the origin, the bare relay that is the limit, and
-//! the run, which starts those two and the proxies, one at a time, and measures them in turn. Everything
-//! ends with the run.
+//! Roles of one binary, each a process of its own: the origin, the bare relay that is the limit of a proxy, the
+//! service that says yes, which is the limit of one that Envoy asks, and a run, which starts those and the
+//! contenders, one at a time, and measures them in turn. Everything ends with the run.
 #![expect(
     clippy::disallowed_methods,
     reason = "the clients of the comparison; they dial servers of this run, on loopback"
@@ -16,14 +16,16 @@
 
 mod closed;
 mod contender;
+mod envoy;
 mod idle;
 mod origin;
 mod pinfold;
 mod plan;
 mod process;
+mod proxies;
 mod quiet;
 mod relay;
-mod run;
+mod rounds;
 mod service;
 mod swaps;
 mod throughput;
@@ -52,9 +54,14 @@ fn role(words: &[&str]) -> io::Result<()> {
         .enable_all()
         .build()?;
     match words {
-        ["run", pinfold] => runtime.block_on(run::run(Path::new(pinfold), &Plan::full())),
-        // For whoever changes this program: every step, and no figure worth reading.
-        ["run", pinfold, "--tiny"] => runtime.block_on(run::run(Path::new(pinfold), &Plan::tiny())),
+        ["proxies", pinfold, plan @ ..] => {
+            let plan = plan_of(plan, Plan::full())?;
+            runtime.block_on(proxies::run(Path::new(pinfold), &plan))
+        }
+        ["envoy", pinfold, envoy, plan @ ..] => {
+            let plan = plan_of(plan, Plan::envoy())?;
+            runtime.block_on(envoy::run(Path::new(pinfold), Path::new(envoy), &plan))
+        }
         ["origin"] => {
             println!("{}", runtime.block_on(origin::serve())?);
             until_left()
@@ -64,10 +71,28 @@ fn role(words: &[&str]) -> io::Result<()> {
             println!("{}", runtime.block_on(relay::serve(origin))?);
             until_left()
         }
-        _ => Err(io::Error::other(
-            "usage: load run PINFOLD [--tiny] | load origin | load relay ADDRESS...",
-        )),
+        ["yes", pin] => {
+            println!("{}", runtime.block_on(envoy::yes::serve(pin))?);
+            until_left()
+        }
+        _ => Err(usage()),
     }
+}
+
+/// For whoever changes this program there is every step, and no figure worth reading.
+fn plan_of(words: &[&str], full: Plan) -> io::Result<Plan> {
+    match words {
+        [] => Ok(full),
+        ["--tiny"] => Ok(Plan::tiny()),
+        _ => Err(usage()),
+    }
+}
+
+fn usage() -> io::Error {
+    io::Error::other(
+        "usage: load proxies PINFOLD [--tiny] | load envoy PINFOLD ENVOY [--tiny] | load origin | load relay ADDRESS... \
+         | load yes ADDRESS",
+    )
 }
 
 /// Returns when whoever started this process is gone: then standard input ends.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::closed::Bounds;
+
 /// The bounds of one run.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -50,6 +52,15 @@ impl Plan {
         }
     }
 
+    /// What `docs/envoy-cost.md` is made from: about as long.
+    pub(crate) const fn envoy() -> Self {
+        Self {
+            rounds: 5,
+            closed: Duration::from_secs(2),
+            ..Self::full()
+        }
+    }
+
     /// Every step once, in some seconds.
     pub(crate) const fn tiny() -> Self {
         Self {
@@ -65,6 +76,24 @@ impl Plan {
             settle: Duration::from_millis(100),
             most_requests: 2_000,
             most_setups: 5_000,
+        }
+    }
+
+    /// One measurement of requests.
+    pub(crate) const fn requests(&self, time: Duration) -> Bounds {
+        self.bounds(time, self.most_requests)
+    }
+
+    /// One measurement of set-ups.
+    pub(crate) const fn setups(&self, time: Duration) -> Bounds {
+        self.bounds(time, self.most_setups)
+    }
+
+    const fn bounds(&self, time: Duration, most: u64) -> Bounds {
+        Bounds {
+            clients: self.clients,
+            time,
+            most,
         }
     }
 }

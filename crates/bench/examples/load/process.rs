@@ -79,7 +79,21 @@ impl Process {
         number.ok_or_else(|| self.failed("says nothing of its memory"))
     }
 
-    fn failed(&self, what: &str) -> io::Error {
+    /// The time that processors have worked for it since its start.
+    pub(crate) fn worked(&self) -> io::Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // What stands before is its number and its name, which may hold spaces.
+        let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks = ticks.map(str::parse::<u64>).collect::<Result<Vec<_>, _>>();
+        match ticks.as_deref() {
+            Ok(&[user, system]) => Ok(TICK.saturating_mul((user + system) as u32)),
+            _ => Err(self.failed("says nothing of its time")),
+        }
+    }
+
+    /// An error with what the process said.
+    pub(crate) fn failed(&self, what: &str) -> io::Error {
         let said = fs::read_to_string(&self.said).unwrap_or_default();
         io::Error::other(format!("{} {what}\n{said}", self.name))
     }
@@ -135,5 +149,7 @@ pub(crate) fn free() -> io::Result<SocketAddr> {
 }
 
 const RAISED: &str = r#"ulimit -n "$(ulimit -H -n)"; exec "$@""#;
-const LONGEST_START: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const LONGEST_START: Duration = Duration::from_secs(60);
+/// `USER_HZ` of every Linux that this runs on.
+const TICK: Duration = Duration::from_millis(10);
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);

@@ -14,6 +14,8 @@ use crate::service::{Service, Services};
 pub(crate) struct Way {
     /// Where the origin is.
     pub(crate) origin: Services,
+    /// What requests call it; by its address without.
+    pub(crate) name: Option<&'static str>,
     /// Where the contender is.
     pub(crate) door: Door,
     /// Whether it keeps the connection of a client after an answer.
@@ -74,7 +76,11 @@ impl Way {
 
     /// A request in the form that a proxy takes, which the origin takes too.
     pub(crate) fn request(&self) -> Vec<u8> {
-        let to = self.origin.of(Service::Http);
+        let address = self.origin.of(Service::Http);
+        let to = match self.name {
+            Some(name) => format!("{name}:{}", address.port()),
+            None => address.to_string(),
+        };
         format!(
             "GET http://{to}/ HTTP/1.1\r\nHost: {to}\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n"
         )
