@@ -1,0 +1,201 @@
+//! Where a cluster takes the address from, and who shares its connections.
+
+use super::{
+    Case,
+    authz::{ADDRESS, is_decided, is_pin},
+};
+use crate::envoy::check::{
+    finding::{Code, Report},
+    node::Node,
+    view::{
+        Cluster, DYNAMIC_MODULE, EXT_PROC, HEADER_MUTATION, HTTP_AUTHZ, Manager, SET_FILTER_STATE,
+        TCP_PROXY, View, targets,
+    },
+};
+
+pub(super) fn by_header(case: &Case<'_, '_>, report: &mut Report) {
+    for cluster in case.view.pinned() {
+        let Some(settings) = lookup(cluster).filter(|it| it.flag("use_http_header")) else {
+            continue;
+        };
+        report.add_named(Code::HeaderMode, &settings, cluster.node.name());
+        let header = settings.text("http_header_name").unwrap_or(HEADER);
+        for manager in &case.view.managers {
+            if case.view.may_dial(manager) && !strips(manager, header) {
+                report.add_named(Code::HeaderNotStripped, &manager.node, manager.name());
+            }
+        }
+    }
+}
+
+fn lookup<'a>(cluster: &Cluster<'a>) -> Option<Node<'a>> {
+    cluster.node.get("original_dst_lb_config")
+}
+
+/// Whether a header field of clients is gone before anybody is asked.
+pub(super) fn strips(manager: &Manager<'_>, header: &str) -> bool {
+    let early = manager.node.items("early_header_mutation_extensions");
+    let early = early.iter().filter_map(|one| one.get("typed_config"));
+    let early = early.flat_map(|config| config.message().items("mutations"));
+    let asked = manager.filter(HTTP_AUTHZ).map_or(usize::MAX, |(at, _)| at);
+    let filters = manager.filters.iter().take(asked);
+    let filters = filters.filter(|filter| filter.is_of(HEADER_MUTATION) && !filter.conditional);
+    let late = filters.filter_map(|filter| filter.settings().get("mutations"));
+    let late = late.flat_map(|mutations| mutations.items("request_mutations"));
+    early.chain(late).any(|mutation| removes(&mutation, header))
+}
+
+/// Whether a mutation takes a header field away.
+pub(super) fn removes(mutation: &Node<'_>, header: &str) -> bool {
+    let by_name = mutation
+        .text("remove")
+        .is_some_and(|name| name.eq_ignore_ascii_case(header));
+    let matcher = mutation.at(["remove_on_match", "key_matcher"]);
+    by_name
+        || matcher.is_some_and(|matcher| {
+            matcher.text("exact") == Some(header)
+                || matcher
+                    .text("prefix")
+                    .is_some_and(|start| header.starts_with(start))
+        })
+}
+
+pub(super) fn unpinned(case: &Case<'_, '_>, report: &mut Report) {
+    if pins_by_state(case.view) {
+        return;
+    }
+    for cluster in case.view.pinned() {
+        let settings = lookup(cluster);
+        let names = settings.is_some_and(|it| it.has("metadata_key") || it.flag("use_http_header"));
+        if !names {
+            report.add(Code::ClusterAddressUnpinned, &cluster.node);
+        }
+    }
+}
+
+/// Whether a filter hands the decided address over in the other way that there is.
+fn pins_by_state(view: &View<'_>) -> bool {
+    let mut states = view
+        .of_kind(SET_FILTER_STATE)
+        .flat_map(|filter| filter.settings().items("on_request_headers"));
+    states.any(|state| {
+        let from = state.at(["format_string", "text_format_source"]);
+        let from = from.and_then(|from| from.text("inline_string"));
+        state.text("object_key") == Some(ADDRESS) && from.is_some_and(is_decided)
+    })
+}
+
+pub(super) fn other_key(case: &Case<'_, '_>, report: &mut Report) {
+    for cluster in case.view.pinned() {
+        let Some(key) = lookup(cluster).and_then(|it| it.get("metadata_key")) else {
+            continue;
+        };
+        let name = cluster.node.name();
+        let path: Vec<_> = key.items("path");
+        let is_path = matches!(path.as_slice(), [one] if one.text("key").is_some_and(is_pin));
+        let used = Used::of(case.view, name);
+        let is_namespace = match key.text("key") {
+            Some(pinfold_gateway::envoy::HTTP_NAMESPACE) => {
+                used.by_requests || !used.by_connections
+            }
+            Some(pinfold_gateway::envoy::NETWORK_NAMESPACE) => {
+                used.by_connections || !used.by_requests
+            }
+            _ => false,
+        };
+        if !(is_path && is_namespace) && !decides_otherwise(case.view) {
+            report.add_named(Code::MetadataKeyDiffers, &key, name);
+        }
+    }
+}
+
+/// By what a cluster is reached.
+pub(super) struct Used {
+    pub(super) by_requests: bool,
+    pub(super) by_connections: bool,
+}
+
+impl Used {
+    pub(super) fn of(view: &View<'_>, name: &str) -> Self {
+        let leads = |target: &&str| *target == name || view.is_part_of(name, target);
+        let routes = view.tables.iter().flat_map(|table| &table.routes);
+        let mut proxies = view.of_kind(TCP_PROXY).map(|proxy| proxy.settings());
+        Self {
+            by_requests: routes
+                .flat_map(|route| &route.targets)
+                .any(|target| leads(target)),
+            by_connections: proxies.any(|settings| targets(&settings).iter().any(leads)),
+        }
+    }
+}
+
+/// Whether something else than ext_authz decides, which may write where it wants.
+fn decides_otherwise(view: &View<'_>) -> bool {
+    let none = view.of_kind(HTTP_AUTHZ).next().is_none();
+    none && [DYNAMIC_MODULE, EXT_PROC]
+        .iter()
+        .any(|kind| view.of_kind(kind).next().is_some())
+}
+
+pub(super) fn resolves(case: &Case<'_, '_>, report: &mut Report) {
+    for cluster in &case.view.clusters {
+        if cluster.has_type("dynamic_forward_proxy") {
+            report.add(Code::ClusterResolves, &cluster.node);
+        }
+    }
+    let kinds = [
+        "filters.http.dynamic_forward_proxy.",
+        "filters.network.sni_dynamic_forward_proxy.",
+        "filters.udp.udp_proxy.session.dynamic_forward_proxy.",
+    ];
+    for filter in kinds.into_iter().flat_map(|kind| case.view.of_kind(kind)) {
+        report.add(Code::ClusterResolves, &filter.node);
+    }
+}
+
+pub(super) fn by_name(case: &Case<'_, '_>, report: &mut Report) {
+    let view = case.view;
+    let alone = view.tables.is_empty() && view.managers.is_empty() && view.chains.is_empty();
+    for cluster in view.clusters.iter().filter(|cluster| looks_up(cluster)) {
+        let name = cluster.node.name();
+        if view.leads_to(name) || (alone && !view.services.contains(name)) {
+            report.add(Code::ClusterByName, &cluster.node);
+        }
+    }
+}
+
+fn looks_up(cluster: &Cluster<'_>) -> bool {
+    let node = &cluster.node;
+    let by_type = node.is("type", "STRICT_DNS", 1) || node.is("type", "LOGICAL_DNS", 2);
+    by_type
+        || ["dns", "strict_dns", "logical_dns"]
+            .iter()
+            .any(|kind| cluster.has_type(kind))
+}
+
+pub(super) fn shared(case: &Case<'_, '_>, report: &mut Report) {
+    for cluster in case.view.pinned().filter(|cluster| cluster.tls.is_empty()) {
+        let used = Used::of(case.view, cluster.node.name());
+        // A tunnel of tcp_proxy has a connection of its own.
+        if used.by_connections && !used.by_requests {
+            continue;
+        }
+        let common = cluster
+            .options
+            .as_ref()
+            .and_then(|all| all.get("common_http_protocol_options"));
+        let once = [common.as_ref(), Some(&cluster.node)].into_iter().flatten();
+        let once = once.filter_map(|it| it.number("max_requests_per_connection"));
+        let is_once = once.into_iter().any(|most| most == 1.0);
+        if !cluster
+            .node
+            .flag("connection_pool_per_downstream_connection")
+            && !is_once
+        {
+            report.add(Code::PoolShared, &cluster.node);
+        }
+    }
+}
+
+/// The header field that names an address, where a cluster takes it from one.
+pub(super) const HEADER: &str = "x-envoy-original-dst-host";

@@ -1,0 +1,207 @@
+//! The second layer: what `upstream_rbac` of a cluster leaves reachable of all that is not public.
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use pinfold_addr::{Class, Registration, registrations};
+
+use super::{Case, cluster::Used};
+use crate::envoy::check::{
+    finding::{Code, Report},
+    node::Node,
+    view::Cluster,
+};
+
+pub(super) fn second(case: &Case<'_, '_>, report: &mut Report) {
+    for cluster in case.view.pinned() {
+        let name = cluster.node.name();
+        let used = Used::of(case.view, name);
+        // Connections that are passed through have no filters at their cluster.
+        if used.by_connections && !used.by_requests {
+            continue;
+        }
+        match filter(cluster) {
+            Some(filter) => compare(case, &filter, name, report),
+            None => report.add(Code::SecondLayerMissing, &cluster.node),
+        }
+    }
+}
+
+/// The filter that looks at the address.
+fn filter<'a>(cluster: &Cluster<'a>) -> Option<Node<'a>> {
+    let filters = cluster.options.as_ref()?.items("http_filters").into_iter();
+    let mut configs = filters.filter_map(|filter| filter.get("typed_config"));
+    configs.find(|config| config.is_of("filters.http.rbac.") && config.message().has("rules"))
+}
+
+fn compare(case: &Case<'_, '_>, filter: &Node<'_>, name: &str, report: &mut Report) {
+    let Some(rules) = filter
+        .message()
+        .get("rules")
+        .filter(|rules| rules.is("action", "DENY", 1))
+    else {
+        report.unjudged(format!(
+            "`upstream_rbac` of `{name}` lists what is allowed: that is not compared"
+        ));
+        return;
+    };
+    let mut ranges = Ranges::default();
+    for (_, policy) in rules.get("policies").iter().flat_map(Node::entries) {
+        if policy.items("principals").iter().any(|who| who.flag("any")) {
+            policy
+                .items("permissions")
+                .iter()
+                .for_each(|one| ranges.read(one));
+        }
+    }
+    if ranges.denied.len() > MOST_RANGES {
+        report.unjudged(format!(
+            "`upstream_rbac` of `{name}` has more than {MOST_RANGES} ranges"
+        ));
+        return;
+    }
+    let gaps = gaps(&ranges, case.allow);
+    if !gaps.is_empty() {
+        report.add_with(Code::SecondLayerGap, &rules, name, &listed(&gaps));
+    }
+    let opened: Vec<_> = ranges
+        .excepted
+        .iter()
+        .filter(|net| !is_public(net))
+        .collect();
+    if !opened.is_empty() {
+        report.add_with(Code::SecondLayerOpened, &rules, name, &listed(&opened));
+    }
+}
+
+/// What the filter denies, and what it excepts by a rule of its own.
+#[derive(Default)]
+struct Ranges {
+    denied: Vec<IpNet>,
+    excepted: Vec<IpNet>,
+}
+
+impl Ranges {
+    /// A permission that denies; one that is not understood denies nothing.
+    fn read(&mut self, permission: &Node<'_>) {
+        if let Some(not) = permission.get("not_rule") {
+            self.denied.extend(everything());
+            self.excepted.extend(ranges(&not, Ports::Any));
+        } else if let Some(all) = permission.get("and_rules") {
+            let rules = all.items("rules");
+            let (not, rest): (Vec<_>, Vec<_>) = rules.iter().partition(|rule| rule.has("not_rule"));
+            // Of several conditions none can be taken alone.
+            if let [one] = rest.as_slice() {
+                self.denied.extend(ranges(one, Ports::All));
+                let not = not.iter().filter_map(|rule| rule.get("not_rule"));
+                self.excepted
+                    .extend(not.flat_map(|rule| ranges(&rule, Ports::Any)));
+            }
+        } else {
+            self.denied.extend(ranges(permission, Ports::All));
+        }
+    }
+}
+
+/// With which ports a range counts.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Ports {
+    /// With all of them: what is denied.
+    All,
+    /// With any: what somebody excepted on purpose.
+    Any,
+}
+
+/// The addresses of a permission.
+fn ranges(permission: &Node<'_>, ports: Ports) -> Vec<IpNet> {
+    if permission.flag("any") {
+        return everything().to_vec();
+    }
+    if let Some(or) = permission.get("or_rules") {
+        let rules = or.items("rules").into_iter();
+        return rules.flat_map(|rule| ranges(&rule, ports)).collect();
+    }
+    let matcher = permission.at(["matcher", "typed_config"]);
+    let matcher = matcher.filter(|it| it.kind() == "UpstreamIpPortMatcher");
+    let counts = |it: &Node<'_>| ports == Ports::Any || !it.has("upstream_port_range");
+    let matcher = matcher.map(|it| it.message()).filter(counts);
+    let range = matcher.and_then(|it| it.get("upstream_ip"));
+    range.and_then(|range| net(&range)).into_iter().collect()
+}
+
+/// A length that is not there is 0: every address.
+fn net(range: &Node<'_>) -> Option<IpNet> {
+    let address = range.text("address_prefix")?.parse().ok()?;
+    let length = range
+        .get("prefix_len")
+        .map_or(Some(0), |length| length.value.as_u64())?;
+    let net = IpNet::new(address, u8::try_from(length).ok()?).ok()?;
+    Some(net.trunc())
+}
+
+fn everything() -> [IpNet; 2] {
+    [Ipv4Net::default().into(), Ipv6Net::default().into()]
+}
+
+/// The registered ranges that are not public and that, or a part of which, nothing denies.
+fn gaps(ranges: &Ranges, allow: &[IpNet]) -> Vec<IpNet> {
+    let rows: Vec<Registration> = registrations().collect();
+    let mut gaps: Vec<IpNet> = Vec::new();
+    for row in rows.iter().filter(|row| !is_open(row.class)) {
+        // Each of the rows inside it is looked at by itself.
+        let inside = rows.iter().map(|inner| &inner.prefix);
+        let inside = inside.filter(|net| **net != row.prefix && row.prefix.contains(*net));
+        let covered = ranges
+            .denied
+            .iter()
+            .chain(&ranges.excepted)
+            .chain(allow)
+            .chain(inside);
+        if !is_covered(row.prefix, &covered.copied().collect::<Vec<_>>()) {
+            gaps.push(row.prefix);
+        }
+    }
+    gaps
+}
+
+/// Whether these hold every address of a network.
+fn is_covered(net: IpNet, by: &[IpNet]) -> bool {
+    if by.iter().any(|other| other.contains(&net)) {
+        return true;
+    }
+    let inside: Vec<_> = by
+        .iter()
+        .filter(|other| net.contains(*other))
+        .copied()
+        .collect();
+    let Ok(halves) = net.subnets(net.prefix_len().saturating_add(1)) else {
+        return false;
+    };
+    // At most 128 deep, one step for each bit.
+    !inside.is_empty() && halves.into_iter().all(|half| is_covered(half, &inside))
+}
+
+const fn is_open(class: Class) -> bool {
+    matches!(class, Class::Public | Class::SpecialGlobal)
+}
+
+fn is_public(net: &IpNet) -> bool {
+    let row = pinfold_addr::registration(net.network());
+    row.is_none_or(|row| is_open(row.class))
+}
+
+/// The first of them, and how many there are.
+fn listed(nets: &[impl ToString]) -> String {
+    let shown: Vec<_> = nets
+        .iter()
+        .take(MOST_SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    match nets.len().saturating_sub(MOST_SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// How many ranges are compared.
+const MOST_RANGES: usize = 4_096;
+/// How many are shown.
+const MOST_SHOWN: usize = 8;

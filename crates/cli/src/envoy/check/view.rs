@@ -1,0 +1,602 @@
+//! What of a configuration the rules read: listeners, managers, filters, routes and clusters, wherever they stand.
+//!
+//! Resources are found by `@type`, and by their shape where they have none: in a bootstrap file, in the answers of a
+//! control plane, in what `/config_dump` says, in the patches of a mesh.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
+use super::node::Node;
+
+/// Everything that is known of a file, built once.
+#[derive(Debug, Default)]
+pub(super) struct View<'a> {
+    pub(super) clusters: Vec<Cluster<'a>>,
+    pub(super) listeners: Vec<Listener<'a>>,
+    pub(super) managers: Vec<Manager<'a>>,
+    pub(super) chains: Vec<Chain<'a>>,
+    /// Whatever has a `typed_config`.
+    pub(super) filters: Vec<Filter<'a>>,
+    pub(super) tables: Vec<Table<'a>>,
+    /// Whatever has settings for single filters: routes, virtual hosts, tables, clusters of a route.
+    pub(super) scopes: Vec<Node<'a>>,
+    pub(super) admins: Vec<Node<'a>>,
+    /// What a control plane is asked for.
+    pub(super) dynamic: Vec<Node<'a>>,
+    /// Clusters that Envoy itself asks something.
+    pub(super) services: HashSet<&'a str>,
+    kinds: HashMap<&'a str, bool>,
+    routed: HashSet<&'a str>,
+}
+
+/// A group of servers.
+#[derive(Clone, Debug)]
+pub(super) struct Cluster<'a> {
+    pub(super) node: Node<'a>,
+    /// `HttpProtocolOptions`.
+    pub(super) options: Option<Node<'a>>,
+    /// `UpstreamTlsContext`, of any of its sockets.
+    pub(super) tls: Vec<Node<'a>>,
+}
+
+/// What clients connect to.
+#[derive(Clone, Debug)]
+pub(super) struct Listener<'a> {
+    pub(super) node: Node<'a>,
+    pub(super) filters: Vec<Filter<'a>>,
+}
+
+/// The network filters of a chain, in their order.
+#[derive(Clone, Debug)]
+pub(super) struct Chain<'a> {
+    /// The path of its listener; empty for one that stands alone.
+    pub(super) listener: String,
+    pub(super) filters: Vec<Filter<'a>>,
+}
+
+/// A filter, or whatever else has a `typed_config`.
+#[derive(Clone, Debug)]
+pub(super) struct Filter<'a> {
+    pub(super) node: Node<'a>,
+    pub(super) config: Node<'a>,
+    /// Whether it runs under a condition.
+    pub(super) conditional: bool,
+}
+
+/// An HTTP connection manager.
+#[derive(Clone, Debug)]
+pub(super) struct Manager<'a> {
+    pub(super) node: Node<'a>,
+    pub(super) filters: Vec<Filter<'a>>,
+    /// The table in it, or the name of one.
+    pub(super) table: Routing<'a>,
+}
+
+/// Where the routes of a manager are.
+#[derive(Clone, Debug)]
+pub(super) enum Routing<'a> {
+    Here(Table<'a>),
+    Named(&'a str),
+    Unknown,
+}
+
+/// A route configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Table<'a> {
+    pub(super) node: Node<'a>,
+    pub(super) routes: Vec<Route<'a>>,
+}
+
+/// A route, with all that holds it.
+#[derive(Clone, Debug)]
+pub(super) struct Route<'a> {
+    pub(super) node: Node<'a>,
+    /// What holds it: its virtual host, then its table.
+    pub(super) around: [Node<'a>; 2],
+    /// `route`; none where it answers by itself.
+    pub(super) action: Option<Node<'a>>,
+    /// The clusters that it names.
+    pub(super) targets: Vec<&'a str>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn of(documents: &'a [Value]) -> Self {
+        let mut walk = Walk::default();
+        for (at, document) in documents.iter().enumerate() {
+            let path = match documents.len() {
+                1 => String::new(),
+                _ => format!("document[{at}]"),
+            };
+            walk.visit(&Node::new(document, path), "");
+        }
+        let mut view = walk.view;
+        view.kinds = view.dialling();
+        view.routed = view.led_to();
+        view
+    }
+
+    /// Whether there is nothing of Envoy in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.clusters.is_empty()
+            && self.listeners.is_empty()
+            && self.tables.is_empty()
+            && self.filters.is_empty()
+            && self.scopes.is_empty()
+            && self.admins.is_empty()
+    }
+
+    /// By cluster, whether it dials an address that something else names.
+    fn dialling(&self) -> HashMap<&'a str, bool> {
+        let clusters = self.clusters.iter();
+        let mut kinds: HashMap<_, _> = clusters
+            .map(|cluster| (cluster.node.name(), cluster.is_original_dst()))
+            .collect();
+        for cluster in &self.clusters {
+            let is_pinned = |member: &Node<'a>| kinds.get(member.name()) == Some(&true);
+            if cluster.members().iter().any(is_pinned) {
+                kinds.insert(cluster.node.name(), true);
+            }
+        }
+        kinds
+    }
+
+    /// A cluster of this file that dials an address that something else names.
+    pub(super) fn is_pinned(&self, cluster: &str) -> bool {
+        self.kinds.get(cluster) == Some(&true)
+    }
+
+    /// The same, or one that is not in this file.
+    pub(super) fn may_be_pinned(&self, cluster: &str) -> bool {
+        self.kinds.get(cluster).copied().unwrap_or(true)
+    }
+
+    pub(super) fn cluster(&self, name: &str) -> Option<&Cluster<'a>> {
+        self.clusters
+            .iter()
+            .find(|cluster| cluster.node.name() == name)
+    }
+
+    /// The clusters that dial an address that something else names.
+    pub(super) fn pinned(&self) -> impl Iterator<Item = &Cluster<'a>> {
+        self.clusters
+            .iter()
+            .filter(|cluster| cluster.is_original_dst())
+    }
+
+    /// The routes of a manager; none where they are elsewhere.
+    pub(super) fn routes<'v>(&'v self, manager: &'v Manager<'a>) -> Option<&'v [Route<'a>]> {
+        match &manager.table {
+            Routing::Here(table) => Some(&table.routes),
+            Routing::Named(name) => {
+                let mut tables = self.tables.iter();
+                let found = tables.find(|table| table.node.name() == *name);
+                found.map(|table| table.routes.as_slice())
+            }
+            Routing::Unknown => None,
+        }
+    }
+
+    /// The routes of a manager that dial an address that something else names.
+    pub(super) fn pinned_routes<'v>(
+        &'v self,
+        manager: &'v Manager<'a>,
+    ) -> impl Iterator<Item = &'v Route<'a>> {
+        let routes = self.routes(manager).unwrap_or_default().iter();
+        routes.filter(|route| route.targets.iter().any(|target| self.is_pinned(target)))
+    }
+
+    /// Whether a manager may reach a cluster that dials what something else names: also where that is elsewhere.
+    pub(super) fn may_dial(&self, manager: &Manager<'a>) -> bool {
+        self.routes(manager).is_none_or(|routes| {
+            let mut targets = routes.iter().flat_map(|route| &route.targets);
+            targets.any(|target| self.may_be_pinned(target))
+        })
+    }
+
+    /// Each route with its manager, and those of tables that no manager of this file has.
+    pub(super) fn all_routes(&self) -> Vec<(Option<&Manager<'a>>, &Route<'a>)> {
+        let mut all = Vec::new();
+        let mut seen = HashSet::new();
+        for manager in &self.managers {
+            for route in self.routes(manager).unwrap_or_default() {
+                seen.insert(route.node.path.as_str());
+                all.push((Some(manager), route));
+            }
+        }
+        let rest = self.tables.iter().flat_map(|table| &table.routes);
+        let rest = rest.filter(|route| !seen.contains(route.node.path.as_str()));
+        all.extend(rest.map(|route| (None, route)));
+        all
+    }
+
+    /// Whether a cluster, or one that it is composed of, speaks TLS.
+    pub(super) fn speaks_tls(&self, name: &str) -> bool {
+        let speaks = |name: &str| {
+            self.cluster(name)
+                .is_some_and(|found| !found.tls.is_empty())
+        };
+        let members = self.cluster(name).map(Cluster::members).unwrap_or_default();
+        speaks(name) || members.iter().any(|member| speaks(member.name()))
+    }
+
+    /// Whether a route or a connection leads to a cluster, itself or as a part of another.
+    pub(super) fn leads_to(&self, cluster: &str) -> bool {
+        self.routed.contains(cluster)
+    }
+
+    /// Whether a cluster is a part of another.
+    pub(super) fn is_part_of(&self, member: &str, whole: &str) -> bool {
+        let members = self.cluster(whole).map(Cluster::members);
+        members.is_some_and(|members| members.iter().any(|one| one.name() == member))
+    }
+
+    /// The clusters that routes and connections lead to, by name.
+    pub(super) fn destinations(&self) -> BTreeSet<&'a str> {
+        self.routed.iter().copied().collect()
+    }
+
+    /// The clusters that routes and connections lead to.
+    fn led_to(&self) -> HashSet<&'a str> {
+        let routes = self.tables.iter().flat_map(|table| &table.routes);
+        let routed = routes.flat_map(|route| route.targets.iter().copied());
+        let proxies = self.of_kind(TCP_PROXY);
+        let connected = proxies.flat_map(|proxy| targets(&proxy.settings()));
+        let mut all: HashSet<_> = routed.chain(connected).collect();
+        for cluster in &self.clusters {
+            if all.contains(cluster.node.name()) {
+                all.extend(cluster.members().iter().map(Node::name));
+            }
+        }
+        all
+    }
+
+    /// Filters of a kind, wherever they stand.
+    pub(super) fn of_kind(&self, package: &'static str) -> impl Iterator<Item = &Filter<'a>> {
+        let filters = self.filters.iter();
+        filters.filter(move |filter| filter.is_of(package))
+    }
+}
+
+impl<'a> Cluster<'a> {
+    fn new(node: &Node<'a>) -> Self {
+        let options = node.get("typed_extension_protocol_options");
+        let options = options.and_then(|all| all.get(HTTP_OPTIONS));
+        let matched = node.items("transport_socket_matches").into_iter();
+        let matched = matched.filter_map(|one| one.get("transport_socket"));
+        let sockets = node.get("transport_socket").into_iter().chain(matched);
+        let contexts = sockets.filter_map(|socket| context(&socket));
+        Self {
+            node: node.clone(),
+            options,
+            tls: contexts.collect(),
+        }
+    }
+
+    pub(super) fn is_original_dst(&self) -> bool {
+        let by_type = self.node.is("type", "ORIGINAL_DST", 4);
+        by_type || self.node.has("original_dst_lb_config") || self.has_type("original_dst")
+    }
+
+    /// Whether it is of an extension.
+    pub(super) fn has_type(&self, package: &str) -> bool {
+        let config = self.node.at(["cluster_type", "typed_config"]);
+        let by_name = self.node.at(["cluster_type"]);
+        config.is_some_and(|config| config.is_of(&format!("clusters.{package}.")))
+            || by_name.is_some_and(|by| by.name() == format!("envoy.clusters.{package}"))
+    }
+
+    /// The clusters that it is composed of.
+    fn members(&self) -> Vec<Node<'a>> {
+        let config = self.node.at(["cluster_type", "typed_config"]);
+        let config = config.map(|config| config.message());
+        config
+            .map(|config| config.items("clusters"))
+            .unwrap_or_default()
+    }
+
+    /// Its endpoints, as far as the file has them.
+    pub(super) fn endpoints(&self) -> usize {
+        let groups = self
+            .node
+            .get("load_assignment")
+            .map(|all| all.items("endpoints"));
+        let groups = groups.unwrap_or_default();
+        groups
+            .iter()
+            .map(|group| group.items("lb_endpoints").len())
+            .sum()
+    }
+}
+
+/// The context of a socket that speaks TLS to servers.
+fn context<'a>(socket: &Node<'a>) -> Option<Node<'a>> {
+    let config = socket.get("typed_config")?;
+    match config.kind() {
+        "UpstreamTlsContext" => Some(config.message()),
+        // Sockets around another.
+        _ => context(&config.message().get("transport_socket")?),
+    }
+}
+
+impl<'a> Filter<'a> {
+    fn new(node: &Node<'a>) -> Option<Self> {
+        let config = node.get("typed_config")?;
+        if config.kind() == "ExtensionWithMatcher" {
+            let inner = Self::new(&config.message().get("extension_config")?)?;
+            let conditional = true;
+            return Some(Self {
+                conditional,
+                ..inner
+            });
+        }
+        Some(Self {
+            node: node.clone(),
+            config,
+            conditional: false,
+        })
+    }
+
+    fn all(nodes: &[Node<'a>]) -> Vec<Self> {
+        nodes.iter().filter_map(Self::new).collect()
+    }
+
+    /// By its type: `filters.http.ext_authz.`
+    pub(super) fn is_of(&self, package: &str) -> bool {
+        self.config.is_of(package)
+    }
+
+    /// Its settings.
+    pub(super) fn settings(&self) -> Node<'a> {
+        self.config.message()
+    }
+}
+
+impl<'a> Manager<'a> {
+    fn new(node: &Node<'a>) -> Self {
+        let inline = node.get("route_config").map(|table| Table::new(&table));
+        let named = node
+            .at(["rds"])
+            .and_then(|rds| rds.text("route_config_name"));
+        Self {
+            node: node.clone(),
+            filters: Filter::all(&node.items("http_filters")),
+            table: match (inline, named) {
+                (Some(table), _) => Routing::Here(table),
+                (None, Some(name)) => Routing::Named(name),
+                (None, None) => Routing::Unknown,
+            },
+        }
+    }
+
+    /// The filter of a kind, and its place in the order.
+    pub(super) fn filter(&self, package: &str) -> Option<(usize, &Filter<'a>)> {
+        let mut filters = self.filters.iter().enumerate();
+        filters.find(|(_, filter)| filter.is_of(package))
+    }
+
+    /// As operators call it.
+    pub(super) fn name(&self) -> &'a str {
+        self.node.text("stat_prefix").unwrap_or_default()
+    }
+}
+
+impl<'a> Table<'a> {
+    fn new(node: &Node<'a>) -> Self {
+        let mut routes = Vec::new();
+        for host in node.items("virtual_hosts") {
+            let of_host = host.items("routes").into_iter();
+            routes.extend(of_host.map(|route| Route::new(&route, [&host, node])));
+        }
+        Self {
+            node: node.clone(),
+            routes,
+        }
+    }
+}
+
+impl<'a> Route<'a> {
+    fn new(node: &Node<'a>, around: [&Node<'a>; 2]) -> Self {
+        let action = node.get("route");
+        Self {
+            node: node.clone(),
+            around: around.map(Clone::clone),
+            targets: action.as_ref().map(targets).unwrap_or_default(),
+            action,
+        }
+    }
+
+    /// Its name, or that of its virtual host.
+    pub(super) fn name(&self) -> &'a str {
+        match self.node.name() {
+            "" => self.around[0].name(),
+            name => name,
+        }
+    }
+
+    /// Itself and what holds it, the closest first.
+    pub(super) fn levels(&self) -> impl Iterator<Item = &Node<'a>> {
+        std::iter::once(&self.node).chain(&self.around)
+    }
+
+    /// Whether it takes CONNECT, and no other method.
+    pub(super) fn is_connect(&self) -> bool {
+        let matched = self.node.get("match");
+        matched.is_some_and(|matched| matched.has("connect_matcher"))
+    }
+}
+
+/// The clusters that an action names, of a route or of `tcp_proxy`.
+pub(super) fn targets<'a>(action: &Node<'a>) -> Vec<&'a str> {
+    let weighted = action
+        .get("weighted_clusters")
+        .map(|all| all.items("clusters"));
+    let weighted = weighted.unwrap_or_default();
+    let weighted = weighted.iter().map(|cluster| cluster.name());
+    action.text("cluster").into_iter().chain(weighted).collect()
+}
+
+/// The way through the documents.
+#[derive(Default)]
+struct Walk<'a> {
+    view: View<'a>,
+    /// What was seen already, by name and content: a dump says some resources twice.
+    seen: HashMap<&'a str, Vec<&'a Map<String, Value>>>,
+    /// Where filters were found: one under a condition is met again without it.
+    filters: HashSet<String>,
+}
+
+impl<'a> Walk<'a> {
+    /// Its depth is that of the document, which is bounded.
+    fn visit(&mut self, node: &Node<'a>, key: &str) {
+        for item in node.list() {
+            self.visit(&item, key);
+        }
+        let Some(object) = node.value.as_object() else {
+            return;
+        };
+        if is_resource(node) && self.is_known(node, object) {
+            return;
+        }
+        self.take(node, key);
+        for (key, value) in node.entries() {
+            if value.value.is_object() || value.value.is_array() {
+                self.visit(&value, key);
+            }
+        }
+    }
+
+    fn is_known(&mut self, node: &Node<'a>, object: &'a Map<String, Value>) -> bool {
+        let same_name = self.seen.entry(node.name()).or_default();
+        let known = same_name.iter().any(|seen| is_same(seen, object));
+        // Without an end, many of one name would be compared with one another.
+        if !known && same_name.len() < MOST_OF_ONE_NAME {
+            same_name.push(object);
+        }
+        known
+    }
+
+    fn take(&mut self, node: &Node<'a>, key: &str) {
+        let view = &mut self.view;
+        if is_cluster(node) {
+            view.clusters.push(Cluster::new(node));
+        }
+        if is_listener(node) {
+            let filters = Filter::all(&node.items("listener_filters"));
+            view.chains.extend(chains(node));
+            view.listeners.push(Listener {
+                node: node.clone(),
+                filters,
+            });
+        }
+        if is_table(node) {
+            view.tables.push(Table::new(node));
+        }
+        if is_manager(node) {
+            view.managers.push(Manager::new(node));
+        }
+        let filter = Filter::new(node);
+        view.filters
+            .extend(filter.filter(|filter| self.filters.insert(filter.node.path.clone())));
+        if node.has("typed_per_filter_config") {
+            view.scopes.push(node.clone());
+        }
+        if key == "admin" && node.has("address") {
+            view.admins.push(node.clone());
+        }
+        if key == "dynamic_resources" || key == "dynamicResources" {
+            view.dynamic.push(node.clone());
+        }
+        let service = match key {
+            "envoy_grpc" | "envoyGrpc" => node.text("cluster_name"),
+            "server_uri" | "serverUri" | "http_uri" | "httpUri" => node.text("cluster"),
+            _ => None,
+        };
+        view.services.extend(service);
+    }
+}
+
+fn is_resource(node: &Node<'_>) -> bool {
+    is_cluster(node) || is_listener(node) || is_table(node)
+}
+
+/// But for the type, which one of the two may not have.
+fn is_same(one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
+    let fields =
+        |object: &Map<String, Value>| object.len() - usize::from(object.contains_key(TYPE));
+    fields(one) == fields(other)
+        && one
+            .iter()
+            .all(|(key, value)| key == TYPE || other.get(key) == Some(value))
+}
+
+fn is_cluster(node: &Node<'_>) -> bool {
+    let shaped = || {
+        ["original_dst_lb_config", "cluster_type"]
+            .iter()
+            .any(|key| node.has(key))
+            || (node.has("name") && (node.has("connect_timeout") || node.has("load_assignment")))
+            || (node.has("name") && DISCOVERY.iter().any(|kind| node.text("type") == Some(kind)))
+    };
+    match node.has(TYPE) {
+        true => node.is_of("envoy.config.cluster.v3.Cluster") && node.kind() == "Cluster",
+        false => shaped(),
+    }
+}
+
+fn is_listener(node: &Node<'_>) -> bool {
+    let keys = [
+        "filter_chains",
+        "default_filter_chain",
+        "listener_filters",
+        "use_original_dst",
+        "api_listener",
+    ];
+    match node.has(TYPE) {
+        true => node.is_of("envoy.config.listener.v3.Listener") && node.kind() == "Listener",
+        false => keys.iter().any(|key| node.has(key)),
+    }
+}
+
+fn is_table(node: &Node<'_>) -> bool {
+    let typed = !node.has(TYPE) || node.kind() == "RouteConfiguration";
+    typed && node.has("virtual_hosts")
+}
+
+fn is_manager(node: &Node<'_>) -> bool {
+    match node.has(TYPE) {
+        true => node.kind() == "HttpConnectionManager",
+        false => node.has("http_filters") && (node.has("route_config") || node.has("rds")),
+    }
+}
+
+fn chains<'a>(listener: &Node<'a>) -> Vec<Chain<'a>> {
+    let default = listener.get("default_filter_chain");
+    let all = listener.items("filter_chains").into_iter().chain(default);
+    let chain = |chain: Node<'a>| Chain {
+        listener: listener.path.clone(),
+        filters: Filter::all(&chain.items("filters")),
+    };
+    all.map(chain).collect()
+}
+
+/// The filters that are looked for, by package.
+pub(super) const HTTP_AUTHZ: &str = "filters.http.ext_authz.";
+/// See [`HTTP_AUTHZ`].
+pub(super) const NETWORK_AUTHZ: &str = "filters.network.ext_authz.";
+/// See [`HTTP_AUTHZ`].
+pub(super) const TCP_PROXY: &str = "filters.network.tcp_proxy.";
+/// See [`HTTP_AUTHZ`].
+pub(super) const EXT_PROC: &str = "filters.http.ext_proc.";
+/// See [`HTTP_AUTHZ`].
+pub(super) const DYNAMIC_MODULE: &str = "filters.http.dynamic_modules.";
+/// See [`HTTP_AUTHZ`].
+pub(super) const HEADER_MUTATION: &str = "filters.http.header_mutation.";
+/// See [`HTTP_AUTHZ`].
+pub(super) const SET_FILTER_STATE: &str = "filters.http.set_filter_state.";
+
+const TYPE: &str = "@type";
+const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+const DISCOVERY: &[&str] = &["STATIC", "STRICT_DNS", "LOGICAL_DNS", "EDS", "ORIGINAL_DST"];
+/// How many different resources of one name are compared.
+const MOST_OF_ONE_NAME: usize = 16;
