@@ -85,5 +85,6 @@ Usage: cargo xtask <task>
   fuzz [SECONDS]   the inputs of strangers: the committed ones, and each target of tests/fuzz for a while
   languages        one policy in four languages, and docs/languages.md from it (--debug: as it is built)
   load             the gateway beside tinyproxy and squid, and docs/load.md from it (--tiny: see that it works)
+  load envoy       what it costs an Envoy to ask, and docs/envoy-cost.md from it (--tiny: see that it works)
   doc [ARGS]       the documentation, warnings are errors (ARGS go to cargo, e.g. --open)
 ";

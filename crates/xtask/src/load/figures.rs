@@ -15,29 +15,10 @@ pub(super) struct Contender {
 }
 
 impl Contender {
-    const fn new(name: &'static str, title: &'static str, log: bool) -> Self {
+    pub(super) const fn new(name: &'static str, title: &'static str, log: bool) -> Self {
         Self { name, title, log }
     }
 }
-
-pub(super) const RELAY: Contender = Contender::new("relay", "bare relay", false);
-pub(super) const PINFOLD: Contender = Contender::new("pinfold", "Pinfold", false);
-pub(super) const TINYPROXY: Contender = Contender::new("tinyproxy", "tinyproxy", false);
-pub(super) const SQUID: Contender = Contender::new("squid", "squid", false);
-
-/// Without logs.
-pub(super) const QUIET: [Contender; 4] = [RELAY, PINFOLD, TINYPROXY, SQUID];
-
-/// With the log, where one was measured.
-pub(super) const ALL: [Contender; 7] = [
-    RELAY,
-    PINFOLD,
-    Contender::new("pinfold", "Pinfold, logging", true),
-    TINYPROXY,
-    Contender::new("tinyproxy", "tinyproxy, logging", true),
-    SQUID,
-    Contender::new("squid", "squid, logging", true),
-];
 
 /// The report of a run.
 pub(super) struct Figures(Value);
@@ -75,10 +56,8 @@ impl Figures {
     /// The most that others had to do before a turn, as a share of the processors. Reports that do not say it are of
     /// runs that did not look.
     pub(super) fn most_of_others(&self) -> Option<f64> {
-        let all = ALL.iter().filter_map(|contender| {
-            let (_, most) = self.range(*contender, "others", "busy").ok()?;
-            Some(most)
-        });
+        let others = self.measured().filter(|row| row["scenario"] == "others");
+        let all = others.filter_map(|row| row["busy"].as_f64());
         all.max_by(f64::total_cmp)
     }
 
@@ -96,8 +75,7 @@ impl Figures {
 
     /// One figure of each round, sorted; there is at least one.
     fn rounds(&self, contender: Contender, scenario: &str, figure: &str) -> Result<Vec<f64>> {
-        let measured = self.0["measured"].as_array().into_iter().flatten();
-        let rows = measured.filter(|row| {
+        let rows = self.measured().filter(|row| {
             row["contender"] == contender.name
                 && row["log"] == contender.log
                 && row["scenario"] == scenario
@@ -111,6 +89,10 @@ impl Figures {
         all.sort_by(f64::total_cmp);
         Ok(all)
     }
+
+    fn measured(&self) -> impl Iterator<Item = &Value> {
+        self.0["measured"].as_array().into_iter().flatten()
+    }
 }
 
 #[cfg(test)]
@@ -119,73 +101,69 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Three rounds; the relay is ten times what the others are.
-    pub(in crate::load) fn sample() -> Figures {
+    /// Three rounds; the first contender is ten times what the others are. `figures` are those that are the same in every
+    /// round, `whole` is what holds for the run.
+    pub(in crate::load) fn sample(
+        contenders: &[Contender],
+        scenarios: &[&str],
+        figures: &Value,
+        mut whole: Value,
+    ) -> Figures {
         let mut measured = Vec::new();
         for round in [1.0, 3.0, 2.0] {
-            for contender in ALL {
-                let factor = if contender == RELAY { 10.0 } else { 1.0 };
-                for scenario in SCENARIOS {
-                    measured.push(json!({
-                        "contender": contender.name, "log": contender.log, "scenario": scenario,
-                        "dropped": 7, "busy": 0.04 * round, "per_second": 1_000.0 * round * factor, "p50_us": 100.0, "p99_us": 900.0, "most_us": 950.0,
-                        "done": 4_000, "failed": 0, "swaps": 5, "refused_swaps": 0,
-                        "bytes_per_second": 1e9 * round * factor,
-                        "none_kib": 1024, "all_kib": 6024, "each_bytes": 1024.0,
-                    }));
+            for contender in contenders {
+                let factor = if *contender == contenders[0] {
+                    10.0
+                } else {
+                    1.0
+                };
+                for scenario in scenarios {
+                    let mut row = figures.clone();
+                    row["contender"] = json!(contender.name);
+                    row["log"] = json!(contender.log);
+                    row["scenario"] = json!(scenario);
+                    row["busy"] = json!(0.04 * round);
+                    row["per_second"] = json!(1_000.0 * round * factor);
+                    row["bytes_per_second"] = json!(1e9 * round * factor);
+                    measured.push(row);
                 }
             }
         }
-        Figures(json!({
-            "measured": measured, "rounds": 3, "clients": 64, "idle": 5_000, "took_s": 400,
-            "seconds": { "closed": 4.0, "swapped": 6.0, "stream": 1.5 },
-            "load_average": { "before": "0.1, 0.2, 0.3", "after": "2.0, 1.0, 0.5" },
-            "versions": { "pinfold": "pinfold 0.1.0", "tinyproxy": "tinyproxy 1.11.1", "squid": "Squid Cache: Version 5.7" },
-        }))
+        whole["measured"] = json!(measured);
+        whole["rounds"] = json!(3);
+        whole["took_s"] = json!(400);
+        whole["load_average"] = json!({ "before": "0.1, 0.2, 0.3", "after": "2.0, 1.0, 0.5" });
+        Figures(whole)
     }
 
-    const SCENARIOS: [&str; 13] = [
-        "requests",
-        "setups",
-        "up-1",
-        "up-8",
-        "down-1",
-        "down-8",
-        "idle",
-        "log",
-        "others",
-        "requests-undisturbed",
-        "requests-swapped",
-        "setups-undisturbed",
-        "setups-swapped",
-    ];
+    const FAST: Contender = Contender::new("fast", "fast", false);
+    const SLOW: Contender = Contender::new("slow", "slow", false);
+
+    fn two() -> Figures {
+        let same = json!({ "swaps": 5 });
+        let whole = json!({ "versions": { "slow": "slow 0.1.0" } });
+        sample(&[FAST, SLOW], &["requests", "others"], &same, whole)
+    }
 
     #[test]
     fn the_median_is_that_of_the_rounds() {
-        let figures = sample();
-        assert_eq!(
-            figures.median(PINFOLD, "requests", "per_second").unwrap(),
-            2_000.0
-        );
-        assert_eq!(
-            figures.range(RELAY, "up-1", "bytes_per_second").unwrap(),
-            (1e10, 3e10)
-        );
-        assert_eq!(
-            figures.sum(PINFOLD, "setups-swapped", "swaps").unwrap(),
-            15.0
-        );
+        let figures = two();
+        let median = figures.median(SLOW, "requests", "per_second");
+        assert_eq!(median.unwrap(), 2_000.0);
+        let range = figures.range(FAST, "requests", "bytes_per_second");
+        assert_eq!(range.unwrap(), (1e10, 3e10));
+        assert_eq!(figures.sum(SLOW, "requests", "swaps").unwrap(), 15.0);
         assert_eq!(figures.most_of_others(), Some(0.12));
-        assert_eq!(figures.text("/versions/pinfold").unwrap(), "pinfold 0.1.0");
+        assert_eq!(figures.text("/versions/slow").unwrap(), "slow 0.1.0");
     }
 
     #[test]
     fn what_was_not_measured_is_an_error() {
-        let error = sample().median(SQUID, "idle", "p50_us_").unwrap_err();
+        let error = two().median(SLOW, "idle", "p50_us_").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`p50_us_` of squid, idle, was not measured"
+            "`p50_us_` of slow, idle, was not measured"
         );
-        assert!(sample().of_the_run("/nothing").is_err());
+        assert!(two().of_the_run("/nothing").is_err());
     }
 }

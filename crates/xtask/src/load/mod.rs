@@ -1,83 +1,105 @@
 //! `cargo xtask load`: the gateway beside tinyproxy, squid and a bare relay, and `docs/load.md` with the
-//! figures and a picture.
+//! figures and a picture. `cargo xtask load envoy`: the same for what it costs an Envoy to ask, `docs/envoy-cost.md`.
 //!
 //! What is measured, and how, is `crates/bench/examples/load`. Here it is built, run once, and written down.
 
+mod envoy;
 mod figures;
-mod page;
 mod plot;
+mod proxies;
+mod tables;
 
-use std::{fs, path::Path, process::Stdio};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{
-    bench,
-    page::rewrite,
-    setup::{self, Program},
-    shell,
-};
+use crate::{bench, page::rewrite, setup, shell};
 use figures::Figures;
+use plot::Group;
 
 /// Measures and writes. `--tiny` takes what is built without optimisation, does every step for a moment, and
 /// prints the page instead: it shows that all of it works. `--from` writes from a report of the generator that was
 /// kept.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
     match words {
-        [] => write(&measure(false)?),
-        ["--from", report] => {
-            let text = fs::read_to_string(report);
-            write(&Figures::parse(
-                &text.with_context(|| format!("cannot read {report}"))?,
-            )?)
-        }
-        ["--tiny"] => {
-            let figures = measure(true)?;
-            print!("{}", page::measured(&figures, &bench::machine()?)?);
-            plot::svg(&figures).map(drop)
-        }
-        _ => bail!("`load` takes `--tiny`, `--from REPORT` or nothing"),
+        ["envoy", words @ ..] => envoy::ENVOY.run(words),
+        _ => proxies::PROXIES.run(words),
     }
 }
 
-fn write(figures: &Figures) -> Result<()> {
-    let measured = page::measured(figures, &bench::machine()?)?;
-    fs::write(shell::root().join(PICTURE), plot::svg(figures)?)?;
-    println!("wrote {PICTURE}");
-    rewrite(PAGE, "load", &measured)
+/// What is measured in one run, and written on one page.
+struct Comparison {
+    /// The task, as it stands in the marks of the page.
+    name: &'static str,
+    /// Of the generator.
+    role: &'static str,
+    page: &'static str,
+    picture: &'static str,
+    /// Of the picture.
+    title: &'static str,
+    groups: &'static [Group],
+    /// The measured part of the page.
+    measured: fn(&Figures, &str) -> Result<String>,
+    /// Installs whom Pinfold is compared with; the programs that the generator has to be told.
+    peers: fn() -> Result<Vec<PathBuf>>,
 }
 
-/// Builds both programs and runs the comparison; how far it is goes to standard error.
-fn measure(tiny: bool) -> Result<Figures> {
-    setup::run()?;
-    setup::programs(PEERS)?;
-    let (builds, folder): (&[&[&str]], _) = match tiny {
-        true => (&[TINY], "debug"),
-        false => (&[PINFOLD, GENERATOR], "release"),
-    };
-    for words in builds {
-        shell::cargo(words, &[])?;
+impl Comparison {
+    fn run(&self, words: &[&str]) -> Result<()> {
+        match words {
+            [] => self.write(&self.measure(false)?),
+            ["--from", report] => {
+                let text = fs::read_to_string(report);
+                let text = text.with_context(|| format!("cannot read {report}"))?;
+                self.write(&Figures::parse(&text)?)
+            }
+            ["--tiny"] => {
+                let figures = self.measure(true)?;
+                print!("{}", (self.measured)(&figures, &bench::machine()?)?);
+                plot::svg(self.title, self.groups, &figures).map(drop)
+            }
+            _ => bail!("`{}` takes `--tiny`, `--from REPORT` or nothing", self.name),
+        }
     }
-    let folder = bench::target()?.join(folder);
-    let pinfold = folder.join("pinfold");
-    let mut run = shell::command(
-        text(&folder.join("examples/load"))?,
-        &["run", text(&pinfold)?],
-    );
-    if tiny {
-        run.arg("--tiny");
+
+    fn write(&self, figures: &Figures) -> Result<()> {
+        let measured = (self.measured)(figures, &bench::machine()?)?;
+        let picture = plot::svg(self.title, self.groups, figures)?;
+        fs::write(shell::root().join(self.picture), picture)?;
+        println!("wrote {}", self.picture);
+        rewrite(self.page, self.name, &measured)
     }
-    Figures::parse(&shell::output(run.stdin(Stdio::null()))?)
+
+    /// Builds both programs and runs the comparison; how far it is goes to standard error.
+    fn measure(&self, tiny: bool) -> Result<Figures> {
+        setup::run()?;
+        let peers = (self.peers)()?;
+        let (builds, folder): (&[&[&str]], _) = match tiny {
+            true => (&[TINY], "debug"),
+            false => (&[PINFOLD, GENERATOR], "release"),
+        };
+        for words in builds {
+            shell::cargo(words, &[])?;
+        }
+        let folder = bench::target()?.join(folder);
+        let pinfold = folder.join("pinfold");
+        let words = [self.role, text(&pinfold)?];
+        let mut run = shell::command(text(&folder.join("examples/load"))?, &words);
+        run.args(peers);
+        if tiny {
+            run.arg("--tiny");
+        }
+        Figures::parse(&shell::output(run.stdin(Stdio::null()))?)
+    }
 }
 
 fn text(path: &Path) -> Result<&str> {
     path.to_str().context("the path of a binary is not UTF-8")
 }
-
-const PEERS: &[Program] = &[
-    Program::new("tinyproxy", "tinyproxy-bin").asked("-v"),
-    Program::new("squid", "squid").asked("-v"),
-];
 
 /// The binary as it is shipped.
 const PINFOLD: &[&str] = &["build", "--release", "-p", "pinfold-cli"];
@@ -92,6 +114,3 @@ const GENERATOR: &[&str] = &[
 ];
 /// The whole workspace decides the features of shared dependencies, as in the tests.
 const TINY: &[&str] = &["build", "--workspace", "--bin=pinfold", "--example=load"];
-
-const PAGE: &str = "docs/load.md";
-const PICTURE: &str = "docs/load.svg";

@@ -7,12 +7,12 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::figures::{ALL, Contender, Figures, QUIET};
+use super::figures::{Contender, Figures};
 use crate::page::grouped;
 
 /// The picture.
-pub(super) fn svg(figures: &Figures) -> Result<String> {
-    let groups = GROUPS
+pub(super) fn svg(title: &str, groups: &[Group], figures: &Figures) -> Result<String> {
+    let groups = groups
         .iter()
         .map(|group| Drawn::new(group, figures))
         .collect::<Result<Vec<_>>>()?;
@@ -28,7 +28,7 @@ pub(super) fn svg(figures: &Figures) -> Result<String> {
     )?;
     writeln!(
         picture,
-        r#"<text x="12" y="26" font-size="15">Pinfold beside tinyproxy, squid and a bare relay</text>"#
+        r#"<text x="12" y="26" font-size="15">{title}</text>"#
     )?;
     let mut top = HEAD;
     for group in &groups {
@@ -40,13 +40,13 @@ pub(super) fn svg(figures: &Figures) -> Result<String> {
 }
 
 /// One scenario.
-struct Group {
-    title: &'static str,
-    scenario: &'static str,
-    figure: &'static str,
+pub(super) struct Group {
+    pub(super) title: &'static str,
+    pub(super) scenario: &'static str,
+    pub(super) figure: &'static str,
     /// What the figure is divided by to be written.
-    unit: f64,
-    contenders: &'static [Contender],
+    pub(super) unit: f64,
+    pub(super) contenders: &'static [Contender],
 }
 
 /// The same with its figures.
@@ -97,12 +97,12 @@ impl Drawn {
     }
 }
 
-/// Lighter where each request is logged.
+/// Grey for the limit, lighter where each request is logged.
 fn colour(contender: Contender) -> &'static str {
     match (contender.name, contender.log) {
-        ("pinfold", false) => "#2f6ea5",
+        ("pinfold" | "connector", false) => "#2f6ea5",
         ("pinfold", true) => "#8fb5d6",
-        ("relay", _) => "#999999",
+        ("relay" | "nobody", _) => "#999999",
         (_, false) => "#c98a3c",
         (_, true) => "#e6c79c",
     }
@@ -115,63 +115,3 @@ const HEAD: f64 = 44.0;
 const TITLE: f64 = 22.0;
 const BAR: f64 = 19.0;
 const GAP: f64 = 14.0;
-const MIB: f64 = 1024.0 * 1024.0;
-
-const GROUPS: &[Group] = &[
-    Group {
-        title: "Plain requests a second",
-        scenario: "requests",
-        figure: "per_second",
-        unit: 1.0,
-        contenders: &ALL,
-    },
-    Group {
-        title: "Tunnels set up a second",
-        scenario: "setups",
-        figure: "per_second",
-        unit: 1.0,
-        contenders: &ALL,
-    },
-    Group {
-        title: "Throughput down, 8 tunnels, MiB/s",
-        scenario: "down-8",
-        figure: "bytes_per_second",
-        unit: MIB,
-        contenders: &QUIET,
-    },
-    Group {
-        title: "Throughput up, 8 tunnels, MiB/s",
-        scenario: "up-8",
-        figure: "bytes_per_second",
-        unit: MIB,
-        contenders: &QUIET,
-    },
-    Group {
-        title: "Memory of an idle tunnel, bytes (less is better)",
-        scenario: "idle",
-        figure: "each_bytes",
-        unit: 1.0,
-        contenders: &QUIET,
-    },
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::load::figures::tests::sample;
-
-    #[test]
-    fn each_bar_is_as_long_as_its_share_of_the_longest() {
-        let picture = svg(&sample()).unwrap();
-        assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
-        let bars = |wide: &str| picture.matches(&format!(r#"width="{wide}""#)).count();
-        assert_eq!(
-            bars("520.0"),
-            4 + 4,
-            "the relay, and memory, which is the same"
-        );
-        assert_eq!(bars("52.0"), 6 + 6 + 3 + 3);
-        assert!(picture.contains(">20,000<") && picture.contains(">squid, logging<"));
-        assert!(!picture.contains("NaN"));
-    }
-}

@@ -1,24 +1,53 @@
-//! The tables.
+//! The gateway beside tinyproxy, squid and a bare relay: `docs/load.md`.
 
 use anyhow::Result;
 
-use super::figures::{ALL, Contender, Figures, PINFOLD, QUIET, RELAY, SQUID, TINYPROXY};
+use super::{
+    Comparison,
+    figures::{Contender, Figures},
+    plot::Group,
+    tables::{cells, closed, conditions, micros, ratio},
+};
 use crate::{
-    bench::{duration, times},
     page::{grouped, table},
+    setup::{self, Program},
+};
+
+/// The comparison.
+pub(super) const PROXIES: Comparison = Comparison {
+    name: "load",
+    role: "proxies",
+    page: "docs/load.md",
+    picture: "docs/load.svg",
+    title: "Pinfold beside tinyproxy, squid and a bare relay",
+    groups: GROUPS,
+    measured,
+    peers: || setup::programs(PEERS).map(|()| Vec::new()),
 };
 
 /// All that a run has to say.
-pub(super) fn measured(figures: &Figures, machine: &str) -> Result<String> {
-    let mut text = conditions(figures, machine)?;
+fn measured(figures: &Figures, machine: &str) -> Result<String> {
+    let mut text = conditions(figures, machine, &versions(figures)?, &seconds(figures)?)?;
     text += "\n![Each contender in each scenario](load.svg)\n";
     text += "\n## Pinfold against each\n\n";
     text += &against(figures)?;
     text += "\nPinfold's figure, divided by the other's. Logging is compared with logging.\n";
     text += "\n## Plain requests\n\n";
-    text += &closed(figures, "requests", "requests/s")?;
+    text += &closed(
+        figures,
+        &ALL,
+        RELAY,
+        "requests",
+        ["requests/s", "of the relay"],
+    )?;
     text += "\n## Tunnels set up\n\n";
-    text += &closed(figures, "setups", "set-ups/s")?;
+    text += &closed(
+        figures,
+        &ALL,
+        RELAY,
+        "setups",
+        ["set-ups/s", "of the relay"],
+    )?;
     text += &lost(figures)?;
     text += "\n## Throughput of tunnels\n\n";
     text += &streams(figures)?;
@@ -29,33 +58,21 @@ pub(super) fn measured(figures: &Figures, machine: &str) -> Result<String> {
     Ok(text)
 }
 
-/// What a reader must know to trust the figures.
-fn conditions(figures: &Figures, machine: &str) -> Result<String> {
-    let (before, after) = (
-        figures.text("/load_average/before")?,
-        figures.text("/load_average/after")?,
-    );
-    let rounds = figures.of_the_run("/rounds")?;
-    let took = figures.of_the_run("/took_s")?;
+fn versions(figures: &Figures) -> Result<String> {
     let versions: Vec<&str> = ["pinfold", "tinyproxy", "squid"]
         .iter()
         .map(|name| figures.text(&format!("/versions/{name}")))
         .collect::<Result<_>>()?;
-    let versions = versions.join("; ").replace("Squid Cache: Version", "squid");
-    let others = match figures.most_of_others() {
-        Some(share) => format!(
-            "Before a turn, other programs used at most {:.0}% of the processors.\n",
-            share * 100.0
-        ),
-        None => String::new(),
-    };
+    let versions = versions.join("; ");
+    Ok(versions.replace("Squid Cache: Version", "squid"))
+}
+
+fn seconds(figures: &Figures) -> Result<String> {
     let [closed, swapped, stream] =
         ["closed", "swapped", "stream"].map(|what| figures.of_the_run(&format!("/seconds/{what}")));
     let (closed, swapped, stream) = (closed?, swapped?, stream?);
     Ok(format!(
-        "{machine}\n{versions}. One run of {took} s, {rounds} rounds; requests and set-ups {closed} s each, \
-         {swapped} s while policies are swapped, throughput {stream} s.\n\
-         Load average of the machine before the run: {before}; after it: {after}.\n{others}"
+        "requests and set-ups {closed} s each, {swapped} s while policies are swapped, throughput {stream} s"
     ))
 }
 
@@ -93,44 +110,6 @@ const fn logging(contender: Contender) -> Contender {
         log: true,
         ..contender
     }
-}
-
-fn ratio(
-    figures: &Figures,
-    of: Contender,
-    to: Contender,
-    scenario: &str,
-    figure: &str,
-) -> Result<String> {
-    let of = figures.median(of, scenario, figure)?;
-    Ok(times(of / figures.median(to, scenario, figure)?))
-}
-
-/// Requests, or set-ups.
-fn closed(figures: &Figures, scenario: &str, title: &str) -> Result<String> {
-    let head = [
-        "",
-        title,
-        "least to most",
-        "of the relay",
-        "p50",
-        "p99",
-        "failed",
-    ];
-    let mut rows = vec![cells(head)];
-    for contender in ALL {
-        let (least, most) = figures.range(contender, scenario, "per_second")?;
-        rows.push(vec![
-            contender.title.to_owned(),
-            grouped(figures.median(contender, scenario, "per_second")?),
-            format!("{} to {}", grouped(least), grouped(most)),
-            ratio(figures, contender, RELAY, scenario, "per_second")?,
-            micros(figures.median(contender, scenario, "p50_us")?),
-            micros(figures.median(contender, scenario, "p99_us")?),
-            grouped(figures.sum(contender, scenario, "failed")?),
-        ]);
-    }
-    Ok(table(&rows))
 }
 
 /// Records that Pinfold's log has not: it drops what finds its queue full, where others let clients wait.
@@ -212,13 +191,29 @@ fn swaps(figures: &Figures) -> Result<String> {
     Ok(table(&rows))
 }
 
-fn micros(microseconds: f64) -> String {
-    duration(microseconds * 1e3)
-}
+const RELAY: Contender = Contender::new("relay", "bare relay", false);
+const PINFOLD: Contender = Contender::new("pinfold", "Pinfold", false);
+const TINYPROXY: Contender = Contender::new("tinyproxy", "tinyproxy", false);
+const SQUID: Contender = Contender::new("squid", "squid", false);
 
-fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
-    cells.map(str::to_owned).to_vec()
-}
+/// Without logs.
+const QUIET: [Contender; 4] = [RELAY, PINFOLD, TINYPROXY, SQUID];
+
+/// With the log, where one was measured.
+const ALL: [Contender; 7] = [
+    RELAY,
+    PINFOLD,
+    Contender::new("pinfold", "Pinfold, logging", true),
+    TINYPROXY,
+    Contender::new("tinyproxy", "tinyproxy, logging", true),
+    SQUID,
+    Contender::new("squid", "squid, logging", true),
+];
+
+const PEERS: &[Program] = &[
+    Program::new("tinyproxy", "tinyproxy-bin").asked("-v"),
+    Program::new("squid", "squid").asked("-v"),
+];
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -241,10 +236,79 @@ const RATIOS: &[(&str, &str, &str)] = &[
     ("idle tunnel (less is better)", "idle", "each_bytes"),
 ];
 
+const GROUPS: &[Group] = &[
+    Group {
+        title: "Plain requests a second",
+        scenario: "requests",
+        figure: "per_second",
+        unit: 1.0,
+        contenders: &ALL,
+    },
+    Group {
+        title: "Tunnels set up a second",
+        scenario: "setups",
+        figure: "per_second",
+        unit: 1.0,
+        contenders: &ALL,
+    },
+    Group {
+        title: "Throughput down, 8 tunnels, MiB/s",
+        scenario: "down-8",
+        figure: "bytes_per_second",
+        unit: MIB,
+        contenders: &QUIET,
+    },
+    Group {
+        title: "Throughput up, 8 tunnels, MiB/s",
+        scenario: "up-8",
+        figure: "bytes_per_second",
+        unit: MIB,
+        contenders: &QUIET,
+    },
+    Group {
+        title: "Memory of an idle tunnel, bytes (less is better)",
+        scenario: "idle",
+        figure: "each_bytes",
+        unit: 1.0,
+        contenders: &QUIET,
+    },
+];
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::load::figures::tests::sample;
+    use crate::load::{figures::tests, plot::svg};
+
+    /// The relay is ten times what the others are.
+    fn sample() -> Figures {
+        let same = json!({
+            "dropped": 7, "p50_us": 100.0, "p99_us": 900.0, "most_us": 950.0, "done": 4_000, "failed": 0, "swaps": 5,
+            "none_kib": 1024, "all_kib": 6024, "each_bytes": 1024.0,
+        });
+        let whole = json!({
+            "idle": 5_000, "seconds": { "closed": 4.0, "swapped": 6.0, "stream": 1.5 },
+            "versions": { "pinfold": "pinfold 0.1.0", "tinyproxy": "tinyproxy 1.11.1", "squid": "Squid Cache: Version 5.7" },
+        });
+        tests::sample(&ALL, SCENARIOS, &same, whole)
+    }
+
+    const SCENARIOS: &[&str] = &[
+        "requests",
+        "setups",
+        "up-1",
+        "up-8",
+        "down-1",
+        "down-8",
+        "idle",
+        "log",
+        "others",
+        "requests-undisturbed",
+        "requests-swapped",
+        "setups-undisturbed",
+        "setups-swapped",
+    ];
 
     #[test]
     fn every_scenario_has_its_table_and_ratios() {
@@ -270,5 +334,20 @@ mod tests {
     /// Without the spaces that make a table line up.
     fn packed(line: &str) -> String {
         line.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn each_bar_is_as_long_as_its_share_of_the_longest() {
+        let picture = svg(PROXIES.title, GROUPS, &sample()).unwrap();
+        assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+        let bars = |wide: &str| picture.matches(&format!(r#"width="{wide}""#)).count();
+        assert_eq!(
+            bars("520.0"),
+            4 + 4,
+            "the relay, and memory, which is the same"
+        );
+        assert_eq!(bars("52.0"), 6 + 6 + 3 + 3);
+        assert!(picture.contains(">20,000<") && picture.contains(">squid, logging<"));
+        assert!(!picture.contains("NaN"));
     }
 }
