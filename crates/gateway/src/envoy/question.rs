@@ -45,11 +45,17 @@ impl Asker {
                 .map(|peer| peer.principal.clone())
                 .unwrap_or_default(),
             address: source.and_then(address),
-            correlation: http.and_then(|http| Correlation::of(&http.id)),
+            correlation: http.and_then(correlation),
             traceparent: http.and_then(|http| field(http, "traceparent", http::TRACEPARENT)),
             accept: http.and_then(|http| field(http, "accept", ACCEPT)),
         }
     }
+}
+
+/// The id that the logs of Envoy show; `id` is a number of its own, which they do not.
+fn correlation(http: &wire::HttpRequest) -> Option<Correlation> {
+    let shown = http.headers.get("x-request-id");
+    Correlation::of(shown.unwrap_or(&http.id))
 }
 
 impl Question {

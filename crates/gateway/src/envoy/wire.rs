@@ -82,7 +82,7 @@ pub struct Request {
 /// `AttributeContext.HttpRequest`.
 #[derive(Clone, PartialEq, Message)]
 pub struct HttpRequest {
-    /// `x-request-id`.
+    /// A number of the request in this Envoy.
     #[prost(string, tag = "1")]
     pub id: String,
     /// The method.

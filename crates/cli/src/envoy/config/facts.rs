@@ -8,7 +8,7 @@ use pinfold_gateway::{
 };
 
 use super::{Args, Mode, address::Address};
-use crate::{fault::Fault, text::Shown};
+use crate::{fault::Fault, output, text::Shown};
 
 /// Reads the configuration of a gateway; without one, its defaults.
 pub(super) fn read(file: Option<&Path>) -> anyhow::Result<Config> {
@@ -31,35 +31,23 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// What the command line says, else the listeners in the file.
-    pub(super) fn of(args: &Args, config: &Config) -> Result<Self, Fault> {
+    /// What the command line says, else the first listener in the file that speaks what is needed.
+    pub(super) fn of(args: &Args, config: &Config) -> anyhow::Result<Self> {
         let protocol = args.mode.protocol();
         let speaks = |listener: &&Listener| listener.protocols.contains(&protocol);
-        let listeners: Vec<_> = config.listener.iter().filter(speaks).collect();
-        let listeners = if args.gateway.is_some() || args.mode == Mode::Connector {
-            listeners
-        } else {
-            Vec::new()
+        let listener = config.listener.iter().find(speaks);
+        let addresses = match (listener, args.service.is_empty()) {
+            (_, false) => args.service.clone(),
+            (Some(listener), true) => vec![reachable(listener)?],
+            (None, true) => return Err(no_listener(args).into()),
         };
-        if args.service.is_empty() && listeners.is_empty() {
-            return Err(no_listener(args));
+        if let Some(listener) = listener {
+            speaks_tls(listener, args)?;
         }
-        speaks_tls(&listeners, args)?;
-        let addresses = match args.service.is_empty() {
-            true => listeners
-                .iter()
-                .copied()
-                .map(reachable)
-                .collect::<Result<_, _>>()?,
-            false => args.service.clone(),
-        };
         has_a_name(&addresses, args)?;
-        let proxy_header = listeners
-            .iter()
-            .any(|listener| listener.proxy_protocol.is_some());
         Ok(Self {
             addresses,
-            proxy_header,
+            proxy_header: listener.is_some_and(|listener| listener.proxy_protocol.is_some()),
         })
     }
 
@@ -114,16 +102,20 @@ fn no_listener(args: &Args) -> Fault {
     }
 }
 
-/// A listener with TLS is not spoken to in clear text.
-fn speaks_tls(listeners: &[&Listener], args: &Args) -> Result<(), Fault> {
-    let tls = listeners.iter().find(|listener| listener.tls.is_some());
-    match tls {
-        Some(listener) if args.towards.service_ca.is_none() => Err(Fault::new(
-            format!("listener `{}` of the gateway speaks TLS", listener.name),
-            "say who signs its certificate: `--service-ca FILE`; and when it asks for one of Envoy, \
-             `--service-certificate FILE --service-key FILE`",
-        )),
-        _ => Ok(()),
+/// A listener with TLS is not spoken to in clear text. With `--service` another may be meant.
+fn speaks_tls(listener: &Listener, args: &Args) -> Result<(), Fault> {
+    if listener.tls.is_none() || args.towards.service_ca.is_some() {
+        return Ok(());
+    }
+    let message = format!("listener `{}` of the gateway speaks TLS", listener.name);
+    let hint = "say who signs its certificate: `--service-ca FILE`; and when it asks for one of Envoy, \
+                `--service-certificate FILE --service-key FILE`";
+    match args.service.is_empty() {
+        true => Err(Fault::new(message, hint)),
+        false => {
+            output::note(format_args!("note: {message}, and Envoy will not: {hint}"));
+            Ok(())
+        }
     }
 }
 
@@ -150,6 +142,10 @@ pub(super) fn attempts(args: &Args, config: &Config) -> Result<usize, Fault> {
         (true, Mode::Connector, _) => Err(Fault::new(
             "`--failover` is not for `connector`",
             "leave it out: the gateway itself goes on to the next address",
+        )),
+        (true, Mode::Sni, _) => Err(Fault::new(
+            "`--failover` is not for `sni`: of connections that it passes through, Envoy counts no attempts",
+            "leave it out: the first address of an answer is connected to, and no other",
         )),
         (true, _, 0 | 1) => Err(Fault::new(
             "`--failover` needs further addresses, and this gateway hands over one: `envoy.pins` is 1",

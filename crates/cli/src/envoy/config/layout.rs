@@ -103,10 +103,10 @@ impl<'a> Layout<'a> {
 
     fn http_listener(&self) -> String {
         let connect = self.args.mode != Mode::Tls;
-        let upgrades = if connect {
-            "upgrade_configs: [{upgrade_type: CONNECT}]"
-        } else {
-            ""
+        let upgrades = match self.args.mode {
+            Mode::Forward => "CONNECT}, {upgrade_type: websocket",
+            Mode::Tls => "websocket",
+            Mode::Sni | Mode::Connector => "CONNECT",
         };
         fill(
             piece!("http_listener"),
@@ -158,10 +158,12 @@ impl<'a> Layout<'a> {
     }
 
     fn filters(&self) -> String {
+        let id = piece!("envoy_id");
         if self.args.mode == Mode::Connector {
-            return String::new();
+            return id.to_owned();
         }
-        fill(piece!("http_authz"), &[("grpc", &self.grpc())]) + piece!("sni_state")
+        let authz = fill(piece!("http_authz"), &[("grpc", &self.grpc())]);
+        id.to_owned() + &authz + piece!("sni_state")
     }
 
     fn grpc(&self) -> String {
@@ -180,19 +182,8 @@ impl<'a> Layout<'a> {
                 ("grpc", &self.grpc()),
                 ("idle", &self.idle),
                 ("lifetime", &self.lifetime),
-                ("retry", &self.connect_attempts()),
             ],
         )
-    }
-
-    fn connect_attempts(&self) -> String {
-        match self.attempts {
-            0 | 1 => String::new(),
-            attempts => fill(
-                piece!("connect_attempts"),
-                &[("attempts", &attempts.to_string())],
-            ),
-        }
     }
 
     fn clusters(&self) -> String {
