@@ -111,7 +111,7 @@ pub(crate) fn generated(
 }
 
 impl Gateway {
-    /// Names are the lab's; 127.0.0.2 and `::1` stand for the public internet.
+    /// Names are the lab's; 127.0.0.2, 127.0.0.4 and `::1` stand for the public internet.
     pub(crate) async fn start(folder: &Path, name: &str, lab: &Lab, over: &str) -> Self {
         Self::at("bind = '127.0.0.1:0'", folder, name, lab, over).await
     }
@@ -126,12 +126,19 @@ impl Gateway {
     ) -> Self {
         let (log, dns) = (folder.join(format!("{name}.log")), lab.dns().addr());
         let cache = repository().join("target/tmp/envoy-policies");
+        let token = write(folder, &format!("{name}.token"), TOKEN);
+        let settings = folder.join(format!("{name}.settings.toml"));
+        if !settings.exists() {
+            fs::write(&settings, "# none yet").unwrap();
+        }
         let base = format!(
             "drain = '5s'\n[[listener]]\nname = 'envoy'\n{listener}\nprotocols = ['envoy']\n\
-             [admin]\nbind = '127.0.0.1:0'\n[policy]\ncache = '{}'\n\
-             [floor]\ngrants = ['127.0.0.2/32', '::1/128']\n[dns]\nservers = ['{dns}']\n\
+             [admin]\nbind = '127.0.0.1:0'\ntoken_file = '{}'\n[policy]\ncache = '{}'\nsettings = '{}'\n\
+             [floor]\ngrants = ['127.0.0.2/32', '127.0.0.4/32', '::1/128']\n[dns]\nservers = ['{dns}']\n\
              [records.log]\nto = 'file:{}'\nwithhold = []\n{over}",
+            token.display(),
             cache.display(),
+            settings.display(),
             log.display()
         );
         let config = write(folder, &format!("{name}.toml"), &base);
@@ -147,6 +154,16 @@ impl Gateway {
             service,
             admin,
         }
+    }
+
+    /// `pinfold gateway` of it, with the right to change it; JSON.
+    pub(crate) fn operate(&self, words: &[&str]) -> serde_json::Value {
+        let (admin, token) = (self.admin.to_string(), self.config.with_extension("token"));
+        let at = ["gateway", "--admin", &admin, "--json"];
+        let proof = ["--token-file", token.to_str().unwrap()];
+        let output = run(at.iter().chain(&proof).chain(words));
+        assert!(output.status.success(), "{}", show(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// The lines of its log.
@@ -178,6 +195,8 @@ impl Envoy {
                 "-l",
                 "warning",
             ])
+            // So that its lines about requests come while a test waits for them.
+            .args(["--file-flush-interval-msec", "50"])
             .env_clear()
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
@@ -266,7 +285,7 @@ impl Answer {
         fields.next().map(|(_, value)| value.trim())
     }
 
-    fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head
@@ -316,3 +335,6 @@ pub(crate) fn binary() -> PathBuf {
         )
     })
 }
+
+/// Of operators.
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";

@@ -1,0 +1,255 @@
+//! What becomes of requests when the service that decides is gone, hangs, is late, starts again or changes its policy:
+//! nothing goes out that it has not allowed.
+
+use std::time::{Duration, Instant};
+
+use pinfold_lab::{
+    Lab, PUBLIC,
+    dns::{Reply, Strategy},
+};
+use tokio::time::sleep;
+
+use super::{
+    load::{self, CLIENTS, Client, ENOUGH, Load, Port, Sent, median, recovery, tally},
+    support::{Envoy, Gateway, generated},
+};
+use crate::serve::write;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_it_is_gone_nothing_goes_out_and_its_successor_is_found() {
+    let mut alone = Alone::start("", |config| config).await;
+    let load = alone.load("gone");
+    let mut moments = Vec::new();
+    for signal in ["-KILL", "-TERM", "-KILL", "-TERM"] {
+        load.served(ENOUGH).await;
+        let gateway = alone.gateway.take().unwrap();
+        gateway.served.signal(signal);
+        let code = gateway.served.end().0;
+        assert_eq!(code, (signal == "-TERM").then_some(0));
+        let gone = Instant::now();
+        load.more(4 * CLIENTS).await;
+        let starts = Instant::now();
+        alone.again().await;
+        moments.push((gone, starts, Instant::now()));
+    }
+    load.served(ENOUGH).await;
+    let all = load.end().await;
+    let mut recoveries = Vec::new();
+    for (gone, starts, back) in moments {
+        let within = |sent: &&Sent| sent.began > gone && sent.began + sent.took < starts;
+        let refused: Vec<_> = all.iter().filter(within).cloned().collect();
+        let answers: Vec<_> = tally(&refused).into_keys().collect();
+        assert_eq!(answers, ["503"], "it was gone");
+        recoveries.push(recovery(&all, back));
+    }
+    println!(
+        "gone: {:?}; served again {:?} after it listens",
+        tally(&all),
+        median(recoveries)
+    );
+    load::closed(&alone.lab, &alone.envoy, &all).await;
+}
+
+/// It goes on later and answers what it was asked before: nobody waits for that any more, and nothing is done with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_it_hangs_nothing_goes_out() {
+    let alone = Alone::start("", |config| config).await;
+    let load = alone.load("hangs");
+    let (mut pauses, mut recoveries) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        load.served(ENOUGH).await;
+        let hangs = Instant::now();
+        alone.gateway().served.signal("-STOP");
+        load.more(2 * CLIENTS).await;
+        alone.gateway().served.signal("-CONT");
+        pauses.push((hangs, Instant::now()));
+        load.served(ENOUGH).await;
+    }
+    let all = load.end().await;
+    for (hangs, goes_on) in pauses {
+        let within = |sent: &&Sent| sent.began > hangs + MOMENT && sent.began + sent.took < goes_on;
+        let refused: Vec<_> = all.iter().filter(within).cloned().collect();
+        let answers: Vec<_> = tally(&refused).into_keys().collect();
+        assert_eq!(answers, ["503"], "it hung");
+        recoveries.push(recovery(&all, goes_on));
+    }
+    let longest = all.iter().map(|sent| sent.took).max();
+    println!(
+        "hangs: {:?}; at most {longest:?}; served again {:?} after it goes on",
+        tally(&all),
+        median(recoveries)
+    );
+    load::closed(&alone.lab, &alone.envoy, &all).await;
+    load::all_decided(&alone.lab, &[alone.gateway()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_server_that_is_late_holds_up_its_own_names_alone() {
+    let alone = Alone::start("[envoy]\ndeadline = '700ms'", |config| config).await;
+    for (name, delay) in [("late", 5_000), ("slow", 250)] {
+        let reply = Reply::address(PUBLIC).delay(Duration::from_millis(delay));
+        let pattern = format!("*.{name}.lab.example.com");
+        alone.lab.dns().name(&pattern, Strategy::Always(reply));
+    }
+    let load = alone.load("meanwhile");
+    let (mut late, port) = (Client::new(alone.envoy.listeners[0]), alone.lab.port());
+    let mut all = Vec::new();
+    for number in 0..3 {
+        for name in ["late", "slow"] {
+            let host = format!("{number}.{name}.lab.example.com:{port}");
+            all.push(late.get(host).await);
+        }
+    }
+    load.served(ENOUGH).await;
+    let expected = [
+        ("200".to_owned(), 3),
+        ("504 deadline-exceeded".to_owned(), 3),
+    ];
+    assert_eq!(tally(&all), expected.into());
+    println!(
+        "late: {:?}",
+        all.iter().map(|sent| sent.took).collect::<Vec<_>>()
+    );
+    // Each was asked once: what takes its time is not asked again.
+    let decisions = load::decisions(alone.gateway());
+    for sent in &all {
+        let asked = decisions
+            .iter()
+            .filter(|record| record["authority"] == sent.host.as_str());
+        assert!(asked.count() <= 1, "{sent:?}");
+    }
+    let meanwhile = load.end().await;
+    let answers: Vec<_> = tally(&meanwhile).into_keys().collect();
+    assert_eq!(answers, ["200", "403 address-not-public"]);
+    all.extend(meanwhile);
+    load::closed(&alone.lab, &alone.envoy, &all).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_its_policy_is_swapped_each_request_has_one_of_the_two() {
+    let alone = Alone::start("", |config| config).await;
+    let deny = format!("[hosts]\ndeny = ['*.{}.lab.example.com']\n", load::OUTSIDE);
+    let denying = write(alone.folder.path(), "denying.toml", &deny);
+    let allowing = write(alone.folder.path(), "allowing.toml", "# nothing");
+    let load = alone.load("swapped");
+    let (mut swaps, mut digests) = (Vec::new(), Vec::new());
+    for settings in [&denying, &allowing].repeat(5) {
+        load.more(ENOUGH / 4).await;
+        let began = Instant::now();
+        let words = ["swap", "--settings", settings.to_str().unwrap()];
+        let swapped = alone.gateway().operate(&words);
+        digests.push(swapped["policies"][0]["settings_digest"].clone());
+        swaps.push((began, Instant::now(), settings == &denying));
+    }
+    // The last one by the file and a signal.
+    write(alone.folder.path(), "gateway.settings.toml", &deny);
+    alone.gateway().served.signal("-HUP");
+    load::until(|| {
+        let decisions = load::decisions(alone.gateway());
+        decisions.last().unwrap()["decision"]["policy"]["settings_digest"] == digests[0]
+    })
+    .await;
+    let all = load.end().await;
+    let took = median(
+        swaps
+            .iter()
+            .map(|(began, done, _)| *done - *began)
+            .collect(),
+    );
+    println!("swapped: {:?}; a swap takes {took:?}", tally(&all));
+    for pair in swaps.windows(2) {
+        let ((_, done, denies), (next, ..)) = (pair[0], pair[1]);
+        let within = |sent: &&Sent| sent.began > done && sent.began + sent.took < next;
+        let asked = all.iter().filter(within).filter(|sent| !sent.inside());
+        for sent in asked {
+            let expected = if denies { Some(403) } else { Some(200) };
+            assert_eq!(sent.status, expected, "{sent:?}");
+        }
+    }
+    load::closed(&alone.lab, &alone.envoy, &all).await;
+    let decisions = load::decisions(alone.gateway());
+    assert_eq!(decisions.len(), all.len(), "one decision for each");
+    for record in &decisions {
+        let decision = &record["decision"];
+        let denies = decision["policy"]["settings_digest"] == digests[0];
+        let outside = record["authority"]
+            .as_str()
+            .unwrap()
+            .contains(load::OUTSIDE);
+        let expected = if outside && !denies { "allow" } else { "deny" };
+        assert_eq!(decision["verdict"], expected, "{record}");
+    }
+}
+
+/// Envoy keeps its connection to the gateway, which ends it when nothing was asked for a while. A question that comes at
+/// that moment is not lost, also where nothing is asked twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_its_idle_connection_ends_no_question_is_lost() {
+    let once = |config: String| {
+        let once = config.replace("num_retries: 3", "num_retries: 0");
+        assert_ne!(once, config, "questions are asked again");
+        once
+    };
+    let alone = Alone::start("[limits]\nkeep_alive = '40ms'", once).await;
+    let mut client = Client::new(alone.envoy.listeners[0]);
+    let mut all = Vec::new();
+    for number in 0..100 {
+        let host = format!("{number}.outside.lab.example.com:{}", alone.lab.port());
+        all.push(client.get(host).await);
+        // Before, at and after the moment.
+        sleep(Duration::from_millis(30 + number % 20)).await;
+    }
+    let connections = alone.envoy.stat("cluster.pinfold.upstream_cx_total").await;
+    println!("idle: {connections} connections for {:?}", tally(&all));
+    assert!(connections > 10, "{connections} connections");
+    assert_eq!(tally(&all), [("200".to_owned(), 100)].into());
+    load::closed(&alone.lab, &alone.envoy, &all).await;
+}
+
+/// One gateway, on a port that stays its own, and an Envoy that asks it.
+struct Alone {
+    lab: Lab,
+    folder: tempfile::TempDir,
+    gateway: Option<Gateway>,
+    port: Port,
+    over: &'static str,
+    envoy: Envoy,
+}
+
+impl Alone {
+    /// With this laid over the configuration of the gateway, and that of Envoy changed.
+    async fn start(over: &'static str, change: impl FnOnce(String) -> String) -> Self {
+        let (folder, lab) = (tempfile::tempdir().unwrap(), Lab::start().await.unwrap());
+        load::names(&lab);
+        let port = Port::hold();
+        let gateway = port.gateway(folder.path(), "gateway", &lab, over).await;
+        let config = generated("forward", &gateway.config, &[gateway.service], &[]);
+        let envoy = Envoy::start(folder.path(), "envoy", &change(config)).await;
+        Self {
+            lab,
+            folder,
+            gateway: Some(gateway),
+            port,
+            over,
+            envoy,
+        }
+    }
+
+    fn gateway(&self) -> &Gateway {
+        self.gateway.as_ref().unwrap()
+    }
+
+    /// Started anew where it was.
+    async fn again(&mut self) {
+        let folder = self.folder.path();
+        let gateway = self.port.gateway(folder, "gateway", &self.lab, self.over);
+        self.gateway = Some(gateway.await);
+    }
+
+    fn load(&self, name: &str) -> Load {
+        Load::start(name, CLIENTS, self.envoy.listeners[0], &self.lab)
+    }
+}
+
+/// For what was on its way when it stopped.
+const MOMENT: Duration = Duration::from_millis(50);
