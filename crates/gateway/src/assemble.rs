@@ -286,6 +286,7 @@ fn shown((entrance, door): &(Arc<Entrance>, Door)) -> Value {
     json!({
         "name": config.name,
         "bind": bound.unwrap_or_else(|| config.bind.to_string()),
+        "protocols": config.protocols,
         "tls": entrance.tls.is_some(),
     })
 }

@@ -137,7 +137,7 @@ fn described(ask: Ask, report: bool) -> (Request, Arc<Asked>) {
 
 /// The kind of a request, as policies know it. What becomes of a request in absolute form is not known when it is
 /// judged.
-fn kind(exchange: Exchange) -> &'static str {
+pub(crate) fn kind(exchange: Exchange) -> &'static str {
     match exchange {
         Exchange::Connect => "connect",
         Exchange::Forward | Exchange::Upgrade => "forward",

@@ -95,6 +95,7 @@ pub mod fuzz {
     //! What reads the bytes of strangers, for fuzzing. No part of the interface.
 
     pub use crate::{
+        envoy::fuzz as envoy,
         http::fuzz as http,
         listen::proxy_header,
         socks::parse as socks,

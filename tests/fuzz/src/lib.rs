@@ -15,6 +15,7 @@ use pinfold_gateway::{
     Config,
     fuzz::{
         Opener, Opening,
+        envoy::question,
         http::{Framing, Head, head as read_head},
         proxy_header, socks,
     },
@@ -22,13 +23,14 @@ use pinfold_gateway::{
 use tokio::io::AsyncWriteExt;
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("socks", socks_messages),
     ("proxy_header", proxy_headers),
     ("opening", opening),
     ("head", head),
     ("chunks", chunks),
     ("config", config),
+    ("envoy", envoy_questions),
 ];
 
 /// Takes an input, and panics when something does not hold.
@@ -238,6 +240,37 @@ pub fn config(bytes: &[u8]) {
         Ok(config) => assert!(config.sound().is_ok()),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
+}
+
+/// Questions of an Envoy: what is judged is what the server will read.
+pub fn envoy_questions(bytes: &[u8]) {
+    let read = question(bytes);
+    assert_eq!(question(bytes), read);
+    let Some(Ok(read)) = read else {
+        return;
+    };
+    let (authority, path) = &read.handed;
+    let odd = |c: char| c.is_control() || c.is_whitespace() || "@,/\\?#%".contains(c);
+    assert!(authority.is_ascii() && !authority.contains(odd), "{read:?}");
+    assert!(
+        !read.target.contains(['@', '#']) || path.contains('@'),
+        "{read:?}"
+    );
+    let (scheme, rest) = read.target.split_once("://").expect("a URL");
+    assert!(matches!(scheme, "http" | "https"), "{read:?}");
+    let (_, judged) = rest.split_once('/').expect("a path");
+    match read.kind {
+        // An encoded character may have become three. None has gone.
+        "forward" if path != "*" => {
+            let slashes = |text: &str| text.matches('/').count();
+            assert_eq!(slashes(judged) + 1, slashes(path), "{read:?}");
+            assert!(judged.len() + 1 >= path.len(), "{read:?}");
+        }
+        _ => assert_eq!(judged, "", "{read:?}"),
+    }
+    assert!(read.labels.is_sorted(), "{read:?}");
+    let ours = |name: &str| matches!(name, "listener" | "kind") || name.starts_with("pinfold-");
+    assert!(!read.labels.iter().any(|(name, _)| ours(name)), "{read:?}");
 }
 
 /// What follows a message.

@@ -38,7 +38,8 @@ impl Health {
     }
 
     pub(super) fn server(&self) -> HealthServer<HealthService> {
-        HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
+        let health = HealthService::from_health_reporter(self.reporter.clone());
+        HealthServer::new(health).max_decoding_message_size(LONGEST)
     }
 }
 
@@ -47,3 +48,6 @@ impl fmt::Debug for Health {
         f.write_str("Health(..)")
     }
 }
+
+/// Bytes of a question about health: the name of a service.
+const LONGEST: usize = 1 << 10;

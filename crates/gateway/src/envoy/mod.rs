@@ -20,6 +20,8 @@
 
 mod answer;
 mod deadline;
+#[doc(hidden)]
+pub mod fuzz;
 mod health;
 mod question;
 mod service;

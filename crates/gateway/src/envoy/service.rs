@@ -7,14 +7,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures_util::{StreamExt, stream};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT, CONTENT_TYPE},
 };
-use hyper::body::Incoming;
+use http_body_util::{BodyStream, StreamBody};
+use hyper::body::{Frame, Incoming};
 use pinfold::Error;
 use pinfold_addr::Reason;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::{body::Body, codegen::Service, server::UnaryService};
 use tonic_prost::ProstCodec;
 
@@ -97,12 +99,32 @@ impl Decisions {
     async fn health(self, request: Request<Incoming>) -> Response<Body> {
         let mut server = self.parts.shared.health.server();
         let time = self.parts.shared.config.load().limits.head_time.get();
+        let watches = request.uri().path().ends_with(WATCH);
         match timeout(time, server.call(request)).await {
+            Ok(Ok(response)) if watches => self.until_drained(response),
             Ok(Ok(response)) => response,
             Err(_) => {
                 tonic::Status::deadline_exceeded("the request did not come in time").into_http()
             }
         }
+    }
+
+    /// Whoever watches is told of a drain, and then let go: a connection ends with its last answer.
+    fn until_drained(&self, response: Response<Body>) -> Response<Body> {
+        let draining = self.parts.shared.draining.clone();
+        let told = async move {
+            draining.cancelled().await;
+            sleep(TOLD).await;
+        };
+        let mut ending = HeaderMap::new();
+        let gone = tonic::Status::unavailable("the gateway ends");
+        // What it says can be a header: it is ours.
+        let _ = gone.add_header(&mut ending);
+        response.map(|body| {
+            let last = stream::once(async move { Ok(Frame::trailers(ending)) });
+            let body = BodyStream::new(body).take_until(told).chain(last);
+            Body::new(StreamBody::new(body))
+        })
     }
 
     /// The decision, whatever it is: errors of gRPC are for what is not even a question, and for whom nobody decides.
@@ -357,6 +379,10 @@ const LONGEST_QUESTION: usize = 256 << 10;
 const UNREAD: Duration = Duration::from_millis(50);
 /// Bytes of what an operator sees of what is no question.
 const DETAIL: usize = 200;
+/// For whoever watches to take the news of a drain.
+const TOLD: Duration = Duration::from_millis(500);
+/// How the method ends whose answer does not.
+const WATCH: &str = "/Watch";
 /// Where questions about health begin.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 /// What a content type of gRPC begins with.

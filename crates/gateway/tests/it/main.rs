@@ -17,6 +17,7 @@ mod admin;
 mod certificates;
 mod clients;
 mod drain;
+mod envoy;
 mod fuzz_corpus;
 mod http_connect;
 mod http_drain;

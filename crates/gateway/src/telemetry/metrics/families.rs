@@ -80,7 +80,7 @@ families! {
     requests: Counters<2> = "pinfold_requests";
     /// Time of each step of a judgement; the steps that were reached
     stage: Histograms<1> = "pinfold_stage" in Seconds, Buckets::SHORT.family();
-    /// Time from the request to the connection, or to the refusal
+    /// Time from the request to the connection, of an Envoy to the answer, or to the refusal
     decision: Histograms<1> = "pinfold_decision" in Seconds, Buckets::SHORT.family();
     /// Allowed requests that went over a kept connection
     reused: Counter = "pinfold_connections_reused";
