@@ -78,7 +78,7 @@ pub(crate) fn configure(ground: &Ground, protocol: Protocol, log: bool) -> io::R
          [limits]\nconnections_per_source = 10_000\n\
          [records.log]\nto = \"{log}\"\n"
     );
-    let file = ground.folder.write("pinfold.toml", &text)?;
+    let file = ground.folder.write(CONFIG, &text)?;
     Ok(Config { file, door, admin })
 }
 
@@ -120,4 +120,6 @@ pub(crate) fn count(status: &Value, pointer: &str) -> io::Result<u64> {
 
 /// The origin, for clients that call it by a name.
 pub(crate) const NAME: &str = "origin.example";
+/// The configuration, in the folder of the run.
+pub(crate) const CONFIG: &str = "pinfold.toml";
 const SETTINGS: &str = "settings.toml";

@@ -43,6 +43,14 @@ impl Way {
         Ok(stream)
     }
 
+    /// The address of a proxy.
+    pub(crate) fn proxy(&self) -> io::Result<SocketAddr> {
+        match self.door {
+            Door::Proxy(door) => Ok(door),
+            Door::Relay(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// A connection that leads to the service.
     pub(crate) async fn tunnel(&self, service: Service) -> io::Result<TcpStream> {
         let mut stream = self.dial(service).await?;

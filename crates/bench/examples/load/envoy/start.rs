@@ -69,39 +69,31 @@ async fn alone(ground: &Ground) -> io::Result<Running> {
 async fn yes(ground: &Ground) -> io::Result<Running> {
     let (service, address) = service(ground)?;
     let gateway = pinfold::configure(ground, Protocol::Envoy, false)?;
-    let doors = Doors::free()?;
-    let text = generated(ground, "forward", &gateway.file, address, &doors)?;
-    let running = envoy(ground, "yes.yaml", &text, doors.clients).await?;
+    let envoy = generated(ground, "forward", &gateway.file, address).await?;
     Ok(Running {
         behind: Some(service),
-        ..running
+        ..envoy
     })
 }
 
 /// The configuration as Envoy itself shows it, with another filter.
 async fn told(ground: &Ground) -> io::Result<Running> {
-    let (service, address) = service(ground)?;
-    let gateway = pinfold::configure(ground, Protocol::Envoy, false)?;
-    let doors = Doors::free()?;
-    let text = generated(ground, "forward", &gateway.file, address, &doors)?;
-    let asking = envoy(ground, "yes.yaml", &text, doors.clients).await?;
-    let shown = json_of(doors.admin, "/config_dump?resource=bootstrap").await;
-    let shown = match shown {
-        Ok(shown) => shown,
-        Err(_) => json_of(doors.admin, "/config_dump").await?,
-    };
-    drop(asking);
-    let mut config = bootstrap(shown)?;
+    let Running {
+        process,
+        behind,
+        way,
+        admin,
+    } = yes(ground).await?;
+    let admin = admin.ok_or(io::ErrorKind::NotFound)?;
+    let mut config = bootstrap(json_of(admin, "/config_dump").await?)?;
+    drop(process);
     if constant(&mut config, &ground.origin.of(Service::Http).to_string()) == 0 {
-        return Err(io::Error::other(
-            "the configuration has no question to replace",
-        ));
+        let none = "the configuration has no question to replace";
+        return Err(io::Error::other(none));
     }
-    let running = envoy(ground, "constant.json", &config.to_string(), doors.clients).await?;
-    Ok(Running {
-        behind: Some(service),
-        ..running
-    })
+    let text = config.to_string();
+    let envoy = envoy(ground, "constant.json", &text, way.proxy()?).await?;
+    Ok(Running { behind, ..envoy })
 }
 
 fn bootstrap(mut shown: Value) -> io::Result<Value> {
@@ -145,17 +137,12 @@ async fn with_gateway(
     log: bool,
 ) -> io::Result<Running> {
     let gateway = pinfold::start(ground, protocol, log).await?;
-    let Door::Proxy(address) = gateway.way.door else {
-        return Err(io::ErrorKind::Unsupported.into());
-    };
-    let doors = Doors::free()?;
-    let file = ground.folder.path().join("pinfold.toml");
-    let text = generated(ground, mode, &file, address, &doors)?;
-    let running = envoy(ground, &format!("{mode}.yaml"), &text, doors.clients).await?;
+    let file = ground.folder.path().join(pinfold::CONFIG);
+    let envoy = generated(ground, mode, &file, gateway.way.proxy()?).await?;
     Ok(Running {
         behind: Some(gateway.process),
         admin: gateway.admin,
-        ..running
+        ..envoy
     })
 }
 
@@ -168,41 +155,31 @@ fn service(ground: &Ground) -> io::Result<(Process, SocketAddr)> {
     Ok((process, address))
 }
 
-/// Where an Envoy listens.
-struct Doors {
-    clients: SocketAddr,
-    admin: SocketAddr,
-}
-
-impl Doors {
-    fn free() -> io::Result<Self> {
-        Ok(Self {
-            clients: free()?,
-            admin: free()?,
-        })
-    }
-}
-
-/// What `pinfold envoy config` writes.
-fn generated(
+/// An Envoy with what `pinfold envoy config` writes.
+async fn generated(
     ground: &Ground,
     mode: &str,
     gateway: &Path,
     service: SocketAddr,
-    doors: &Doors,
-) -> io::Result<String> {
+) -> io::Result<Running> {
+    let (door, admin) = (free()?, free()?);
     let output = Command::new(&ground.pinfold)
         .args(["envoy", "config", mode, "--gateway"])
         .arg(gateway)
         .args(["--service", &service.to_string()])
-        .args(["--listen", &doors.clients.to_string()])
-        .args(["--admin", &doors.admin.to_string()])
+        .args(["--listen", &door.to_string()])
+        .args(["--admin", &admin.to_string()])
         .output()?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(io::Error::other(format!("no configuration:\n{said}")));
     }
-    String::from_utf8(output.stdout).map_err(io::Error::other)
+    let text = String::from_utf8(output.stdout).map_err(io::Error::other)?;
+    let envoy = envoy(ground, &format!("{mode}.yaml"), &text, door).await?;
+    Ok(Running {
+        admin: Some(admin),
+        ..envoy
+    })
 }
 
 /// Starts it with this configuration, and sees that a request arrives: not before what it asks was found healthy.
