@@ -59,6 +59,11 @@ impl Served {
         panic!("`{part}` was not said:\n{}", self.said.join("\n"));
     }
 
+    /// The lines that were waited for, and those before them.
+    pub(crate) fn said(&self) -> &[String] {
+        &self.said
+    }
+
     /// Where its first listener is.
     pub(crate) fn address(&mut self) -> SocketAddr {
         let line = self.wait_for("listener ");
