@@ -69,17 +69,19 @@ impl Basis {
 
     fn never(&self) -> Rule {
         let carriers = networks(|class| class == Class::Metadata || is_carrier(class));
-        let judged = self.judged();
-        let is_judged =
-            |network: &IpNet| judged.iter().any(|prefix| IpNet::V6(*prefix) == *network);
-        let all = carriers
-            .into_iter()
-            .chain(self.nat64.iter().copied().map(IpNet::V6));
-        let all: Vec<_> = all.filter(|network| !is_judged(network)).collect();
+        let nat64 = self.nat64.iter().copied().map(IpNet::V6);
+        let all = aggregated(carriers.into_iter().chain(nat64));
+        let judged = self.judged().into_iter().map(IpNet::V6);
+        let never = judged.fold(all, |networks, hole| {
+            let rest = networks
+                .into_iter()
+                .flat_map(|network| without(network, hole));
+            rest.collect()
+        });
         Rule {
             name: "never",
             about: "# Metadata endpoints, and IPv6 addresses that carry IPv4: a range of IPv4 does not hold them. No grant does.",
-            networks: aggregated(&all),
+            networks: never,
             but: Vec::new(),
         }
     }
@@ -117,7 +119,7 @@ impl Basis {
         Rule {
             name: "translated",
             about: "# What the policy refuses inside NAT64 addresses.",
-            networks: aggregated(&refused),
+            networks: aggregated(refused),
             but,
         }
     }
@@ -183,10 +185,24 @@ fn carried(prefix: Ipv6Net, network: IpNet) -> Option<IpNet> {
     net.ok().map(IpNet::V6)
 }
 
-fn aggregated(networks: &[IpNet]) -> Vec<IpNet> {
-    let mut networks = IpNet::aggregate(&networks.to_vec());
+fn aggregated(networks: impl IntoIterator<Item = IpNet>) -> Vec<IpNet> {
+    let networks: Vec<_> = networks.into_iter().collect();
+    let mut networks = IpNet::aggregate(&networks);
     networks.sort();
     networks
+}
+
+/// A network without a hole: the halves that the hole is not in, at most one for each bit of an address.
+fn without(network: IpNet, hole: IpNet) -> Vec<IpNet> {
+    if hole.contains(&network) {
+        return Vec::new();
+    }
+    if !network.contains(&hole) {
+        return vec![network];
+    }
+    let halves = network.subnets(network.prefix_len().saturating_add(1));
+    let halves = halves.into_iter().flatten();
+    halves.flat_map(|half| without(half, hole)).collect()
 }
 
 /// One line: the range first, then what Envoy wants around it.
