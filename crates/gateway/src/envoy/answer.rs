@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use pinfold::HandedOver;
+use pinfold::{HandedOver, PolicyRef};
 use pinfold_addr::Target;
 use prost_types::{Struct, Value, value::Kind};
 
 use super::{
-    GENERATION, POLICY, REASON, REQUEST_ID, SNI, pin_key,
+    GENERATION, POLICY, REASON, REQUEST_ID, SETTINGS, SNI, pin_key,
     wire::{
         Answer, CheckResponse, DeniedResponse, HeaderOption, HeaderValue, HttpStatus, OVERWRITE,
         OkResponse, Status,
@@ -45,7 +45,6 @@ pub(super) fn allowed(
     target: &Target,
     handed: &HandedOver,
 ) -> CheckResponse {
-    let policy = &handed.decision.policy;
     let mut metadata = about(id);
     let pins = pins.0.into_iter().enumerate();
     metadata.extend(pins.map(|(at, pin)| (pin_key(at), text(pin))));
@@ -55,8 +54,7 @@ pub(super) fn allowed(
             .domain()
             .map(|name| (SNI.into(), text(name.as_str()))),
     );
-    metadata.push((GENERATION.into(), number(policy.generation)));
-    metadata.push((POLICY.into(), text(policy.digest.as_str())));
+    metadata.extend(by(&handed.decision.policy));
     CheckResponse {
         status: Some(Status::default()),
         answer: Some(Answer::Ok(OkResponse {
@@ -68,8 +66,13 @@ pub(super) fn allowed(
     }
 }
 
-/// Its client gets this.
-pub(super) fn denied(id: RequestId, refusal: &Refusal, format: Format) -> CheckResponse {
+/// Its client gets this. None when it came to no policy.
+pub(super) fn denied(
+    id: RequestId,
+    refusal: &Refusal,
+    policy: Option<&PolicyRef>,
+    format: Format,
+) -> CheckResponse {
     let told = told(refusal, id, format);
     let headers = told.headers.iter().filter_map(|(name, value)| {
         let value = value.to_str().ok()?;
@@ -77,6 +80,7 @@ pub(super) fn denied(id: RequestId, refusal: &Refusal, format: Format) -> CheckR
     });
     let mut metadata = about(id);
     metadata.push((REASON.into(), text(&*refusal.code)));
+    metadata.extend(policy.into_iter().flat_map(by));
     CheckResponse {
         status: Some(Status {
             code: PERMISSION_DENIED,
@@ -108,6 +112,15 @@ fn field(name: &str, value: &str) -> HeaderOption {
 
 fn about(id: RequestId) -> Vec<(String, Value)> {
     vec![(REQUEST_ID.into(), text(id.to_string()))]
+}
+
+/// Who decided.
+fn by(policy: &PolicyRef) -> [(String, Value); 3] {
+    [
+        (GENERATION.into(), number(policy.generation)),
+        (POLICY.into(), text(policy.digest.as_str())),
+        (SETTINGS.into(), text(policy.settings_digest.as_str())),
+    ]
 }
 
 fn text(text: impl Into<String>) -> Value {

@@ -47,10 +47,12 @@ pub const PIN: &str = "pin";
 pub const SNI: &str = "sni";
 /// The key of the correlation id, as in the decision log.
 pub const REQUEST_ID: &str = "request_id";
-/// The key of the generation of the policies that decided.
+/// The key of the generation of the policies that decided, or refused. Each gateway counts for itself.
 pub const GENERATION: &str = "generation";
-/// The key of the digest of the policy that decided.
+/// The key of the digest of that policy; of a chain, of the first.
 pub const POLICY: &str = "policy";
+/// The key of the digest of its settings: with [`POLICY`], what tells whether two gateways decide alike.
+pub const SETTINGS: &str = "settings";
 /// The key of the code of a refusal.
 pub const REASON: &str = "reason";
 

@@ -14,7 +14,7 @@ use http::{
 };
 use http_body_util::{BodyStream, StreamBody};
 use hyper::body::{Frame, Incoming};
-use pinfold::Error;
+use pinfold::{Error, PolicyRef};
 use pinfold_addr::Reason;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::{body::Body, codegen::Service, server::UnaryService};
@@ -140,7 +140,7 @@ impl Decisions {
             Ok(answer) => Ok(answer),
             Err(no) => {
                 let lapsed = no.refusal.code == identity::LAPSED;
-                let answer = answer::denied(id, &no.refusal, format(&asker));
+                let answer = answer::denied(id, &no.refusal, no.policy.as_ref(), format(&asker));
                 self.tell(id, &asker, &attributes, no);
                 if !lapsed {
                     return Ok(answer);
@@ -171,10 +171,12 @@ impl Decisions {
             ..
         } = egress::admit(&self.parts.shared, ask)
             .map_err(|refusal| No::of(refusal, subject.clone()))?;
+        let policy = session.policy();
         let pinned = timeout_at(until, session.pin(request)).await;
-        let pinned = pinned.map_err(|_| No::judged(too_late()))?;
-        let pinned = pinned.map_err(|e| No::of_guard(&e))?;
-        let handed = pinned.hand_over().map_err(|e| No::of_guard(&e))?;
+        let pinned = pinned.map_err(|_| No::judged(too_late()).by(policy))?;
+        let pinned = pinned.map_err(|e| No::of_guard(&e).by(policy))?;
+        let handed = pinned.hand_over();
+        let handed = handed.map_err(|e| No::of_guard(&e).by(policy))?;
         let pins = Pins::of(&handed.addresses, envoy.pins);
         let pins = pins.ok_or_else(|| No::of(unfit(), subject))?;
         Ok(answer::allowed(id, pins, &target, &handed))
@@ -293,6 +295,8 @@ struct No {
     /// Whether a decision tells of it already.
     judged: bool,
     subject: Option<Subject>,
+    /// The policy that was asked, when it came to that.
+    policy: Option<PolicyRef>,
 }
 
 impl No {
@@ -301,6 +305,7 @@ impl No {
             refusal,
             judged: false,
             subject,
+            policy: None,
         }
     }
 
@@ -313,6 +318,13 @@ impl No {
 
     fn of_guard(error: &Error) -> Self {
         Self::judged(Refusal::from(error))
+    }
+
+    fn by(self, policy: &PolicyRef) -> Self {
+        Self {
+            policy: Some(policy.clone()),
+            ..self
+        }
     }
 }
 
