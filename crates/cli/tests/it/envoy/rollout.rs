@@ -83,16 +83,14 @@ fn of_one_of_the_two(record: &Value, old: &Value, new: &Value) -> u64 {
 /// The line of Envoy is of this decision, and says of which policy it is.
 fn of_the_same(line: &Value, record: &Value, generation: u64) {
     assert_eq!(line["request_id"], record["request_id"], "{line}");
-    if record["decision"]["verdict"] == "allow" {
-        let policy = &record["decision"]["policy"];
-        assert_eq!(
-            line["generation"],
-            generation.to_string().as_str(),
-            "{line}"
-        );
-        assert_eq!(line["policy"], policy["digest"], "{line}");
-        assert_eq!(line["settings"], policy["settings_digest"], "{line}");
-    }
+    let policy = &record["decision"]["policy"];
+    assert_eq!(
+        line["generation"],
+        generation.to_string().as_str(),
+        "{line}"
+    );
+    assert_eq!(line["policy"], policy["digest"], "{line}");
+    assert_eq!(line["settings"], policy["settings_digest"], "{line}");
 }
 
 /// What a gateway says of its policies.
