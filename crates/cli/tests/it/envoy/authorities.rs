@@ -2,7 +2,7 @@
 //! verdict of the gateway.
 //!
 //! `tests/vectors/envoy/authorities.jsonl` has a row a line: what is sent (`{port}` is that of a public server and of one
-//! inside); `seen`, the `request.http.host` that the decision service is asked about, nothing when Envoy answers by
+//! inside, `{tls}` the one with TLS); `seen`, the `request.http.host` that the decision service is asked about, nothing when Envoy answers by
 //! itself; then the status, and the gateway's reason. `UPDATE=1` writes the last three anew, and the table of the guide:
 //! a change of a verdict is to be looked at as one of code.
 #![expect(
@@ -17,6 +17,7 @@ use http::{Request, Response, Uri, Version};
 use http_body_util::Empty;
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use pinfold_lab::{Lab, http::Server};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -26,9 +27,12 @@ use tokio::{
 
 use super::{
     fake::Fake,
-    support::{Envoy, PATIENCE, Stage, generated},
+    support::{Envoy, Gateway, PATIENCE, generated},
 };
-use crate::support::{repository, vectors};
+use crate::{
+    serve::write,
+    support::{repository, vectors},
+};
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -59,26 +63,33 @@ pub(crate) struct Http2 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_to_name_a_server_has_its_verdict() {
-    let stage = Stage::start("forward").await;
-    let fake = Fake::start().await;
-    let config = generated("forward", &stage.gateway.config, &[fake.address], &[]);
-    let observed = Envoy::start(stage.folder.path(), "observed", &config).await;
-    let port = stage.lab.port().to_string();
+    let (lab, fake) = (Lab::start().await.unwrap(), Fake::start().await);
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(folder.path(), "gateway", &lab, "").await;
+    let roots = write(folder.path(), "roots.pem", &lab.authority().pem());
+    let roots = ["--roots", roots.to_str().unwrap()];
+    let config = |service| generated("forward", &gateway.config, &[service], &roots);
+    let seen = Envoy::start(folder.path(), "seen", &config(fake.address)).await;
+    let asks = Envoy::start(folder.path(), "asks", &config(gateway.service)).await;
+    let ports = Ports::of(&lab);
+    let arrived = async || {
+        let servers = [lab.public(), lab.tls()];
+        for server in servers {
+            server.settle().await.unwrap();
+        }
+        servers.map(Server::connections).iter().sum::<u64>()
+    };
     let (mut wrong, mut found) = (Vec::new(), Vec::new());
     for row in rows() {
-        row.ask(observed.listeners[0], &port).await;
+        row.ask(seen.listeners[0], &ports).await;
         let mut seen = fake.asked();
         assert!(seen.len() <= 1, "{}: {seen:?}", row.row);
-        let before = stage.lab.public().connections();
-        let (status, reason) = row.ask(stage.envoy.listeners[0], &port).await;
-        if status == 200 {
-            stage.lab.public().settle().await.unwrap();
-            assert!(stage.lab.public().connections() > before, "{}", row.row);
-        }
-        assert_eq!(stage.lab.leaks().await.unwrap(), 0, "{}", row.row);
-        let seen = seen.pop().map(|seen| seen.replace(&port, "{port}"));
+        let before = arrived().await;
+        let (status, reason) = row.ask(asks.listeners[0], &ports).await;
+        assert_eq!(arrived().await > before, status == 200, "{}", row.row);
+        assert_eq!(lab.leaks().await.unwrap(), 0, "{}", row.row);
         let now = Row {
-            seen,
+            seen: seen.pop().map(|seen| ports.hidden(&seen)),
             status,
             reason,
             ..row.clone()
@@ -120,10 +131,10 @@ fn the_guide_has_the_table() {
 
 impl Row {
     /// The status, and the reason of the gateway.
-    async fn ask(&self, proxy: SocketAddr, port: &str) -> (u16, Option<String>) {
+    async fn ask(&self, proxy: SocketAddr, ports: &Ports) -> (u16, Option<String>) {
         match (&self.sent, &self.http2) {
-            (Some(sent), None) => first(proxy, &sent.replace("{port}", port)).await,
-            (None, Some(http2)) => http2.ask(proxy, port).await,
+            (Some(sent), None) => first(proxy, &ports.shown(sent)).await,
+            (None, Some(http2)) => http2.ask(proxy, |text| ports.shown(text)).await,
             _ => panic!("{}: one of `sent` and `http2`", self.row),
         }
     }
@@ -166,8 +177,12 @@ impl Http2 {
     }
 
     /// The status, and the reason of the gateway. A stream that Envoy resets has none.
-    pub(crate) async fn ask(&self, proxy: SocketAddr, port: &str) -> (u16, Option<String>) {
-        let answer = timeout(PATIENCE, self.send(proxy, port))
+    pub(crate) async fn ask(
+        &self,
+        proxy: SocketAddr,
+        ports: impl Fn(&str) -> String,
+    ) -> (u16, Option<String>) {
+        let answer = timeout(PATIENCE, self.send(proxy, ports))
             .await
             .expect("an answer in time");
         let Ok(answer) = answer else {
@@ -178,16 +193,20 @@ impl Http2 {
         (answer.status().as_u16(), reason)
     }
 
-    async fn send(&self, proxy: SocketAddr, port: &str) -> hyper::Result<Response<Incoming>> {
+    async fn send(
+        &self,
+        proxy: SocketAddr,
+        ports: impl Fn(&str) -> String,
+    ) -> hyper::Result<Response<Incoming>> {
         let stream = TcpStream::connect(proxy).await.unwrap();
         let (mut sender, connection) =
             http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        sender.send_request(self.request(port)).await
+        sender.send_request(self.request(ports)).await
     }
 
-    fn request(&self, port: &str) -> Request<Empty<Bytes>> {
-        let mut uri = Uri::builder().authority(self.authority.replace("{port}", port));
+    fn request(&self, ports: impl Fn(&str) -> String) -> Request<Empty<Bytes>> {
+        let mut uri = Uri::builder().authority(ports(&self.authority));
         if let (Some(scheme), Some(path)) = (&self.scheme, &self.path) {
             uri = uri.scheme(&**scheme).path_and_query(&**path);
         }
@@ -195,11 +214,35 @@ impl Http2 {
             .method(&*self.method)
             .version(Version::HTTP_2)
             .uri(uri.build().unwrap());
-        let with_host = |request: http::request::Builder, host: &String| {
-            request.header("host", host.replace("{port}", port))
-        };
+        let with_host =
+            |request: http::request::Builder, host: &String| request.header("host", ports(host));
         let request = self.host.iter().fold(request, with_host);
         request.body(Empty::new()).unwrap()
+    }
+}
+
+/// The ports of the lab.
+struct Ports([(&'static str, String); 2]);
+
+impl Ports {
+    fn of(lab: &Lab) -> Self {
+        let tls = lab.tls().addr().port();
+        Self([
+            ("{port}", lab.port().to_string()),
+            ("{tls}", tls.to_string()),
+        ])
+    }
+
+    /// What is sent.
+    fn shown(&self, text: &str) -> String {
+        let put = |text: String, (name, port): &(&str, String)| text.replace(name, port);
+        self.0.iter().fold(text.to_owned(), put)
+    }
+
+    /// What is compared.
+    fn hidden(&self, text: &str) -> String {
+        let put = |text: String, (name, port): &(&str, String)| text.replace(port, name);
+        self.0.iter().fold(text.to_owned(), put)
     }
 }
 
@@ -254,10 +297,17 @@ impl Row {
 
 /// In a cell of a table.
 fn code(text: &str) -> String {
-    match text {
-        "" => "(empty)".into(),
-        text => format!("`{}`", text.replace('|', "\\|").replace('\t', "\\t")),
+    if text.is_empty() {
+        return "(empty)".into();
     }
+    let short = text.replace(".lab.example.com", ".example");
+    let short = [64, 60].iter().fold(short, |short, times| {
+        short.replace(&"a".repeat(*times), &format!("({times} times a)"))
+    });
+    format!(
+        "`{}`",
+        short.trim().replace('|', "\\|").replace('\t', "\\t")
+    )
 }
 
 /// The rows.

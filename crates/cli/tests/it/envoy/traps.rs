@@ -261,15 +261,25 @@ async fn t5_what_is_asked_for_with_tls_does_not_leave_in_clear_text() {
     scene.lab.public().clear();
 
     // The route speaks TLS, to whatever address is answered: one that speaks no TLS cannot be reached, ...
-    let ours = scene.ours("forward", &[]).await;
+    let ours = edited(&scene.generated("forward", &[]), |ours| {
+        // A server that waits for the end of a line would be waited for.
+        assert_ne!(shorten(ours, &["connect_timeout"]), 0);
+    });
+    let ours = Envoy::start(scene.folder.path(), "ours", &ours).await;
     let https = Http2::get("https", authority);
     assert_eq!(get(ours.listeners[0], &url).await.status, 503);
-    assert_eq!(https.ask(ours.listeners[0], "").await.0, 503);
+    assert_eq!(
+        https.ask(ours.listeners[0], |text| text.into()).await.0,
+        503
+    );
     assert_eq!(scene.lab.public().request_count(), 0);
     // ... and one that does is the other case.
     scene.fake.pin(scene.lab.tls().addr());
     assert_eq!(get(ours.listeners[0], &url).await.status, 200);
-    assert_eq!(https.ask(ours.listeners[0], "").await.0, 200);
+    assert_eq!(
+        https.ask(ours.listeners[0], |text| text.into()).await.0,
+        200
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -303,9 +313,7 @@ async fn t8_a_tunnel_ends_although_it_is_in_use() {
     let gateway = scene.gateway().await;
     let trapped = scene.trapped("forward.yaml", gateway.service).await;
     let ours = generated("forward", &gateway.config, &[gateway.service], &[]);
-    let ours = edited(&ours, |ours| {
-        assert_ne!(shorten(ours), 0, "no bound at all")
-    });
+    let ours = edited(&ours, |ours| assert_ne!(shorten(ours, &BOUNDS), 0));
     let ours = Envoy::start(scene.folder.path(), "ours", &ours).await;
     let (to, began) = (scene.outside(), Instant::now());
     let (status, mut unbounded) = tunnel(trapped.listeners[0], &to.to_string()).await;
@@ -515,22 +523,18 @@ fn behind_a_balancer(config: &mut Json) {
     }]);
 }
 
-/// Every bound of a stream or connection becomes a second. How many there are.
-fn shorten(value: &mut Json) -> usize {
+/// Every time with one of these names becomes a second. How many there are.
+fn shorten(value: &mut Json, names: &[&str]) -> usize {
     match value {
-        Json::Array(values) => values.iter_mut().map(shorten).sum(),
-        Json::Object(fields) => fields
-            .iter_mut()
-            .map(
-                |(name, value)| match BOUNDS.contains(&&**name) && value.is_string() {
-                    true => {
-                        *value = json!("1s");
-                        1
-                    }
-                    false => shorten(value),
-                },
-            )
-            .sum(),
+        Json::Array(values) => values.iter_mut().map(|value| shorten(value, names)).sum(),
+        Json::Object(fields) => {
+            let shorten = |(name, value): (&String, &mut Json)| {
+                let named = names.contains(&&**name) && value.is_string();
+                named.then(|| *value = json!("1s"));
+                usize::from(named) + shorten(value, names)
+            };
+            fields.iter_mut().map(shorten).sum()
+        }
         _ => 0,
     }
 }
