@@ -91,22 +91,34 @@ fn its_commands_are_understood() {
     assert!(commands_understood(&guide()) >= 6);
 }
 
-/// Each test that it names as the one that shows something is one.
+/// Each test that it names as the one that shows something is one, and each code is one of `check`.
 #[test]
-fn its_tests_exist() {
+fn its_tests_and_findings_exist() {
     let guide = guide();
     let traps = guide.split("\n## The traps\n").nth(1).unwrap();
     let traps = traps.split("\n## ").next().unwrap();
-    let folder = repository().join("crates/cli/tests/it/envoy");
+    let checks = fs::read_to_string(repository().join("docs/envoy-check.md")).unwrap();
+    let shown = traps.lines().filter(|line| line.starts_with("*Found as*"));
     let mut seen = 0;
-    for named in traps.split('`').filter(|word| word.contains(".rs::")) {
-        let (file, test) = named.split_once("::").unwrap();
-        let text = fs::read_to_string(folder.join(file)).unwrap();
-        let head = format!("fn {test}(");
-        assert!(text.contains(&head), "no test `{named}`");
+    for line in shown {
+        let (codes, tests) = line.split_once("*Shown by*").unwrap();
+        for code in codes.split('`').skip(1).step_by(2) {
+            assert!(checks.contains(&format!("`{code}`")), "no `{code}`");
+        }
+        for test in tests.split('`').skip(1).step_by(2) {
+            is_a_test(test);
+        }
         seen += 1;
     }
-    assert!(seen >= 8, "a trap without a test");
+    assert_eq!(seen, 8, "a trap without a test");
+}
+
+/// `file.rs::name`, beside this one.
+fn is_a_test(named: &str) {
+    let (file, test) = named.split_once("::").unwrap();
+    let folder = repository().join("crates/cli/tests/it/envoy");
+    let text = fs::read_to_string(folder.join(file)).unwrap();
+    assert!(text.contains(&format!("fn {test}(")), "no test `{named}`");
 }
 
 /// The five minutes, word by word: only ports are others, and the lab is the internet.
