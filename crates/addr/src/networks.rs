@@ -84,6 +84,8 @@ mod tests {
 
     use super::*;
 
+    type Wanted = fn(Class) -> bool;
+
     /// The first and last address of each row, and their neighbours.
     fn edges() -> BTreeSet<IpAddr> {
         let rows = registrations().map(|row| row.prefix);
@@ -110,7 +112,7 @@ mod tests {
 
     #[test]
     fn they_hold_what_is_wanted_and_nothing_else() {
-        let wanted: [(&str, fn(Class) -> bool); 4] = [
+        let wanted: [(&str, Wanted); 4] = [
             ("not public", |class| class != Class::Public),
             ("public", |class| class == Class::Public),
             ("metadata", |class| class == Class::Metadata),

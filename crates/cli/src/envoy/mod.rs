@@ -20,7 +20,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Config(config::Args),
+    Config(Box<config::Args>),
     Check(check::Args),
 }
 

@@ -27,6 +27,8 @@ fn help_names_every_verb_and_shows_examples() {
       serve        Run the gateway: a forward proxy whose every connection is judged and pinned
       gateway      Ask a running gateway, or change it
       credential   Make a credential for clients of a gateway
+      envoy        Write the configuration of an Envoy that dials only what was judged, or find the
+                   holes in one
       migrate      Write configuration and settings from those of another proxy, and list what then
                    differs
       codes        List every reason code: stage, meaning, what to do

@@ -1,6 +1,9 @@
 //! What is taken from the configuration of the gateway, so that both sides agree.
 
-use std::path::Path;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
+};
 
 use pinfold_gateway::{
     Config,
@@ -123,7 +126,7 @@ fn speaks_tls(listener: &Listener, args: &Args) -> Result<(), Fault> {
 fn reachable(listener: &Listener) -> Result<Address, Fault> {
     let problem = match &listener.bind {
         Bind::Tcp(address) if address.port() == 0 => "on a port that the system chooses",
-        Bind::Tcp(address) if address.ip().is_unspecified() => "on every address of its machine",
+        Bind::Tcp(address) if is_wildcard(address.ip()) => "on every address of its machine",
         Bind::Tcp(address) => return Ok(Address::Tcp(*address)),
         Bind::Unix(path) => return Ok(Address::Unix(path.clone())),
         _ => "on a socket of the service manager",
@@ -133,6 +136,10 @@ fn reachable(listener: &Listener) -> Result<Address, Fault> {
         message,
         "say where Envoy finds it: `--service ADDR`",
     ))
+}
+
+fn is_wildcard(address: IpAddr) -> bool {
+    address == IpAddr::V4(Ipv4Addr::UNSPECIFIED) || address == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
 }
 
 /// How many addresses of an answer are tried.

@@ -97,7 +97,7 @@ struct Settings {
     networks: Networks,
     special_global: Option<String>,
     wrapped: Option<String>,
-    subjects: Vec<Settings>,
+    subjects: Vec<Self>,
 }
 
 #[derive(Debug, Default, Deserialize)]
