@@ -56,14 +56,13 @@ impl Row {
         for (place, value) in &self.insert {
             let pointer = self.pointer(place);
             let (list, at) = pointer.rsplit_once('/').unwrap();
-            let list = config.pointer_mut(list).expect(place).as_array_mut();
-            list.expect(place)
-                .insert(at.parse().unwrap(), value.clone());
+            let list = config.pointer_mut(list).unwrap().as_array_mut();
+            list.unwrap().insert(at.parse().unwrap(), value.clone());
         }
         for (place, value) in &self.set {
             let pointer = self.pointer(place);
             let (holder, key) = pointer.rsplit_once('/').unwrap();
-            match config.pointer_mut(holder).expect(place) {
+            match config.pointer_mut(holder).unwrap() {
                 Value::Array(all) => all[key.parse::<usize>().unwrap()] = value.clone(),
                 Value::Object(all) => drop(all.insert(key.to_owned(), value.clone())),
                 _ => panic!("{place}"),

@@ -8,8 +8,8 @@ use crate::envoy::check::{
     finding::{Code, Report},
     node::Node,
     view::{
-        Cluster, DYNAMIC_MODULE, EXT_PROC, HEADER_MUTATION, HTTP_AUTHZ, Manager, SET_FILTER_STATE,
-        TCP_PROXY, View, targets,
+        Cluster, DYNAMIC_MODULE, EXT_PROC, Filter, HEADER_MUTATION, HTTP_AUTHZ, Manager,
+        SET_FILTER_STATE, TCP_PROXY, View, targets,
     },
 };
 
@@ -103,7 +103,8 @@ pub(super) fn other_key(case: &Case<'_, '_>, report: &mut Report) {
             }
             _ => false,
         };
-        if !(is_path && is_namespace) && !decides_otherwise(case.view) {
+        let fits = is_path && is_namespace;
+        if !fits && !decides_otherwise(case.view) {
             report.add_named(Code::MetadataKeyDiffers, &key, name);
         }
     }
@@ -119,11 +120,9 @@ impl Used {
     pub(super) fn of(view: &View<'_>, name: &str) -> Self {
         let leads = |target: &&str| *target == name || view.is_part_of(name, target);
         let routes = view.tables.iter().flat_map(|table| &table.routes);
-        let mut proxies = view.of_kind(TCP_PROXY).map(|proxy| proxy.settings());
+        let mut proxies = view.of_kind(TCP_PROXY).map(Filter::settings);
         Self {
-            by_requests: routes
-                .flat_map(|route| &route.targets)
-                .any(|target| leads(target)),
+            by_requests: routes.flat_map(|route| &route.targets).any(leads),
             by_connections: proxies.any(|settings| targets(&settings).iter().any(leads)),
         }
     }

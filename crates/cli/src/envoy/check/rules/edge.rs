@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use pinfold_addr::{Class, Classifier};
+
 use super::{Case, cluster::strips};
 use crate::envoy::check::{
     finding::{Code, Report},
@@ -23,10 +25,9 @@ pub(super) fn restores(case: &Case<'_, '_>, report: &mut Report) {
                 report.add_named(Code::RestoredAddress, &filter.node, listener.node.name());
             }
         }
-        if let Some(flag) = listener.node.get("use_original_dst") {
-            if listener.node.flag("use_original_dst") {
-                report.add_named(Code::RestoredAddress, &flag, listener.node.name());
-            }
+        let flag = listener.node.get("use_original_dst");
+        if let Some(flag) = flag.filter(|_| listener.node.flag("use_original_dst")) {
+            report.add_named(Code::RestoredAddress, &flag, listener.node.name());
         }
     }
 }
@@ -65,7 +66,8 @@ pub(super) fn admin(case: &Case<'_, '_>, report: &mut Report) {
 
 fn is_loopback(socket: &Node<'_>) -> bool {
     let address = socket.text("address").unwrap_or_default();
-    address == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    let is_loopback = |ip: IpAddr| Classifier::default().classify(ip).class == Class::Loopback;
+    address == "localhost" || address.parse().is_ok_and(is_loopback)
 }
 
 pub(super) fn forwarded(case: &Case<'_, '_>, report: &mut Report) {

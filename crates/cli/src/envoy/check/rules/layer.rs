@@ -159,7 +159,20 @@ fn gaps(ranges: &Ranges, allow: &[IpNet]) -> Vec<IpNet> {
             gaps.push(row.prefix);
         }
     }
-    gaps
+    without_nested(gaps)
+}
+
+/// The forms that carry IPv4 first, because they are what is forgotten; of the others none inside another.
+fn without_nested(gaps: Vec<IpNet>) -> Vec<IpNet> {
+    let inside = |net: &IpNet| gaps.iter().any(|other| other != net && other.contains(net));
+    let (carriers, others): (Vec<_>, Vec<_>) = gaps.iter().copied().partition(is_carrier);
+    let others = others.into_iter().filter(|net| !inside(net));
+    carriers.into_iter().chain(others).collect()
+}
+
+fn is_carrier(net: &IpNet) -> bool {
+    let row = pinfold_addr::registration(net.network());
+    row.is_some_and(|row| row.prefix == *net && row.class == Class::Translated)
 }
 
 /// Whether these hold every address of a network.
