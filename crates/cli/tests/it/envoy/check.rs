@@ -402,7 +402,7 @@ fn a_person_reads_code_place_meaning_and_mend() {
     insta::assert_snapshot!(show(&output), @r"
     exit: 0
     --- stderr
-    no trap in `-`: 1 listener, 3 routes, 3 clusters, 54 extensions checked
+    no trap in `-`: 1 listener, 3 routes, 3 clusters, 52 extensions checked
     ");
 }
 
