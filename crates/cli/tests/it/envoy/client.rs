@@ -155,14 +155,20 @@ async fn answer(response: Response<Incoming>) -> Answer {
 /// A tunnel through a proxy, or why there is none.
 pub(crate) async fn tunnel(proxy: SocketAddr, authority: &str) -> Result<TcpStream, Answer> {
     let head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+    let (stream, answer) = ask_kept(proxy, head.as_bytes()).await;
+    match answer.status {
+        200 => Ok(stream),
+        _ => Err(answer),
+    }
+}
+
+/// These bytes to there, and the answer to them; the connection is kept.
+pub(crate) async fn ask_kept(to: SocketAddr, bytes: &[u8]) -> (TcpStream, Answer) {
     within(async {
-        let mut stream = TcpStream::connect(proxy).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
         let answer = answer_of(&mut stream).await;
-        match answer.status {
-            200 => Ok(stream),
-            _ => Err(answer),
-        }
+        (stream, answer)
     })
     .await
 }

@@ -187,7 +187,14 @@ async fn tls_goes_on_to_the_next_and_sends_nothing_before() {
 /// Of connections that are passed through Envoy counts no attempts: it would find no address at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_passed_through_has_one_address() {
-    let output = run(["envoy", "config", "sni", "--failover"]);
+    let output = run([
+        "envoy",
+        "config",
+        "sni",
+        "--failover",
+        "--service",
+        "127.0.0.1:1",
+    ]);
     assert_eq!(output.status.code(), Some(2));
     assert!(told(&output).contains("`--failover` is not for `sni`"));
     let stage = stage("sni", &[]).await;

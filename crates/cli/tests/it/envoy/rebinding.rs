@@ -1,9 +1,4 @@
 //! Names that change their mind: whatever they do, Envoy connects where the gateway has judged, and looks nothing up.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the clients of an Envoy are not judged: they are in the tests"
-)]
-
 use std::{
     collections::{BTreeMap, HashSet},
     fs,
@@ -19,10 +14,12 @@ use pinfold_lab::{
     APEX, INTERNAL, Lab, PUBLIC,
     dns::{Kind, Reply, Strategy},
 };
+use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     client::{Kept, ask_through, tunnel},
+    plan::{Plan, http},
     support::{Answer, Stage},
 };
 
@@ -306,9 +303,72 @@ fn datagram_sockets(process: u32) -> usize {
         .count()
 }
 
-/// What looks at sockets sees one that is there.
-#[tokio::test]
-async fn a_socket_of_udp_is_seen() {
-    let _socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    assert!(datagram_sockets(std::process::id()) > 0);
+/// What the others are worth: an Envoy that resolves by itself, after the same question, is rebound, and is seen to ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_envoy_that_looks_up_by_itself_is_rebound() {
+    let plan = Plan::new("forward").await;
+    let name_server = plan.lab.dns().addr();
+    let stage = plan
+        .edit(move |config| resolving(config, name_server))
+        .start()
+        .await;
+    let watched = Watched::over(stage.envoy.process());
+    let mut kept = Kept::to(stage.envoy.listeners[0]);
+    for attempt in 0..4 {
+        kept.get(&stage.lab.url(&format!("{attempt}.round-robin"), "/"))
+            .await;
+    }
+    let (_, datagrams) = watched.end().await;
+    assert!(datagrams > 0);
+    assert!(stage.lab.leaks().await.unwrap() > 0);
+    assert!(
+        stage
+            .lab
+            .dns()
+            .log()
+            .count("0.round-robin.lab.example.com", Kind::A)
+            > 1
+    );
+    assert_ne!(resolvers(&stage).await, Vec::<String>::new());
+}
+
+/// The dynamic forward proxy of Envoy, in the place of the judged addresses; no second layer.
+fn resolving(config: &mut Value, name_server: SocketAddr) {
+    let cache = json!({
+        "name": "names",
+        "dns_lookup_family": "V4_ONLY",
+        "typed_dns_resolver_config": {
+            "name": "envoy.network.dns_resolver.cares",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+                "resolvers": [{"socket_address": {
+                    "address": name_server.ip().to_string(), "port_value": name_server.port(),
+                }}],
+            },
+        },
+    });
+    let filters = http(config)["http_filters"].as_array_mut().unwrap();
+    let filter = json!({
+        "name": "names",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig",
+            "dns_cache_config": cache,
+        },
+    });
+    filters.insert(filters.len() - 1, filter);
+    let clusters = config["static_resources"]["clusters"]
+        .as_array_mut()
+        .unwrap();
+    let pinned = clusters.iter_mut().find(|it| it["name"] == "pinned");
+    *pinned.unwrap() = json!({
+        "name": "pinned",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "cluster_type": {
+            "name": "envoy.clusters.dynamic_forward_proxy",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",
+                "dns_cache_config": cache,
+            },
+        },
+    });
 }

@@ -1,9 +1,4 @@
 //! A forward proxy: requests in absolute form, CONNECT, upgrades.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the clients of an Envoy are not judged: they are in the tests"
-)]
-
 use std::{collections::BTreeSet, net::Ipv6Addr};
 
 use http::Method;
@@ -12,10 +7,11 @@ use pinfold_lab::{
     http::Page,
 };
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 
 use super::{INTERNAL, PUBLIC, assert_refused, decisions, dialled};
 use crate::envoy::{
-    client::{Kept, Two, ask_through, tunnel},
+    client::{Kept, Two, ask_kept, ask_through, tunnel, within},
     plan::{Plan, http, routes},
     support::{Stage, ask},
 };
@@ -178,15 +174,12 @@ async fn an_upgrade_is_judged_and_passed_on() {
         )
     };
     let proxy = stage.envoy.listeners[0];
-    let answer = ask(proxy, upgrade("public").as_bytes()).await;
-    assert_eq!(
-        (answer.status, answer.body.as_str()),
-        (101, "frames"),
-        "{answer:?}"
-    );
-    let mut refused = upgrade("internal");
-    refused = refused.replace("Connection: Upgrade", "Connection: Upgrade, close");
-    let answer = ask(proxy, refused.as_bytes()).await;
+    let (mut stream, answer) = ask_kept(proxy, upgrade("public").as_bytes()).await;
+    assert_eq!(answer.status, 101, "{answer:?}");
+    let mut frames = [0; 6];
+    within(stream.read_exact(&mut frames)).await.unwrap();
+    assert_eq!(&frames, b"frames");
+    let (_, answer) = ask_kept(proxy, upgrade("internal").as_bytes()).await;
     assert_refused(&answer, "address-not-public", "an upgrade");
     assert_eq!(stage.lab.leaks().await.unwrap(), 0);
 }
