@@ -39,7 +39,10 @@ fn read(attributes: &Attributes) -> Result<String, (u16, String)> {
     }
 }
 
-fn hold(rows: &[(&str, Attributes, Result<&str, (u16, &str)>)]) {
+/// A name, what is asked, and what it is read as.
+type Row<'a> = (&'a str, Attributes, Result<&'a str, (u16, &'a str)>);
+
+fn hold(rows: &[Row<'_>]) {
     let wrong = rows.iter().filter_map(|(row, attributes, expected)| {
         let expected = expected.map(str::to_owned);
         let expected = expected.map_err(|(status, code)| (status, code.to_owned()));

@@ -11,13 +11,22 @@ use super::{
 };
 use crate::support::{Proxy, logged};
 
+/// A name, what is asked, the addresses, the name for TLS, the kind.
+type Allowed<'a> = (
+    &'a str,
+    CheckRequest,
+    &'a [&'a str],
+    Option<&'a str>,
+    &'a str,
+);
+
 #[tokio::test]
 async fn what_is_allowed_has_addresses_and_the_name() {
     let proxy = stage("").await;
     let mut envoy = Envoy::connect(&proxy).await;
     let tls = [("pinfold-upstream", "tls")];
     let port = |name: &str, port: u16| format!("{name}:{port}");
-    let rows: [(&str, CheckRequest, &[&str], Option<&str>, &str); 9] = [
+    let rows: [Allowed<'_>; 9] = [
         (
             "a request",
             get(PUBLIC_NAME),
