@@ -153,7 +153,7 @@ async fn first(proxy: SocketAddr, sent: &str) -> (u16, Option<String>) {
             }
         }
     };
-    timeout(PATIENCE, read).await.expect("an answer in time");
+    timeout(PATIENCE, read).await.unwrap();
     let head = String::from_utf8(head).unwrap();
     let status = head.split(' ').nth(1).unwrap_or_default();
     let reason = head
@@ -182,9 +182,7 @@ impl Http2 {
         proxy: SocketAddr,
         ports: impl Fn(&str) -> String,
     ) -> (u16, Option<String>) {
-        let answer = timeout(PATIENCE, self.send(proxy, ports))
-            .await
-            .expect("an answer in time");
+        let answer = timeout(PATIENCE, self.send(proxy, ports)).await.unwrap();
         let Ok(answer) = answer else {
             return (0, None);
         };

@@ -1,10 +1,6 @@
 //! A decision service that says what a test wants: a wrong one, one that was taken over, one that is broken.
 //!
 //! It shares no code with the gateway. Its messages are written by hand: a few fields of `ext_authz` (V3).
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the service of a test waits for an Envoy"
-)]
 
 use std::{
     convert::Infallible,
@@ -14,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use http_body_util::{BodyExt, Collected, Full, combinators::BoxBody};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -106,7 +102,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Answere
         return Ok(message(vec![0x08, SERVING]));
     }
     let question = request.into_body().collect().await;
-    let question = question.map(|body| body.to_bytes()).unwrap_or_default();
+    let question = question.map(Collected::to_bytes).unwrap_or_default();
     let host = HOST
         .iter()
         .try_fold(question.get(5..).unwrap_or(&[]), |at, tag| field(at, *tag));
