@@ -448,7 +448,7 @@ async fn an_address_that_is_none_is_not_dialled() {
     );
 }
 
-/// Each file says in its head what it contains; ours contain nothing.
+/// Each file says in its head what it contains.
 #[test]
 fn what_a_file_contains_is_found() {
     let mut codes = BTreeSet::new();
