@@ -29,7 +29,7 @@ use super::support::{Answer, PATIENCE};
 
 /// In time, however busy the machine is.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, what).await.expect("in time")
+    timeout(PATIENCE, what).await.unwrap()
 }
 
 /// Waits until there is something to see.
@@ -144,7 +144,10 @@ async fn answer(response: Response<Incoming>) -> Answer {
     let (parts, body) = response.into_parts();
     let fields = parts.headers.iter();
     let fields = fields.map(|(name, value)| format!("\r\n{name}: {}", value.to_str().unwrap()));
-    let body = body.collect().await.map(|body| body.to_bytes());
+    let body = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes);
     Answer {
         status: parts.status.as_u16(),
         head: format!("HTTP {}{}", parts.status, fields.collect::<String>()),

@@ -174,7 +174,7 @@ impl Minutes {
         match words[..] {
             ["pinfold", "serve", file, "&"] => self.serve(file),
             ["pinfold", "envoy", "config", .., ">", to] => {
-                self.config(&words[1..words.len() - 2], to)
+                self.config(&words[1..words.len() - 2], to);
             }
             ["envoy", "-c", file, "&"] => {
                 let yaml = fs::read_to_string(self.file(file)).unwrap();

@@ -16,18 +16,12 @@ pub(crate) struct Plan {
     listener: String,
     over: String,
     words: Vec<String>,
-    service: Option<Service>,
+    /// The listener that Envoy asks, when it is not the first of the gateway.
+    service: Option<&'static str>,
     edits: Vec<Edit>,
 }
 
 type Edit = Box<dyn FnOnce(&mut Value) + Send>;
-
-/// Where Envoy asks, when it is not the first listener of the gateway.
-enum Service {
-    /// The listener of the gateway with this name.
-    Named(&'static str),
-    At(String),
-}
 
 impl Plan {
     pub(crate) async fn new(mode: &'static str) -> Self {
@@ -81,13 +75,7 @@ impl Plan {
 
     /// Envoy asks this listener of the gateway.
     pub(crate) fn through(mut self, listener: &'static str) -> Self {
-        self.service = Some(Service::Named(listener));
-        self
-    }
-
-    /// Envoy asks here.
-    pub(crate) fn at(mut self, service: &str) -> Self {
-        self.service = Some(Service::At(service.to_owned()));
+        self.service = Some(listener);
         self
     }
 
@@ -103,8 +91,7 @@ impl Plan {
         let gateway = Gateway::at(&self.listener, at, "gateway", &lab, &self.over).await;
         let service = match self.service {
             None => gateway.service.to_string(),
-            Some(Service::Named(name)) => listener(&gateway, name),
-            Some(Service::At(service)) => service,
+            Some(name) => listener(&gateway, name),
         };
         let mut words: Vec<_> = self.words.iter().map(String::as_str).collect();
         words.extend(["--service", &service]);

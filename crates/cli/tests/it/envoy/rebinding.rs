@@ -186,7 +186,7 @@ async fn assert_contained(stage: &Stage, counted: &BTreeMap<String, usize>) {
 fn reached(lab: &Lab) -> usize {
     let servers = [Some(lab.public()), lab.public_v6()];
     let requests = servers.into_iter().flatten();
-    let requests = requests.map(|server| server.request_count());
+    let requests = requests.map(pinfold_lab::http::Server::request_count);
     usize::try_from(requests.sum::<u64>()).unwrap()
 }
 

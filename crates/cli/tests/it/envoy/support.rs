@@ -32,6 +32,7 @@ pub(crate) struct Stage {
     pub(crate) lab: Lab,
     pub(crate) gateway: Gateway,
     pub(crate) envoy: Envoy,
+    #[expect(dead_code, reason = "its files go with it")]
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -48,7 +49,6 @@ pub(crate) struct Gateway {
 /// An Envoy that runs.
 pub(crate) struct Envoy {
     child: Child,
-    pub(crate) config: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) admin: SocketAddr,
     /// Its listeners, in the order of the configuration.
@@ -184,6 +184,8 @@ impl Envoy {
             folder.join(format!("{name}.envoy.log")),
             folder.join(format!("{name}.admin")),
         );
+        // Of an Envoy of this name before it: its address is not ours.
+        let _ = fs::remove_file(&told);
         let output = File::create(&log).unwrap();
         let child = Command::new(binary())
             .args(["-c", config.to_str().unwrap()])
@@ -205,7 +207,6 @@ impl Envoy {
             .unwrap();
         let mut envoy = Self {
             child,
-            config,
             log,
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             listeners: Vec::new(),
@@ -318,7 +319,7 @@ pub(crate) async fn ask(to: SocketAddr, bytes: &[u8]) -> Answer {
         let _ = stream.read_to_end(&mut answer).await;
         answer
     };
-    let answer = timeout(PATIENCE, asked).await.expect("an answer in time");
+    let answer = timeout(PATIENCE, asked).await.unwrap();
     Answer::of(&answer)
 }
 

@@ -26,7 +26,7 @@ async fn what_is_allowed_arrives_at_the_judged_address_and_nowhere_else() {
         requests_by_ipv6(&stage).await;
     }
     let mut expected = BTreeSet::from([stage.lab.public().addr()]);
-    expected.extend(stage.lab.public_v6().map(|server| server.addr()));
+    expected.extend(stage.lab.public_v6().map(pinfold_lab::http::Server::addr));
     assert_eq!(dialled(&stage).await, expected);
     assert_eq!(stage.lab.leaks().await.unwrap(), 0);
     let hygiene = [
