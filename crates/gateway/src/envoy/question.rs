@@ -231,16 +231,19 @@ fn path(path: &str) -> Result<&str, Refusal> {
     }
     let end = path.find('?').unwrap_or(path.len());
     let (segments, _) = path.split_at(end);
-    match segments.split('/').any(is_dots) {
+    match is_dotted(segments) {
         true => Err(path_dotted()),
         false => Ok(path),
     }
 }
 
-/// `.` and `..`, which URLs resolve and servers may, also percent-encoded.
-fn is_dots(segment: &str) -> bool {
-    let plain = segment.replace("%2e", ".").replace("%2E", ".");
-    matches!(&*plain, "." | "..")
+/// Whether it holds `.` or `..`, which URLs resolve and servers may: also where one decodes first, takes a backslash for a
+/// slash, or cuts parameters off (`..;x`).
+fn is_dotted(path: &str) -> bool {
+    let path = path.to_ascii_lowercase().replace("%2e", ".");
+    let path = path.replace("%2f", "/").replace("%5c", "/").replace("%3b", ";");
+    let mut segments = path.split(['/', '\\']);
+    segments.any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
 }
 
 /// A name as it may stand in a hello: ASCII, and a DNS name.

@@ -68,7 +68,11 @@ pub(crate) fn served<B>(request: &Request<B>, fields: usize) -> Result<(), Refus
 pub(crate) fn served_method(method: &str) -> Result<(), Refusal> {
     let hint = match method {
         // It would show to its sender what others have added, credentials among them.
-        "TRACE" => "`TRACE` is not forwarded",
+        method if method.eq_ignore_ascii_case("TRACE") => "`TRACE` is not forwarded",
+        // Another method by the letter (RFC 9110, 9.1), and the same one to servers that fold.
+        method if method != "CONNECT" && method.eq_ignore_ascii_case("CONNECT") => {
+            "write `CONNECT` in capitals"
+        }
         method if !(1..=METHOD).contains(&method.len()) => "use a registered method",
         _ => return Ok(()),
     };

@@ -219,9 +219,9 @@ fn authorities_of_tunnels() {
             Ok("Connect http://api.test/"),
         ),
         (
-            "in small letters it is another method",
+            "in small letters it is another method to some",
             asked(request("connect", "http", "api.test:443", ""), &[]),
-            Err((400, "path-malformed")),
+            Err((400, "method-not-served")),
         ),
     ]);
 }
@@ -342,6 +342,10 @@ fn methods_and_paths() {
         ("at the end", to("GET", "/a/.."), dotted),
         ("dots, encoded", to("GET", "/a/%2e%2E/b"), dotted),
         ("dots, half encoded", to("GET", "/a/.%2e?q"), dotted),
+        ("dots with a parameter", to("GET", "/..;/x"), dotted),
+        ("and an encoded one", to("GET", "/a/%2e%2e%3Bx/b"), dotted),
+        ("behind an encoded slash", to("GET", "/a%2F..%2fb"), dotted),
+        ("behind backslashes", to("GET", "/a%5C..%5cb"), dotted),
         ("backslash", to("GET", "/a\\b"), Err((400, "url-backslash"))),
         (
             "space",
@@ -359,6 +363,8 @@ fn methods_and_paths() {
             Err((400, "url-too-long")),
         ),
         ("TRACE", to("TRACE", "/"), Err((400, "method-not-served"))),
+        ("trace", to("trace", "/"), Err((400, "method-not-served"))),
+        ("connect", to("connect", "/"), Err((400, "method-not-served"))),
         ("no method", to("", "/"), Err((400, "method-not-served"))),
         (
             "a long one",
