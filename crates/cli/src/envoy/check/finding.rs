@@ -1,6 +1,9 @@
 //! What is found: a code, a place, and the mend.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashSet},
+};
 
 use super::node::Node;
 use crate::{
@@ -78,6 +81,12 @@ codes! {
     ClusterResolves = "cluster-resolves", Hole,
         "Envoy looks up the name that the client gives, and dials what comes back without having it judged",
         "type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, original_dst_lb_config: {metadata_key: {key: envoy.filters.http.ext_authz, path: [{key: pin}]}}";
+    AdminRouted = "admin-routed", Hole,
+        "requests are led to the admin interface of this Envoy",
+        "remove the route, or put the admin interface on a socket: admin: {address: {pipe: {path: admin.sock}}}";
+    ClusterFromClient = "cluster-from-client", Hole,
+        "a header field, which clients can send, names the cluster",
+        "route: {cluster: NAME} in place of `cluster_header`";
     FailOpen = "fail-open", Hole,
         "a decision service that does not answer lets everything pass",
         "failure_mode_allow: false, and no `failure_mode_allow_header_add`";
@@ -86,7 +95,10 @@ codes! {
         "original_dst_lb_config: {metadata_key: {key: envoy.filters.http.ext_authz, path: [{key: pin}]}}";
     HeaderNotStripped = "header-not-stripped", Hole,
         "the header field that names the address is not taken from clients before the decision",
-        "before ext_authz: envoy.filters.http.header_mutation with mutations: {request_mutations: [{remove: x-envoy-original-dst-host}]}";
+        "nothing more once `header-mode` is mended; else early_header_mutation_extensions with mutations: [{remove: x-envoy-original-dst-host}]";
+    MirrorByHeader = "mirror-by-header", Hole,
+        "a header field, which clients can send, says where copies of requests go",
+        "remove `request_mirror_policies`, or name the `cluster` in them";
     AdminExposed = "admin-exposed", Weakness,
         "the admin interface listens beyond loopback: who reaches it reads the configuration and can stop Envoy",
         "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 9901}}}";
@@ -111,15 +123,21 @@ codes! {
     MetadataKeyDiffers = "metadata-key-differs", Weakness,
         "the cluster looks for the address where the decision does not write it",
         "metadata_key: {key: envoy.filters.http.ext_authz (network: envoy.filters.network.ext_authz), path: [{key: pin}]}";
+    PathRewritten = "path-rewritten", Weakness,
+        "the server is asked for something else than was judged",
+        "remove `prefix_rewrite`, `regex_rewrite` and `path_rewrite*` from the route";
     PoolShared = "pool-shared", Weakness,
         "a connection in clear text to an address serves the requests of several clients and hosts",
         "connection_pool_per_downstream_connection: true";
     RestoredAddress = "restored-address", Weakness,
         "the listener restores an address that the client names; an answer without a pin would have it dialled",
         "remove `proxy_protocol`, `original_dst` and `use_original_dst` from the listener";
+    RouteChanges = "route-changes", Weakness,
+        "after the decision another route can be chosen than the one with which it was asked for",
+        "remove `clear_route_cache` from ext_authz and from the filters after it";
     SchemeNotRouted = "scheme-not-routed", Weakness,
         "`https://` in absolute form goes to a cluster that speaks clear text",
-        "before it: match: {prefix: \"/\", headers: [{name: \":scheme\", string_match: {exact: https}}]} to a cluster with TLS";
+        "before it: match: {prefix: \"/\", headers: [{name: \":scheme\", string_match: {exact: https}}]} to a cluster with TLS, with check_settings: {context_extensions: {pinfold-upstream: tls}} for ext_authz";
     SchemeOverwritten = "scheme-overwritten", Weakness,
         "the scheme that the client wrote is replaced before it is judged",
         "remove `scheme_header_transformation`";
@@ -128,7 +146,10 @@ codes! {
         "add these ranges; `pinfold envoy config` writes all of them (a range that is meant: `--allow CIDR`)";
     SecondLayerMissing = "second-layer-missing", Weakness,
         "nothing is behind the decision: `upstream_rbac` does not look at the address that is dialled",
-        "http_filters of the cluster with envoy.filters.http.upstream_rbac, as `pinfold envoy config forward` writes it";
+        "http_filters of the cluster: envoy.filters.http.upstream_rbac, then envoy.filters.http.upstream_codec, which ends the list; `pinfold envoy config forward --gateway FILE` writes both";
+    ServiceInClear = "service-in-clear", Weakness,
+        "the decision service is asked in clear text on another machine: who is on the way answers in its place",
+        "transport_socket with TLS, a `trusted_ca` and its name, as `pinfold envoy config --service-ca` writes it; or a service on loopback or a Unix socket";
     TimeoutTooLong = "timeout-too-long", Weakness,
         "a decision may take longer than 10 s, for which each client waits",
         "grpc_service: {timeout: 2s}";
@@ -149,19 +170,25 @@ codes! {
         "see that it answers StopAllIteration while it decides: after StopIteration a body releases the headers";
     HeadersLeaked = "headers-leaked", Note,
         "servers are told header fields that Envoy adds",
-        "request_headers_to_remove: [x-request-id, x-forwarded-proto, x-envoy-expected-rq-timeout-ms]; router: suppress_envoy_headers: true";
+        "request_headers_to_remove: [x-request-id, x-forwarded-proto]; router: suppress_envoy_headers: true; skip_xff_append: true";
     HealthCheckMissing = "health-check-missing", Note,
         "the decision service has several instances, and one that is gone is still asked",
-        "health_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 2, healthy_threshold: 1, grpc_health_check: {}}]";
+        "health_checks: [{timeout: 1s, interval: 0.5s, unhealthy_threshold: 1, healthy_threshold: 1, grpc_health_check: {}}]";
+    KeepaliveMissing = "keepalive-missing", Note,
+        "the decision service has several instances, and what was asked of one that hangs waits for the timeout",
+        "explicit_http_config: {http2_protocol_options: {connection_keepalive: {interval: 0.5s, timeout: 1s}}}";
     RequestIdFromClient = "request-id-from-client", Note,
         "the request id can be the client's own",
-        "use_remote_address: true, preserve_external_request_id: false, generate_request_id: true";
+        "early_header_mutation_extensions with mutations: [{remove: x-request-id}]";
     RetryMissing = "retry-missing", Note,
         "the decision service has several instances, and a question that one of them loses is not asked again",
-        "envoy_grpc: {retry_policy: {retry_on: \"connect-failure,refused-stream,reset,unavailable\", num_retries: 2}}";
+        "grpc_service: {envoy_grpc: {..}, retry_policy: {retry_on: \"connect-failure,refused-stream,reset,unavailable\", num_retries: 3}}; one inside `envoy_grpc` has no effect";
     SecondLayerOpened = "second-layer-opened", Note,
         "the second layer lets a part of a range pass that is not public",
         "nothing, where it is meant: `--allow CIDR` says so";
+    SessionKept = "session-kept", Note,
+        "a session of TLS that is taken up again shows no certificate, and one address can be that of many names",
+        "max_session_keys: 0";
     StatusOnError = "status-on-error", Note,
         "a decision service that is gone looks like a refusal: clients get 403",
         "status_on_error: {code: ServiceUnavailable}";
@@ -170,7 +197,7 @@ codes! {
         "grpc_service: {timeout: 2s}";
     XffTrusted = "xff-trusted", Note,
         "the address of the client is what `x-forwarded-for` says",
-        "use_remote_address: true";
+        "early_header_mutation_extensions with mutations: [{remove_on_match: {key_matcher: {prefix: x-forwarded-}}}], and no `original_ip_detection_extensions`";
 }
 
 /// One trap in one place.
@@ -183,7 +210,7 @@ pub(super) struct Finding {
     /// The name of the resource or filter; empty when it has none.
     pub(super) name: String,
     pub(super) meaning: String,
-    pub(super) hint: &'static str,
+    pub(super) hint: Cow<'static, str>,
 }
 
 impl Finding {
@@ -204,7 +231,10 @@ impl Finding {
             Printable(&place)
         ))?;
         out.line(format_args!("  {}", Printable(&self.meaning)))?;
-        out.line(format_args!("  {LABEL}hint{LABEL:#}: {}", self.hint))
+        out.line(format_args!(
+            "  {LABEL}hint{LABEL:#}: {}",
+            Printable(&self.hint)
+        ))
     }
 }
 
@@ -241,8 +271,23 @@ impl Report {
             at: at.path.clone(),
             name: name.to_owned(),
             meaning,
-            hint: code.mend(),
+            hint: code.mend().into(),
         });
+    }
+
+    /// Where another mend than that of the code is the right one.
+    pub(super) fn add_mended(
+        &mut self,
+        code: Code,
+        at: &Node<'_>,
+        name: &str,
+        mend: impl Into<Cow<'static, str>>,
+    ) {
+        let before = self.findings.len();
+        self.add_named(code, at, name);
+        if let Some(finding) = self.findings.get_mut(before) {
+            finding.hint = mend.into();
+        }
     }
 
     /// What another place decides.

@@ -5,8 +5,8 @@ use crate::envoy::check::{
     finding::{Code, Report},
     node::Node,
     view::{
-        DYNAMIC_MODULE, EXT_PROC, Filter, HTTP_AUTHZ, Manager, NETWORK_AUTHZ, SET_FILTER_STATE,
-        TCP_PROXY, View, targets,
+        DYNAMIC_MODULE, EXT_PROC, Filter, HTTP_AUTHZ, Manager, NETWORK_AUTHZ, TCP_PROXY, View,
+        placed, targets,
     },
 };
 
@@ -87,7 +87,7 @@ fn is_asker(view: &View<'_>, name: &str) -> bool {
 }
 
 /// Whether something in a scope may reach an address that is decided. A part of a route that stands alone may.
-fn leads_out(view: &View<'_>, scope: &Node<'_>) -> bool {
+pub(super) fn leads_out(view: &View<'_>, scope: &Node<'_>) -> bool {
     if scope.has("direct_response") || scope.has("redirect") {
         return false;
     }
@@ -107,9 +107,14 @@ fn inner<'a>(scope: &Node<'a>) -> Option<Vec<Node<'a>>> {
 }
 
 pub(super) fn is_missing(case: &Case<'_, '_>, report: &mut Report) {
-    for manager in case.view.managers.iter().filter(|manager| !asks(manager)) {
-        if case.view.pinned_routes(manager).next().is_some() {
-            report.add_named(Code::AuthzMissing, &manager.node, manager.name());
+    let leads = |manager: &&Manager<'_>| case.view.pinned_routes(manager).next().is_some();
+    for manager in case.view.managers.iter().filter(leads) {
+        let upgrades = manager.upgrades.iter();
+        let upgrades = upgrades.map(|upgrade| (&upgrade.node, &upgrade.filters));
+        for (node, filters) in upgrades.chain([(&manager.node, &manager.filters)]) {
+            if !asks(filters) {
+                report.add_named(Code::AuthzMissing, node, manager.name());
+            }
         }
     }
     for chain in &case.view.chains {
@@ -127,10 +132,10 @@ pub(super) fn is_missing(case: &Case<'_, '_>, report: &mut Report) {
 }
 
 /// Whether something decides before the router takes the request.
-fn asks(manager: &Manager<'_>) -> bool {
-    let router = manager.filter("filters.http.router.").map(|(at, _)| at);
+fn asks(filters: &[Filter<'_>]) -> bool {
+    let router = placed(filters, "filters.http.router.").map(|(at, _)| at);
     [HTTP_AUTHZ, DYNAMIC_MODULE, EXT_PROC].iter().any(|kind| {
-        let asker = manager.filter(kind);
+        let asker = placed(filters, kind);
         asker.is_some_and(|(at, _)| router.is_none_or(|router| at < router))
     })
 }
@@ -153,8 +158,8 @@ pub(super) fn is_module(case: &Case<'_, '_>, report: &mut Report) {
 }
 
 pub(super) fn is_overridden(case: &Case<'_, '_>, report: &mut Report) {
-    for filter in &case.view.filters {
-        if writes_metadata(filter) || (filter.is_of(SET_FILTER_STATE) && writes_address(filter)) {
+    for filter in case.view.filters.iter().chain(&case.view.settings) {
+        if writes_metadata(filter) || writes_address(filter) {
             report.add(Code::AllowMetadataOverridden, &filter.node);
         }
     }
@@ -189,10 +194,13 @@ fn is_namespace(name: &str) -> bool {
     NAMESPACES.contains(&name)
 }
 
-/// Whether the name of a namespace stands anywhere in it. A script that writes there names it.
+/// Whether the name of a namespace or of the address stands anywhere in it. A script that writes there names it.
 fn mentions(value: &serde_json::Value) -> bool {
     match value {
-        serde_json::Value::String(text) => NAMESPACES.iter().any(|name| text.contains(name)),
+        serde_json::Value::String(text) => {
+            let mut names = NAMESPACES.iter().chain([&ADDRESS]);
+            names.any(|name| text.contains(name))
+        }
         serde_json::Value::Array(all) => all.iter().any(mentions),
         serde_json::Value::Object(all) => all.values().any(mentions),
         _ => false,
@@ -201,24 +209,34 @@ fn mentions(value: &serde_json::Value) -> bool {
 
 /// Whether it names the address to dial, which comes before the metadata, by anything but the decision.
 fn writes_address(filter: &Filter<'_>) -> bool {
-    let states = filter.settings().items("on_request_headers");
-    states.iter().any(|state| {
-        let key = state
-            .text("object_key")
-            .or_else(|| state.text("factory_key"));
-        let from = state.at(["format_string", "text_format_source"]);
-        let from = from.and_then(|from| from.text("inline_string"));
-        key == Some(ADDRESS) && !from.is_some_and(is_decided)
-    })
+    filter
+        .states()
+        .iter()
+        .any(|state| is_state(state, ADDRESS) && !source(state).is_some_and(is_decided))
+}
+
+/// Whether a state has this name.
+pub(super) fn is_state(state: &Node<'_>, name: &str) -> bool {
+    let key = state.text("object_key");
+    key.or_else(|| state.text("factory_key")) == Some(name)
+}
+
+/// The format by which a state is written; none where it is not in the file.
+pub(super) fn source<'a>(state: &Node<'a>) -> Option<&'a str> {
+    let from = state.at(["format_string", "text_format_source"])?;
+    from.text("inline_string")
 }
 
 /// Whether a format is the address of the decision and nothing else.
 pub(super) fn is_decided(format: &str) -> bool {
-    let inner = format.strip_prefix("%DYNAMIC_METADATA(");
-    let inner = inner.and_then(|inner| inner.strip_suffix(")%"));
-    inner
-        .and_then(|inner| inner.split_once(':'))
-        .is_some_and(|(namespace, key)| is_namespace(namespace) && is_pin(key))
+    decided(format).is_some_and(is_pin)
+}
+
+/// Of what the decision wrote, the key that a format hands on.
+pub(super) fn decided(format: &str) -> Option<&str> {
+    let inner = format.strip_prefix("%DYNAMIC_METADATA(")?;
+    let (namespace, key) = inner.strip_suffix(")%")?.split_once(':')?;
+    is_namespace(namespace).then_some(key)
 }
 
 /// `pin`, `pin2`, ...

@@ -22,7 +22,8 @@ pub(super) fn by_header(case: &Case<'_, '_>, report: &mut Report) {
         let header = settings.text("http_header_name").unwrap_or(HEADER);
         for manager in &case.view.managers {
             if case.view.may_dial(manager) && !strips(manager, header) {
-                report.add_named(Code::HeaderNotStripped, &manager.node, manager.name());
+                let mend = Code::HeaderNotStripped.mend().replace(HEADER, header);
+                report.add_mended(Code::HeaderNotStripped, &manager.node, manager.name(), mend);
             }
         }
     }
@@ -34,15 +35,21 @@ fn lookup<'a>(cluster: &Cluster<'a>) -> Option<Node<'a>> {
 
 /// Whether a header field of clients is gone before anybody is asked.
 pub(super) fn strips(manager: &Manager<'_>, header: &str) -> bool {
-    let early = manager.node.items("early_header_mutation_extensions");
-    let early = early.iter().filter_map(|one| one.get("typed_config"));
-    let early = early.flat_map(|config| config.message().items("mutations"));
     let asked = manager.filter(HTTP_AUTHZ).map_or(usize::MAX, |(at, _)| at);
     let filters = manager.filters.iter().take(asked);
-    let filters = filters.filter(|filter| filter.is_of(HEADER_MUTATION) && !filter.conditional);
+    let filters = filters.filter(|filter| filter.is_of(HEADER_MUTATION) && filter.is_always_on());
     let late = filters.filter_map(|filter| filter.settings().get("mutations"));
     let late = late.flat_map(|mutations| mutations.items("request_mutations"));
-    early.chain(late).any(|mutation| removes(&mutation, header))
+    let mut late = late.into_iter();
+    strips_early(&manager.node, header) || late.any(|mutation| removes(&mutation, header))
+}
+
+/// Whether it is gone before the manager itself reads it.
+pub(super) fn strips_early(manager: &Node<'_>, header: &str) -> bool {
+    let early = manager.items("early_header_mutation_extensions");
+    let early = early.iter().filter_map(|one| one.get("typed_config"));
+    let mut early = early.flat_map(|config| config.message().items("mutations"));
+    early.any(|mutation| removes(&mutation, header))
 }
 
 /// Whether a mutation takes a header field away.
@@ -64,7 +71,8 @@ pub(super) fn unpinned(case: &Case<'_, '_>, report: &mut Report) {
     if pins_by_state(case.view) {
         return;
     }
-    for cluster in case.view.pinned() {
+    let pinned = case.view.pinned();
+    for cluster in pinned.filter(|cluster| cluster.is_original_dst()) {
         let settings = lookup(cluster);
         let names = settings.is_some_and(|it| it.has("metadata_key") || it.flag("use_http_header"));
         if !names {
@@ -148,7 +156,14 @@ pub(super) fn resolves(case: &Case<'_, '_>, report: &mut Report) {
         "filters.udp.udp_proxy.session.dynamic_forward_proxy.",
     ];
     for filter in kinds.into_iter().flat_map(|kind| case.view.of_kind(kind)) {
-        report.add(Code::ClusterResolves, &filter.node);
+        let mend =
+            "remove this filter: the cluster dials what was judged, and nothing is looked up";
+        report.add_mended(
+            Code::ClusterResolves,
+            &filter.node,
+            filter.node.name(),
+            mend,
+        );
     }
 }
 
@@ -163,7 +178,7 @@ pub(super) fn by_name(case: &Case<'_, '_>, report: &mut Report) {
     }
 }
 
-fn looks_up(cluster: &Cluster<'_>) -> bool {
+pub(super) fn looks_up(cluster: &Cluster<'_>) -> bool {
     let node = &cluster.node;
     let by_type = node.is("type", "STRICT_DNS", 1) || node.is("type", "LOGICAL_DNS", 2);
     by_type
@@ -192,6 +207,36 @@ pub(super) fn shared(case: &Case<'_, '_>, report: &mut Report) {
             && !is_once
         {
             report.add(Code::PoolShared, &cluster.node);
+        }
+    }
+}
+
+/// Who names the cluster chooses who connects, and by what rules.
+pub(super) fn by_client(case: &Case<'_, '_>, report: &mut Report) {
+    for (manager, route) in case.view.all_routes() {
+        let Some(action) = &route.action else {
+            continue;
+        };
+        let weighted = action.get("weighted_clusters");
+        let weighted = weighted
+            .map(|all| all.items("clusters"))
+            .unwrap_or_default();
+        let names = weighted.iter().chain([action]);
+        let mut names = names.filter_map(|one| one.text("cluster_header"));
+        let believes = |name| manager.is_none_or(|manager| !strips(manager, name));
+        if names.any(believes) {
+            report.add_named(Code::ClusterFromClient, &route.node, route.name());
+        }
+    }
+}
+
+/// Certificates are looked at when a session begins.
+pub(super) fn sessions(case: &Case<'_, '_>, report: &mut Report) {
+    for cluster in case.view.pinned() {
+        for tls in &cluster.tls {
+            if tls.number("max_session_keys") != Some(0.0) {
+                report.add_named(Code::SessionKept, tls, cluster.node.name());
+            }
         }
     }
 }

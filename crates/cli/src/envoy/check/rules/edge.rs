@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use pinfold_addr::{Class, Classifier};
 
-use super::{Case, cluster::strips};
+use super::{
+    Case,
+    cluster::{strips, strips_early},
+};
 use crate::envoy::check::{
     finding::{Code, Report},
     node::Node,
@@ -64,7 +67,42 @@ pub(super) fn admin(case: &Case<'_, '_>, report: &mut Report) {
     }
 }
 
-fn is_loopback(socket: &Node<'_>) -> bool {
+/// Whether requests are led to where Envoy is commanded.
+pub(super) fn led_to_admin(case: &Case<'_, '_>, report: &mut Report) {
+    let view = case.view;
+    let clusters = view.clusters.iter();
+    for cluster in clusters.filter(|cluster| view.leads_to(cluster.node.name())) {
+        for instance in cluster.instances() {
+            let address = instance.at(["endpoint", "address"]);
+            let mut admins = view.admins.iter().filter_map(|admin| admin.get("address"));
+            if address.is_some_and(|address| admins.any(|admin| is_at(&address, &admin))) {
+                report.add(Code::AdminRouted, &cluster.node);
+            }
+        }
+    }
+}
+
+/// Whether a connection to an address arrives at a listener.
+fn is_at(address: &Node<'_>, listener: &Node<'_>) -> bool {
+    let pipe = |node: &Node<'_>| node.get("pipe").and_then(|pipe| pipe.text("path"));
+    if let Some(path) = pipe(listener) {
+        return pipe(address) == Some(path);
+    }
+    let socket = |node: &Node<'_>| {
+        let socket = node.get("socket_address")?;
+        Some((socket.text("address")?, socket.number("port_value")?))
+    };
+    let (Some((to, port)), Some((at, listens))) = (socket(address), socket(listener)) else {
+        return false;
+    };
+    let (to_ip, at_ip) = (to.parse::<IpAddr>(), at.parse::<IpAddr>());
+    let everywhere = at_ip.is_ok_and(|ip| ip.is_unspecified());
+    // A connection to no address goes to this machine.
+    let same = to == at || to == "localhost" || to_ip.is_ok_and(|ip| ip.is_unspecified());
+    port == listens && (same || everywhere)
+}
+
+pub(super) fn is_loopback(socket: &Node<'_>) -> bool {
     let address = socket.text("address").unwrap_or_default();
     let is_loopback = |ip: IpAddr| Classifier::default().classify(ip).class == Class::Loopback;
     address == "localhost" || address.parse().is_ok_and(is_loopback)
@@ -72,7 +110,11 @@ fn is_loopback(socket: &Node<'_>) -> bool {
 
 pub(super) fn forwarded(case: &Case<'_, '_>, report: &mut Report) {
     for manager in judging(case.view) {
-        if !manager.node.flag("use_remote_address") {
+        let node = &manager.node;
+        let hops = node.number("xff_num_trusted_hops");
+        let is_asked = node.flag("use_remote_address") && hops.is_none_or(|hops| hops == 0.0);
+        let is_other = !node.items("original_ip_detection_extensions").is_empty();
+        if is_other || !(is_asked || strips_early(node, "x-forwarded-for")) {
             report.add_named(Code::XffTrusted, &manager.node, manager.name());
         }
     }

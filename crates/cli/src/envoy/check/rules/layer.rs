@@ -3,11 +3,11 @@
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use pinfold_addr::{Class, Registration, registrations};
 
-use super::{Case, cluster::Used};
+use super::{Case, authz::leads_out, cluster::Used};
 use crate::envoy::check::{
     finding::{Code, Report},
     node::Node,
-    view::Cluster,
+    view::{Cluster, View},
 };
 
 pub(super) fn second(case: &Case<'_, '_>, report: &mut Report) {
@@ -28,8 +28,64 @@ pub(super) fn second(case: &Case<'_, '_>, report: &mut Report) {
 /// The filter that looks at the address.
 fn filter<'a>(cluster: &Cluster<'a>) -> Option<Node<'a>> {
     let filters = cluster.options.as_ref()?.items("http_filters").into_iter();
+    let filters = filters.filter(|filter| !filter.flag("disabled"));
     let mut configs = filters.filter_map(|filter| filter.get("typed_config"));
-    configs.find(|config| config.is_of("filters.http.rbac.") && config.message().has("rules"))
+    configs.find(|config| config.is_of(RBAC) && config.message().has("rules"))
+}
+
+/// A route or what holds it can have other rules for the filter of its cluster, or none.
+pub(super) fn replaced(case: &Case<'_, '_>, report: &mut Report) {
+    for scope in &case.view.scopes {
+        let settings = scope.get("typed_per_filter_config");
+        for (name, settings) in settings.iter().flat_map(Node::entries) {
+            if !is_layer(case.view, name) || !leads_out(case.view, scope) {
+                continue;
+            }
+            match rules(&settings) {
+                Replaced::Nothing => {}
+                Replaced::By(rules) => compare(case, &rules, scope.name(), report),
+                Replaced::Off => {
+                    report.add_named(Code::SecondLayerMissing, &settings, scope.name());
+                }
+            }
+        }
+    }
+}
+
+/// Whether filters of a cluster that look at the address have this name.
+fn is_layer(view: &View<'_>, name: &str) -> bool {
+    let named = |cluster: &Cluster<'_>| {
+        let filters = cluster.options.iter();
+        let mut filters = filters.flat_map(|options| options.items("http_filters"));
+        filters.any(|filter| {
+            let config = filter.get("typed_config");
+            filter.name() == name && config.is_some_and(|config| config.is_of(RBAC))
+        })
+    };
+    name == "envoy.filters.http.upstream_rbac" || view.pinned().any(named)
+}
+
+/// What the settings of a scope do with the rules.
+enum Replaced<'a> {
+    Nothing,
+    Off,
+    By(Node<'a>),
+}
+
+fn rules<'a>(settings: &Node<'a>) -> Replaced<'a> {
+    let message = settings.message();
+    let inner = match settings.kind() {
+        "FilterConfig" if message.flag("disabled") => return Replaced::Off,
+        "FilterConfig" => {
+            return message
+                .get("config")
+                .map_or(Replaced::Nothing, |it| rules(&it));
+        }
+        "RBACPerRoute" => message.get("rbac"),
+        _ => return Replaced::Nothing,
+    };
+    let inner = inner.filter(|rbac| rbac.has("rules"));
+    inner.map_or(Replaced::Off, Replaced::By)
 }
 
 fn compare(case: &Case<'_, '_>, filter: &Node<'_>, name: &str, report: &mut Report) {
@@ -45,7 +101,9 @@ fn compare(case: &Case<'_, '_>, filter: &Node<'_>, name: &str, report: &mut Repo
     };
     let mut ranges = Ranges::default();
     for (_, policy) in rules.get("policies").iter().flat_map(Node::entries) {
-        if policy.items("principals").iter().any(|who| who.flag("any")) {
+        // Under a condition a policy may deny nothing.
+        let always = !CONDITIONS.iter().any(|key| policy.has(key));
+        if always && policy.items("principals").iter().any(|who| who.flag("any")) {
             policy
                 .items("permissions")
                 .iter()
@@ -62,10 +120,13 @@ fn compare(case: &Case<'_, '_>, filter: &Node<'_>, name: &str, report: &mut Repo
     if !gaps.is_empty() {
         report.add_with(Code::SecondLayerGap, &rules, name, &listed(&gaps));
     }
-    let opened: Vec<_> = ranges
-        .excepted
-        .iter()
-        .filter(|net| !is_public(net))
+    let meant = |net: &IpNet| case.allow.iter().any(|allow| allow.contains(net));
+    let excepted = ranges.excepted.iter();
+    let opened = excepted.filter(|range| !is_public(&range.net) && !meant(&range.net));
+    // In their order, each once.
+    let opened: Vec<_> = opened
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
         .collect();
     if !opened.is_empty() {
         report.add_with(Code::SecondLayerOpened, &rules, name, &listed(&opened));
@@ -76,7 +137,7 @@ fn compare(case: &Case<'_, '_>, filter: &Node<'_>, name: &str, report: &mut Repo
 #[derive(Default)]
 struct Ranges {
     denied: Vec<IpNet>,
-    excepted: Vec<IpNet>,
+    excepted: Vec<Range>,
 }
 
 impl Ranges {
@@ -84,47 +145,74 @@ impl Ranges {
     fn read(&mut self, permission: &Node<'_>) {
         if let Some(not) = permission.get("not_rule") {
             self.denied.extend(everything());
-            self.excepted.extend(ranges(&not, Ports::Any));
+            self.excepted.extend(ranges(&not));
         } else if let Some(all) = permission.get("and_rules") {
             let rules = all.items("rules");
             let (not, rest): (Vec<_>, Vec<_>) = rules.iter().partition(|rule| rule.has("not_rule"));
             // Of several conditions none can be taken alone.
             if let [one] = rest.as_slice() {
-                self.denied.extend(ranges(one, Ports::All));
+                self.denied.extend(whole(one));
                 let not = not.iter().filter_map(|rule| rule.get("not_rule"));
-                self.excepted
-                    .extend(not.flat_map(|rule| ranges(&rule, Ports::Any)));
+                self.excepted.extend(not.flat_map(|rule| ranges(&rule)));
             }
         } else {
-            self.denied.extend(ranges(permission, Ports::All));
+            self.denied.extend(whole(permission));
         }
     }
 }
 
-/// With which ports a range counts.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Ports {
-    /// With all of them: what is denied.
-    All,
-    /// With any: what somebody excepted on purpose.
-    Any,
+/// Addresses, with the ports that they are about; none for all of them.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Range {
+    net: IpNet,
+    /// The first, and the one after the last.
+    ports: Option<(u32, u32)>,
+}
+
+impl std::fmt::Display for Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let net = self.net;
+        match self.ports {
+            None => write!(f, "{net}"),
+            Some((first, end)) if end <= first.saturating_add(1) => write!(f, "{net} port {first}"),
+            Some((first, end)) => write!(f, "{net} ports {first}-{}", end.saturating_sub(1)),
+        }
+    }
+}
+
+/// The addresses of a permission that holds for every port.
+fn whole(permission: &Node<'_>) -> impl Iterator<Item = IpNet> {
+    let ranges = ranges(permission).into_iter();
+    ranges.filter_map(|range| range.ports.is_none().then_some(range.net))
 }
 
 /// The addresses of a permission.
-fn ranges(permission: &Node<'_>, ports: Ports) -> Vec<IpNet> {
+fn ranges(permission: &Node<'_>) -> Vec<Range> {
     if permission.flag("any") {
-        return everything().to_vec();
+        return everything().map(|net| Range { net, ports: None }).to_vec();
     }
     if let Some(or) = permission.get("or_rules") {
         let rules = or.items("rules").into_iter();
-        return rules.flat_map(|rule| ranges(&rule, ports)).collect();
+        return rules.flat_map(|rule| ranges(&rule)).collect();
     }
     let matcher = permission.at(["matcher", "typed_config"]);
     let matcher = matcher.filter(|it| it.kind() == "UpstreamIpPortMatcher");
-    let counts = |it: &Node<'_>| ports == Ports::Any || !it.has("upstream_port_range");
-    let matcher = matcher.map(|it| it.message()).filter(counts);
-    let range = matcher.and_then(|it| it.get("upstream_ip"));
-    range.and_then(|range| net(&range)).into_iter().collect()
+    let range = matcher.and_then(|it| {
+        let it = it.message();
+        let net = net(&it.get("upstream_ip")?)?;
+        let ports = it.get("upstream_port_range").map(|ports| span(&ports));
+        Some(Range { net, ports })
+    });
+    range.into_iter().collect()
+}
+
+fn span(ports: &Node<'_>) -> (u32, u32) {
+    let port = |key: &str| ports.get(key).and_then(|port| port.value.as_u64());
+    let port = |key: &str| port(key).and_then(|port| u32::try_from(port).ok());
+    (
+        port("start").unwrap_or_default(),
+        port("end").unwrap_or_default(),
+    )
 }
 
 /// A length that is not there is 0: every address.
@@ -152,7 +240,7 @@ fn gaps(ranges: &Ranges, allow: &[IpNet]) -> Vec<IpNet> {
         let covered = ranges
             .denied
             .iter()
-            .chain(&ranges.excepted)
+            .chain(ranges.excepted.iter().map(|range| &range.net))
             .chain(allow)
             .chain(inside);
         if !is_covered(row.prefix, &covered.copied().collect::<Vec<_>>()) {
@@ -214,6 +302,8 @@ fn listed(nets: &[impl ToString]) -> String {
     }
 }
 
+const RBAC: &str = "filters.http.rbac.";
+const CONDITIONS: &[&str] = &["condition", "checked_condition"];
 /// How many ranges are compared.
 const MOST_RANGES: usize = 4_096;
 /// How many are shown.

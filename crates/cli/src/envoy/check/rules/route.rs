@@ -1,10 +1,10 @@
 //! Routes that lead to what was decided.
 
-use super::Case;
+use super::{Case, edge::judging};
 use crate::envoy::check::{
     finding::{Code, Report},
     node::Node,
-    view::{Manager, Route, TCP_PROXY, View, targets},
+    view::{EXT_PROC, Filter, HTTP_AUTHZ, Manager, Route, TCP_PROXY, View, targets},
 };
 
 pub(super) fn scheme(case: &Case<'_, '_>, report: &mut Report) {
@@ -24,7 +24,7 @@ pub(super) fn scheme(case: &Case<'_, '_>, report: &mut Report) {
     }
 }
 
-/// Whether it leads to a decided address in clear text.
+/// Whether it may lead to a decided address in clear text.
 fn is_plain(view: &View<'_>, route: &Route<'_>) -> bool {
     let mut targets = route.targets.iter();
     targets.any(|target| view.is_pinned(target) && !view.speaks_tls(target))
@@ -80,7 +80,11 @@ pub(super) fn upstream(case: &Case<'_, '_>, report: &mut Report) {
             .targets
             .iter()
             .filter(|target| case.view.is_pinned(target));
-        let mut differs = pinned.filter(|target| case.view.speaks_tls(target) != said);
+        // What speaks both is never as it was said.
+        let mut differs = pinned.filter(|target| match said {
+            true => !case.view.speaks_tls(target),
+            false => !case.view.speaks_clear_text(target),
+        });
         if !route.is_connect() && differs.next().is_some() {
             report.add_named(Code::UpstreamDiffers, &route.node, route.name());
         }
@@ -105,15 +109,56 @@ pub(super) fn rewritten(case: &Case<'_, '_>, report: &mut Report) {
         let Some(action) = &route.action else {
             continue;
         };
-        let rewrites =
-            REWRITES.iter().any(|key| action.has(key)) || action.flag("auto_host_rewrite");
-        if rewrites
-            && route
-                .targets
-                .iter()
-                .any(|target| case.view.is_pinned(target))
-        {
+        let mut targets = route.targets.iter();
+        if !targets.any(|target| case.view.is_pinned(target)) {
+            continue;
+        }
+        if HOST_REWRITES.iter().any(|key| action.has(key)) || action.flag("auto_host_rewrite") {
             report.add_named(Code::HostRewritten, &route.node, route.name());
+        }
+        if PATH_REWRITES.iter().any(|key| action.has(key)) {
+            report.add_named(Code::PathRewritten, &route.node, route.name());
+        }
+    }
+}
+
+/// What may change in a request that was judged. Filters that mutate header fields leave host and path alone: Envoy
+/// refuses to have them otherwise.
+pub(super) fn altered(case: &Case<'_, '_>, report: &mut Report) {
+    for manager in judging(case.view).filter(|manager| case.view.may_dial(manager)) {
+        for filter in asked(manager).iter().skip(1) {
+            if SCRIPTS.iter().any(|kind| filter.is_of(kind)) {
+                report.unjudged(format!(
+                    "`{}` runs after the decision: what it changes cannot be seen",
+                    filter.node.name()
+                ));
+            }
+        }
+    }
+}
+
+/// The filter that asks, and those after it.
+fn asked<'m, 'a>(manager: &'m Manager<'a>) -> &'m [Filter<'a>] {
+    let at = manager.filter(HTTP_AUTHZ).map(|(at, _)| at);
+    at.and_then(|at| manager.filters.get(at..))
+        .unwrap_or_default()
+}
+
+/// Another route than the one with which it was judged.
+pub(super) fn anew(case: &Case<'_, '_>, report: &mut Report) {
+    for manager in judging(case.view).filter(|manager| case.view.may_dial(manager)) {
+        let asked = asked(manager).iter();
+        for filter in asked.filter(|filter| filter.settings().flag("clear_route_cache")) {
+            report.add(Code::RouteChanges, &filter.node);
+        }
+    }
+}
+
+/// Copies that go where clients want.
+pub(super) fn copied(case: &Case<'_, '_>, report: &mut Report) {
+    for mirror in case.view.mirrors() {
+        if mirror.has("cluster_header") {
+            report.add(Code::MirrorByHeader, &mirror);
         }
     }
 }
@@ -169,10 +214,24 @@ fn is_some(time: Option<f64>) -> bool {
 /// What `/config_dump` shows in place of a label.
 const REDACTED: &str = "[redacted]";
 
-const REWRITES: &[&str] = &[
+const HOST_REWRITES: &[&str] = &[
     "host_rewrite_literal",
     "host_rewrite_header",
     "host_rewrite_path_regex",
     "host_rewrite_path",
     "host_rewrite",
+];
+const PATH_REWRITES: &[&str] = &[
+    "prefix_rewrite",
+    "regex_rewrite",
+    "path_rewrite_policy",
+    "path_rewrite",
+];
+/// What can do anything to a request.
+const SCRIPTS: &[&str] = &[
+    "filters.http.lua.",
+    "filters.http.wasm.",
+    "filters.http.golang.",
+    "filters.http.dynamic_modules.",
+    EXT_PROC,
 ];

@@ -1,10 +1,13 @@
 //! Whether certificates are looked at, of servers and of clients.
 
-use super::Case;
+use super::{
+    Case,
+    authz::{decided, is_state, source},
+};
 use crate::envoy::check::{
     finding::{Code, Report},
     node::Node,
-    view::{Cluster, SET_FILTER_STATE, View},
+    view::{Cluster, Filter, HTTP_AUTHZ, Manager, View},
 };
 
 pub(super) fn servers(case: &Case<'_, '_>, report: &mut Report) {
@@ -60,6 +63,10 @@ fn contexts<'a>(common: &Node<'a>) -> Vec<Node<'a>> {
 
 /// Whether the name in the certificate is compared.
 fn names(view: &View<'_>, cluster: &Cluster<'_>, tls: &Node<'_>) -> bool {
+    // A name that is set there comes before all others.
+    if is_foreign(view, ALT_NAMES) {
+        return false;
+    }
     let common = tls.get("common_tls_context");
     let listed = common.iter().flat_map(contexts).any(|context| {
         let keys = ["match_typed_subject_alt_names", "match_subject_alt_names"];
@@ -71,7 +78,7 @@ fn names(view: &View<'_>, cluster: &Cluster<'_>, tls: &Node<'_>) -> bool {
     listed
         || tls.flag("auto_sni_san_validation")
         || option(cluster, "auto_san_validation")
-        || by_state(view, "envoy.network.upstream_subject_alt_names")
+        || by_state(view, cluster, ALT_NAMES)
         // What comes from elsewhere may well have them.
         || common.is_some_and(|common| common.has("validation_context_sds_secret_config"))
 }
@@ -81,7 +88,7 @@ fn tells(view: &View<'_>, cluster: &Cluster<'_>, tls: &Node<'_>) -> bool {
     tls.text("sni").is_some_and(|sni| !sni.is_empty())
         || tls.flag("auto_host_sni")
         || option(cluster, "auto_sni")
-        || by_state(view, "envoy.network.upstream_server_name")
+        || by_state(view, cluster, "envoy.network.upstream_server_name")
         // Nobody reads names at a fixed address that is checked by its certificate alone.
         || !(cluster.is_original_dst() || view.leads_to(cluster.node.name()))
 }
@@ -92,11 +99,49 @@ fn option(cluster: &Cluster<'_>, key: &str) -> bool {
     options.is_some_and(|options| options.flag(key))
 }
 
-fn by_state(view: &View<'_>, key: &str) -> bool {
-    let filters = view.of_kind(SET_FILTER_STATE);
-    let mut states = filters.flat_map(|filter| filter.settings().items("on_request_headers"));
-    states.any(|state| state.text("object_key") == Some(key))
+/// Whether the name that was judged is set as a state, for all requests that lead to a cluster.
+fn by_state(view: &View<'_>, cluster: &Cluster<'_>, key: &str) -> bool {
+    let name = cluster.node.name();
+    let mut leading = view
+        .managers
+        .iter()
+        .filter(|manager| view.leads_from(manager, name))
+        .peekable();
+    match leading.peek() {
+        Some(_) => leading.all(|manager| sets_judged(manager, key)),
+        None => view.filters.iter().any(|filter| sets(filter, key)),
+    }
 }
+
+/// What is set before the decision is there is nothing.
+fn sets_judged(manager: &Manager<'_>, key: &str) -> bool {
+    let asked = manager.filter(HTTP_AUTHZ).map_or(0, |(at, _)| at);
+    let mut filters = manager.filters.iter().skip(asked);
+    filters.any(|filter| filter.is_always_on() && sets(filter, key))
+}
+
+fn sets(filter: &Filter<'_>, key: &str) -> bool {
+    let states = filter.states();
+    let mut states = states.iter().filter(|state| is_state(state, key));
+    states.any(is_judged)
+}
+
+/// Whether anything but the decision and the operator chooses the name.
+fn is_foreign(view: &View<'_>, key: &str) -> bool {
+    let filters = view.filters.iter().chain(&view.settings);
+    let mut states = filters.flat_map(Filter::states);
+    states.any(|state| is_state(&state, key) && !is_judged(&state))
+}
+
+/// The name of the decision, that of the connection, which is judged, or a constant.
+fn is_judged(state: &Node<'_>) -> bool {
+    source(state).is_some_and(|format| {
+        let by_decision = decided(format) == Some("sni");
+        by_decision || format == "%REQUESTED_SERVER_NAME%" || !format.contains('%')
+    })
+}
+
+const ALT_NAMES: &str = "envoy.network.upstream_subject_alt_names";
 
 pub(super) fn clients(case: &Case<'_, '_>, report: &mut Report) {
     for filter in &case.view.filters {

@@ -24,6 +24,8 @@ pub(super) struct View<'a> {
     pub(super) tables: Vec<Table<'a>>,
     /// Whatever has settings for single filters: routes, virtual hosts, tables, clusters of a route.
     pub(super) scopes: Vec<Node<'a>>,
+    /// Each of those settings, as if it were a filter.
+    pub(super) settings: Vec<Filter<'a>>,
     pub(super) admins: Vec<Node<'a>>,
     /// What a control plane is asked for.
     pub(super) dynamic: Vec<Node<'a>>,
@@ -41,6 +43,8 @@ pub(super) struct Cluster<'a> {
     pub(super) options: Option<Node<'a>>,
     /// `UpstreamTlsContext`, of any of its sockets.
     pub(super) tls: Vec<Node<'a>>,
+    /// Whether any of its sockets speaks clear text.
+    is_clear: bool,
 }
 
 /// What clients connect to.
@@ -72,8 +76,17 @@ pub(super) struct Filter<'a> {
 pub(super) struct Manager<'a> {
     pub(super) node: Node<'a>,
     pub(super) filters: Vec<Filter<'a>>,
+    /// By upgrade, the filters that it has in place of those.
+    pub(super) upgrades: Vec<Upgrade<'a>>,
     /// The table in it, or the name of one.
     pub(super) table: Routing<'a>,
+}
+
+/// What a manager does with an upgrade.
+#[derive(Clone, Debug)]
+pub(super) struct Upgrade<'a> {
+    pub(super) node: Node<'a>,
+    pub(super) filters: Vec<Filter<'a>>,
 }
 
 /// Where the routes of a manager are.
@@ -133,10 +146,10 @@ impl<'a> View<'a> {
     fn dialling(&self) -> HashMap<&'a str, bool> {
         let clusters = self.clusters.iter();
         let mut kinds: HashMap<_, _> = clusters
-            .map(|cluster| (cluster.node.name(), cluster.is_original_dst()))
+            .map(|cluster| (cluster.node.name(), cluster.leads_out()))
             .collect();
         for cluster in &self.clusters {
-            let is_pinned = |member: &Node<'a>| kinds.get(member.name()) == Some(&true);
+            let is_pinned = |member: &&'a str| kinds.get(member) == Some(&true);
             if cluster.members().iter().any(is_pinned) {
                 kinds.insert(cluster.node.name(), true);
             }
@@ -162,9 +175,7 @@ impl<'a> View<'a> {
 
     /// The clusters that dial an address that something else names.
     pub(super) fn pinned(&self) -> impl Iterator<Item = &Cluster<'a>> {
-        self.clusters
-            .iter()
-            .filter(|cluster| cluster.is_original_dst())
+        self.clusters.iter().filter(|cluster| cluster.leads_out())
     }
 
     /// The routes of a manager; none where they are elsewhere.
@@ -213,14 +224,36 @@ impl<'a> View<'a> {
         all
     }
 
-    /// Whether a cluster, or one that it is composed of, speaks TLS.
+    /// Whether a cluster speaks TLS in all that it is composed of.
     pub(super) fn speaks_tls(&self, name: &str) -> bool {
-        let speaks = |name: &str| {
-            self.cluster(name)
-                .is_some_and(|found| !found.tls.is_empty())
+        let parts = self.parts(name);
+        !parts.is_empty() && parts.iter().all(|part| !part.is_clear)
+    }
+
+    /// Whether a cluster speaks clear text in all that it is composed of.
+    pub(super) fn speaks_clear_text(&self, name: &str) -> bool {
+        self.parts(name).iter().all(|part| part.tls.is_empty())
+    }
+
+    /// A cluster, or those of this file that it is composed of.
+    fn parts(&self, name: &str) -> Vec<&Cluster<'a>> {
+        let Some(whole) = self.cluster(name) else {
+            return Vec::new();
         };
-        let members = self.cluster(name).map(Cluster::members).unwrap_or_default();
-        speaks(name) || members.iter().any(|member| speaks(member.name()))
+        match whole.members() {
+            members if members.is_empty() => vec![whole],
+            members => {
+                let parts = members.iter();
+                parts.filter_map(|part| self.cluster(part)).collect()
+            }
+        }
+    }
+
+    /// Whether a route of a manager leads to a cluster, itself or as a part of another.
+    pub(super) fn leads_from(&self, manager: &Manager<'a>, cluster: &str) -> bool {
+        let routes = self.routes(manager).unwrap_or_default().iter();
+        let mut targets = routes.flat_map(|route| &route.targets);
+        targets.any(|target| *target == cluster || self.is_part_of(cluster, target))
     }
 
     /// Whether a route or a connection leads to a cluster, itself or as a part of another.
@@ -231,7 +264,7 @@ impl<'a> View<'a> {
     /// Whether a cluster is a part of another.
     pub(super) fn is_part_of(&self, member: &str, whole: &str) -> bool {
         let members = self.cluster(whole).map(Cluster::members);
-        members.is_some_and(|members| members.iter().any(|one| one.name() == member))
+        members.is_some_and(|members| members.contains(&member))
     }
 
     /// The clusters that routes and connections lead to, by name.
@@ -245,11 +278,30 @@ impl<'a> View<'a> {
         let routed = routes.flat_map(|route| route.targets.iter().copied());
         let proxies = self.of_kind(TCP_PROXY);
         let connected = proxies.flat_map(|proxy| targets(&proxy.settings()));
-        let mut all: HashSet<_> = routed.chain(connected).collect();
+        let copied = self.mirrors().into_iter();
+        let copied = copied.filter_map(|mirror| mirror.text("cluster"));
+        let mut all: HashSet<_> = routed.chain(connected).chain(copied).collect();
         for cluster in &self.clusters {
             if all.contains(cluster.node.name()) {
-                all.extend(cluster.members().iter().map(Node::name));
+                all.extend(cluster.members());
             }
+        }
+        all
+    }
+
+    /// Where copies of requests go.
+    pub(super) fn mirrors(&self) -> Vec<Node<'a>> {
+        let policies = |node: &Node<'a>| node.items("request_mirror_policies");
+        let mut all = Vec::new();
+        for table in &self.tables {
+            all.extend(policies(&table.node));
+            let hosts = table.node.items("virtual_hosts");
+            all.extend(hosts.iter().flat_map(policies));
+            let actions = table
+                .routes
+                .iter()
+                .filter_map(|route| route.action.as_ref());
+            all.extend(actions.flat_map(policies));
         }
         all
     }
@@ -265,20 +317,23 @@ impl<'a> Cluster<'a> {
     fn new(node: &Node<'a>) -> Self {
         let options = node.get("typed_extension_protocol_options");
         let options = options.and_then(|all| all.get(HTTP_OPTIONS));
-        let matched = node.items("transport_socket_matches").into_iter();
-        let matched = matched.filter_map(|one| one.get("transport_socket"));
-        let sockets = node.get("transport_socket").into_iter().chain(matched);
-        let contexts = sockets.filter_map(|socket| context(&socket));
+        let contexts: Vec<_> = sockets(node).iter().map(context).collect();
         Self {
             node: node.clone(),
             options,
-            tls: contexts.collect(),
+            is_clear: contexts.iter().any(Option::is_none),
+            tls: contexts.into_iter().flatten().collect(),
         }
     }
 
     pub(super) fn is_original_dst(&self) -> bool {
         let by_type = self.node.is("type", "ORIGINAL_DST", 4);
         by_type || self.node.has("original_dst_lb_config") || self.has_type("original_dst")
+    }
+
+    /// Whether it dials what something else names: an address, or a name that it looks up.
+    pub(super) fn leads_out(&self) -> bool {
+        self.is_original_dst() || self.has_type("dynamic_forward_proxy")
     }
 
     /// Whether it is of an extension.
@@ -290,35 +345,48 @@ impl<'a> Cluster<'a> {
     }
 
     /// The clusters that it is composed of.
-    fn members(&self) -> Vec<Node<'a>> {
+    fn members(&self) -> Vec<&'a str> {
         let config = self.node.at(["cluster_type", "typed_config"]);
         let config = config.map(|config| config.message());
-        config
-            .map(|config| config.items("clusters"))
-            .unwrap_or_default()
+        let members = config.map(|config| config.items("clusters"));
+        let members = members.unwrap_or_default().into_iter();
+        // An aggregate has their names alone.
+        members
+            .map(|one| one.value.as_str().unwrap_or_else(|| one.name()))
+            .collect()
     }
 
     /// Its endpoints, as far as the file has them.
-    pub(super) fn endpoints(&self) -> usize {
-        let groups = self
-            .node
-            .get("load_assignment")
-            .map(|all| all.items("endpoints"));
-        let groups = groups.unwrap_or_default();
-        groups
-            .iter()
-            .map(|group| group.items("lb_endpoints").len())
-            .sum()
+    pub(super) fn instances(&self) -> Vec<Node<'a>> {
+        let all = self.node.get("load_assignment");
+        let groups = all.map(|all| all.items("endpoints")).unwrap_or_default();
+        let instances = groups.iter().map(|group| group.items("lb_endpoints"));
+        instances.flatten().collect()
     }
 }
 
+/// The sockets that a cluster may use; one that is not there is one of clear text.
+fn sockets<'a>(cluster: &Node<'a>) -> Vec<Option<Node<'a>>> {
+    let mut sockets = Vec::new();
+    for choice in cluster.items("transport_socket_matches") {
+        sockets.push(choice.get("transport_socket"));
+        let takes_all = choice.get("match").is_none_or(|it| it.entries().is_empty());
+        // None after it is used.
+        if takes_all && !cluster.has("transport_socket_matcher") {
+            return sockets;
+        }
+    }
+    sockets.push(cluster.get("transport_socket"));
+    sockets
+}
+
 /// The context of a socket that speaks TLS to servers.
-fn context<'a>(socket: &Node<'a>) -> Option<Node<'a>> {
-    let config = socket.get("typed_config")?;
+fn context<'a>(socket: &Option<Node<'a>>) -> Option<Node<'a>> {
+    let config = socket.as_ref()?.get("typed_config")?;
     match config.kind() {
         "UpstreamTlsContext" => Some(config.message()),
         // Sockets around another.
-        _ => context(&config.message().get("transport_socket")?),
+        _ => context(&config.message().get("transport_socket")),
     }
 }
 
@@ -340,6 +408,19 @@ impl<'a> Filter<'a> {
         })
     }
 
+    /// The settings of a filter in a scope, without what is wrapped around them.
+    fn of_scope(settings: &Node<'a>) -> Self {
+        let message = settings.message();
+        match message.get("config") {
+            Some(inner) if settings.kind() == "FilterConfig" => Self::of_scope(&inner),
+            _ => Self {
+                node: settings.clone(),
+                config: settings.clone(),
+                conditional: false,
+            },
+        }
+    }
+
     fn all(nodes: &[Node<'a>]) -> Vec<Self> {
         nodes.iter().filter_map(Self::new).collect()
     }
@@ -353,10 +434,44 @@ impl<'a> Filter<'a> {
     pub(super) fn settings(&self) -> Node<'a> {
         self.config.message()
     }
+
+    /// Whether everything runs through it.
+    pub(super) fn is_always_on(&self) -> bool {
+        !self.conditional && !self.node.flag("disabled")
+    }
+
+    /// The states that it sets, of a request or of a connection, at whatever moment.
+    pub(super) fn states(&self) -> Vec<Node<'a>> {
+        let kinds = [SET_FILTER_STATE, "filters.network.set_filter_state."];
+        if !kinds.iter().any(|kind| self.is_of(kind)) {
+            return Vec::new();
+        }
+        let moments = self.settings().entries().into_iter();
+        moments.flat_map(|(_, moment)| moment.list()).collect()
+    }
+}
+
+/// The filter of a kind, and its place in the order.
+pub(super) fn placed<'v, 'a>(
+    filters: &'v [Filter<'a>],
+    package: &str,
+) -> Option<(usize, &'v Filter<'a>)> {
+    let mut filters = filters.iter().enumerate();
+    filters.find(|(_, filter)| filter.is_of(package))
+}
+
+impl<'a> Upgrade<'a> {
+    /// None where the filters are those of the manager.
+    fn new(node: &Node<'a>) -> Option<Self> {
+        let filters = Filter::all(&node.items("filters"));
+        let node = node.clone();
+        (!filters.is_empty()).then_some(Self { node, filters })
+    }
 }
 
 impl<'a> Manager<'a> {
     fn new(node: &Node<'a>) -> Self {
+        let upgrades = node.items("upgrade_configs");
         let inline = node.get("route_config").map(|table| Table::new(&table));
         let named = node
             .at(["rds"])
@@ -364,6 +479,7 @@ impl<'a> Manager<'a> {
         Self {
             node: node.clone(),
             filters: Filter::all(&node.items("http_filters")),
+            upgrades: upgrades.iter().filter_map(Upgrade::new).collect(),
             table: match (inline, named) {
                 (Some(table), _) => Routing::Here(table),
                 (None, Some(name)) => Routing::Named(name),
@@ -374,8 +490,7 @@ impl<'a> Manager<'a> {
 
     /// The filter of a kind, and its place in the order.
     pub(super) fn filter(&self, package: &str) -> Option<(usize, &Filter<'a>)> {
-        let mut filters = self.filters.iter().enumerate();
-        filters.find(|(_, filter)| filter.is_of(package))
+        placed(&self.filters, package)
     }
 
     /// As operators call it.

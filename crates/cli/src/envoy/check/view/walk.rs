@@ -69,7 +69,10 @@ impl<'a> Walk<'a> {
         let filter = Filter::new(node);
         view.filters
             .extend(filter.filter(|filter| self.filters.insert(filter.node.path.clone())));
-        if node.has("typed_per_filter_config") {
+        if let Some(settings) = node.get("typed_per_filter_config") {
+            let settings = settings.entries();
+            let of_scope = settings.iter().map(|(_, one)| Filter::of_scope(one));
+            view.settings.extend(of_scope);
             view.scopes.push(node.clone());
         }
         if key == "admin" && node.has("address") {
