@@ -358,24 +358,112 @@ spec:
     assert_eq!((code, found(&report)), (1, vec![at.to_owned()]));
 }
 
+/// No hole, no weakness, no note, and nothing that cannot be judged.
 #[test]
 fn what_is_generated_has_no_trap() {
-    let more = ["--service", "127.0.0.1:4752", "--service", "[::1]:4752"];
-    for (mode, words) in [
-        ("forward", &[][..]),
-        ("forward", &["--failover", "--allow", "10.1.0.0/16"]),
-        ("tls", &["--failover"]),
-        ("sni", &[]),
-        ("connector", &[]),
-    ] {
+    let one: &[_] = &["--service", "127.0.0.1:4752"];
+    let two: &[_] = &["--service", "127.0.0.1:4752", "--service", "[::1]:4752"];
+    let socket: &[_] = &["--service", "unix:/run/pinfold/envoy.sock"];
+    let apart: &[_] = &[
+        "--service",
+        "192.0.2.5:4752",
+        "--service-ca",
+        "/etc/pinfold/ca.pem",
+        "--service-certificate",
+        "/etc/pinfold/envoy.pem",
+        "--service-key",
+        "/etc/pinfold/envoy.key",
+    ];
+    let allow = ["10.1.0.0/16".to_owned()];
+    let all = ["forward", "tls", "sni", "connector"];
+    let of_all = [one, two, socket, apart]
+        .into_iter()
+        .flat_map(|more| all.map(|mode| (mode, more, &[][..])));
+    let more: [(_, _, &[_]); 2] = [
+        ("forward", two, &["--failover", "--allow", &allow[0]]),
+        ("tls", two, &["--failover"]),
+    ];
+    for (mode, more, words) in of_all.chain(more) {
         let base = ["envoy", "config", mode];
-        let words: Vec<_> = base.iter().chain(&more).chain(words).collect();
+        let words: Vec<_> = base.iter().chain(more).chain(words).collect();
         let output = run(&words);
         assert!(output.status.success(), "{}", show(&output));
         let text = String::from_utf8(output.stdout).unwrap();
-        let (code, report) = checked(&text, &[]);
-        assert_eq!(code, 0, "{words:?}: {report:#}");
+        let (code, report) = checked(&text, &allow);
+        let none = json!([]);
+        let said = (&report["findings"], &report["unjudged"]);
+        assert_eq!((code, said), (0, (&none, &none)), "{words:?}");
     }
+}
+
+/// Each mend is about what was found, and names it.
+#[test]
+fn mends_name_what_was_found() {
+    for (row, place, mend) in [
+        (
+            "the server hears of the client",
+            "headers-leaked",
+            "skip_xff_append: true",
+        ),
+        (
+            "the server hears of Envoy",
+            "headers-leaked",
+            "request_headers_to_remove: [x-forwarded-proto]",
+        ),
+        (
+            "a decision service by name",
+            "cluster-by-name",
+            "type: STATIC with addresses, or TLS that is verified",
+        ),
+        (
+            "the address of a header field, which is taken from clients too late",
+            "header-not-stripped",
+            "nothing more once `header-mode` is mended; else early_header_mutation_extensions with mutations: [{remove: x-to}]",
+        ),
+    ] {
+        let row = rows().into_iter().find(|one| one.name == row).unwrap();
+        let (_, report) = checked(&row.config().to_string(), &[]);
+        let findings = report["findings"].as_array().unwrap();
+        let found = findings.iter().find(|one| one["code"] == place).unwrap();
+        assert_eq!(found["hint"], mend, "{}", row.name);
+    }
+    let row = rows().into_iter().find(|row| row.name == RESOLVES).unwrap();
+    let (_, report) = checked(&row.config().to_string(), &[]);
+    let findings = report["findings"].as_array().unwrap().iter();
+    let filter = findings.clone().find(|one| one["name"] == "look-up");
+    let hint = filter.unwrap()["hint"].as_str().unwrap();
+    assert!(hint.starts_with("remove this filter"), "{hint}");
+}
+
+const RESOLVES: &str = "a proxy that looks up what clients name";
+
+/// What is opened for single ports is shown with them, and each once.
+#[test]
+fn what_is_opened_is_shown_with_its_ports() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    let text = "\
+[[listener]]
+bind = '127.0.0.1:4752'
+protocols = ['envoy']
+
+[floor]
+grants = ['127.0.0.2/32:443', '127.0.0.4/32', '127.0.0.2/32:443', '127.0.0.2/32:8000']
+";
+    fs::write(&file, text).unwrap();
+    let output = run([
+        "envoy",
+        "config",
+        "forward",
+        "--gateway",
+        file.to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{}", show(&output));
+    let (code, report) = checked(&String::from_utf8(output.stdout).unwrap(), &[]);
+    assert_eq!(code, 0, "{report:#}");
+    let meaning = report["findings"][0]["meaning"].as_str().unwrap();
+    let opened = "127.0.0.2/32 port 443, 127.0.0.2/32 port 8000, 127.0.0.4/32";
+    assert!(meaning.ends_with(opened), "{meaning}");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use crate::envoy::check::{
     finding::{Code, Report},
     node::Node,
     view::{
-        DYNAMIC_MODULE, EXT_PROC, Filter, HTTP_AUTHZ, Manager, NETWORK_AUTHZ, TCP_PROXY, View,
-        placed, targets,
+        Cluster, DYNAMIC_MODULE, EXT_PROC, Filter, HTTP_AUTHZ, Manager, NETWORK_AUTHZ, TCP_PROXY,
+        View, placed, targets,
     },
 };
 
@@ -213,6 +213,31 @@ fn writes_address(filter: &Filter<'_>) -> bool {
         .states()
         .iter()
         .any(|state| is_state(state, ADDRESS) && !source(state).is_some_and(is_decided))
+}
+
+/// Whether what was decided is set as a state, for all requests that lead to a cluster.
+pub(super) fn hands_on(
+    view: &View<'_>,
+    cluster: &Cluster<'_>,
+    key: &str,
+    is_decided: fn(&Node<'_>) -> bool,
+) -> bool {
+    let sets = |filter: &Filter<'_>| {
+        let states = filter.states();
+        let mut states = states.iter().filter(|state| is_state(state, key));
+        filter.is_always_on() && states.any(is_decided)
+    };
+    let name = cluster.node.name();
+    let leads = |manager: &&Manager<'_>| view.leads_from(manager, name);
+    let leading: Vec<_> = view.managers.iter().filter(leads).collect();
+    match leading.as_slice() {
+        [] => view.filters.iter().any(sets),
+        all => all.iter().all(|manager| {
+            // What is set before the decision is there is nothing.
+            let asked = manager.filter(HTTP_AUTHZ).map_or(0, |(at, _)| at);
+            manager.filters.iter().skip(asked).any(sets)
+        }),
+    }
 }
 
 /// Whether a state has this name.

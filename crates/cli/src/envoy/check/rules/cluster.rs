@@ -2,14 +2,14 @@
 
 use super::{
     Case,
-    authz::{ADDRESS, is_decided, is_pin},
+    authz::{ADDRESS, hands_on, is_decided, is_pin, source},
 };
 use crate::envoy::check::{
     finding::{Code, Report},
     node::Node,
     view::{
-        Cluster, DYNAMIC_MODULE, EXT_PROC, Filter, HEADER_MUTATION, HTTP_AUTHZ, Manager,
-        SET_FILTER_STATE, TCP_PROXY, View, targets,
+        Cluster, DYNAMIC_MODULE, EXT_PROC, Filter, HEADER_MUTATION, HTTP_AUTHZ, Manager, TCP_PROXY,
+        View, targets,
     },
 };
 
@@ -68,29 +68,19 @@ pub(super) fn removes(mutation: &Node<'_>, header: &str) -> bool {
 }
 
 pub(super) fn unpinned(case: &Case<'_, '_>, report: &mut Report) {
-    if pins_by_state(case.view) {
-        return;
-    }
     let pinned = case.view.pinned();
     for cluster in pinned.filter(|cluster| cluster.is_original_dst()) {
         let settings = lookup(cluster);
         let names = settings.is_some_and(|it| it.has("metadata_key") || it.flag("use_http_header"));
-        if !names {
+        if !names && !hands_on(case.view, cluster, ADDRESS, is_pinned) {
             report.add(Code::ClusterAddressUnpinned, &cluster.node);
         }
     }
 }
 
-/// Whether a filter hands the decided address over in the other way that there is.
-fn pins_by_state(view: &View<'_>) -> bool {
-    let mut states = view
-        .of_kind(SET_FILTER_STATE)
-        .flat_map(|filter| filter.settings().items("on_request_headers"));
-    states.any(|state| {
-        let from = state.at(["format_string", "text_format_source"]);
-        let from = from.and_then(|from| from.text("inline_string"));
-        state.text("object_key") == Some(ADDRESS) && from.is_some_and(is_decided)
-    })
+/// The decided address as the state of a request, which is the other way that there is.
+fn is_pinned(state: &Node<'_>) -> bool {
+    source(state).is_some_and(is_decided)
 }
 
 pub(super) fn other_key(case: &Case<'_, '_>, report: &mut Report) {

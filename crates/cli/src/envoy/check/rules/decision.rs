@@ -4,7 +4,7 @@ use super::{Case, authz::askers, cluster::looks_up, edge::is_loopback};
 use crate::envoy::check::{
     finding::{Code, Report},
     node::Node,
-    view::{Filter, HTTP_AUTHZ, View},
+    view::{Cluster, Filter, HTTP_AUTHZ, View},
 };
 
 pub(super) fn by_http(case: &Case<'_, '_>, report: &mut Report) {
@@ -122,27 +122,28 @@ pub(super) fn apart(case: &Case<'_, '_>, report: &mut Report) {
             report.add(Code::ServiceInClear, &cluster.node);
         }
     }
-    for filter in askers(case.view) {
-        if filter
-            .settings()
-            .at(["grpc_service", "google_grpc"])
-            .is_some()
-        {
+}
+
+/// The clusters of those who decide.
+fn asked<'a>(case: &Case<'_, 'a>) -> Vec<&'a str> {
+    let services = services(case.view).map(|(_, service)| service);
+    let names = services.filter_map(|service| match service.get("envoy_grpc") {
+        Some(envoy) => envoy.text("cluster_name"),
+        None => service.text("cluster"),
+    });
+    names.collect()
+}
+
+/// A client of gRPC that names its server itself.
+pub(super) fn elsewhere(case: &Case<'_, '_>, report: &mut Report) {
+    for (filter, service) in services(case.view) {
+        if service.has("google_grpc") {
             let name = filter.node.name();
             report.unjudged(format!(
-                "`{name}` asks by google_grpc: whom is not looked at"
+                "`{name}` asks by google_grpc: whom cannot be judged"
             ));
         }
     }
-}
-
-/// The clusters of those who decide, by filters and by routes.
-fn asked<'a>(case: &Case<'_, 'a>) -> Vec<&'a str> {
-    let filters = askers(case.view).map(|filter| filter.settings());
-    let services = filters.filter_map(|settings| settings.get("grpc_service"));
-    services
-        .filter_map(|grpc| grpc.get("envoy_grpc")?.text("cluster_name"))
-        .collect()
 }
 
 /// How long a decision may take, in seconds.

@@ -84,14 +84,10 @@ pub(super) fn led_to_admin(case: &Case<'_, '_>, report: &mut Report) {
 
 /// Whether a connection to an address arrives at a listener.
 fn is_at(address: &Node<'_>, listener: &Node<'_>) -> bool {
-    let pipe = |node: &Node<'_>| node.get("pipe").and_then(|pipe| pipe.text("path"));
-    if let Some(path) = pipe(listener) {
-        return pipe(address) == Some(path);
+    if let Some(pipe) = listener.get("pipe") {
+        let path = address.get("pipe").and_then(|pipe| pipe.text("path"));
+        return path.is_some() && path == pipe.text("path");
     }
-    let socket = |node: &Node<'_>| {
-        let socket = node.get("socket_address")?;
-        Some((socket.text("address")?, socket.number("port_value")?))
-    };
     let (Some((to, port)), Some((at, listens))) = (socket(address), socket(listener)) else {
         return false;
     };
@@ -100,6 +96,11 @@ fn is_at(address: &Node<'_>, listener: &Node<'_>) -> bool {
     // A connection to no address goes to this machine.
     let same = to == at || to == "localhost" || to_ip.is_ok_and(|ip| ip.is_unspecified());
     port == listens && (same || everywhere)
+}
+
+fn socket<'a>(address: &Node<'a>) -> Option<(&'a str, f64)> {
+    let socket = address.get("socket_address")?;
+    Some((socket.text("address")?, socket.number("port_value")?))
 }
 
 pub(super) fn is_loopback(socket: &Node<'_>) -> bool {

@@ -50,6 +50,7 @@ const RULES: &[Rule] = &[
     decision::status,
     decision::instances,
     decision::apart,
+    decision::elsewhere,
     edge::restores,
     edge::admin,
     edge::led_to_admin,

@@ -2,12 +2,12 @@
 
 use super::{
     Case,
-    authz::{decided, is_state, source},
+    authz::{decided, hands_on, is_state, source},
 };
 use crate::envoy::check::{
     finding::{Code, Report},
     node::Node,
-    view::{Cluster, Filter, HTTP_AUTHZ, Manager, View},
+    view::{Cluster, Filter, View},
 };
 
 pub(super) fn servers(case: &Case<'_, '_>, report: &mut Report) {
@@ -78,7 +78,7 @@ fn names(view: &View<'_>, cluster: &Cluster<'_>, tls: &Node<'_>) -> bool {
     listed
         || tls.flag("auto_sni_san_validation")
         || option(cluster, "auto_san_validation")
-        || by_state(view, cluster, ALT_NAMES)
+        || hands_on(view, cluster, ALT_NAMES, is_judged)
         // What comes from elsewhere may well have them.
         || common.is_some_and(|common| common.has("validation_context_sds_secret_config"))
 }
@@ -88,42 +88,19 @@ fn tells(view: &View<'_>, cluster: &Cluster<'_>, tls: &Node<'_>) -> bool {
     tls.text("sni").is_some_and(|sni| !sni.is_empty())
         || tls.flag("auto_host_sni")
         || option(cluster, "auto_sni")
-        || by_state(view, cluster, "envoy.network.upstream_server_name")
+        || hands_on(view, cluster, "envoy.network.upstream_server_name", is_judged)
         // Nobody reads names at a fixed address that is checked by its certificate alone.
-        || !(cluster.is_original_dst() || view.leads_to(cluster.node.name()))
+        || !(cluster.leads_out() || (view.leads_to(cluster.node.name()) && !is_fixed(cluster)))
+}
+
+fn is_fixed(cluster: &Cluster<'_>) -> bool {
+    cluster.node.is("type", "STATIC", 0)
 }
 
 fn option(cluster: &Cluster<'_>, key: &str) -> bool {
     let options = cluster.options.as_ref();
     let options = options.and_then(|all| all.get("upstream_http_protocol_options"));
     options.is_some_and(|options| options.flag(key))
-}
-
-/// Whether the name that was judged is set as a state, for all requests that lead to a cluster.
-fn by_state(view: &View<'_>, cluster: &Cluster<'_>, key: &str) -> bool {
-    let name = cluster.node.name();
-    let mut leading = view
-        .managers
-        .iter()
-        .filter(|manager| view.leads_from(manager, name))
-        .peekable();
-    match leading.peek() {
-        Some(_) => leading.all(|manager| sets_judged(manager, key)),
-        None => view.filters.iter().any(|filter| sets(filter, key)),
-    }
-}
-
-/// What is set before the decision is there is nothing.
-fn sets_judged(manager: &Manager<'_>, key: &str) -> bool {
-    let asked = manager.filter(HTTP_AUTHZ).map_or(0, |(at, _)| at);
-    let mut filters = manager.filters.iter().skip(asked);
-    filters.any(|filter| filter.is_always_on() && sets(filter, key))
-}
-
-fn sets(filter: &Filter<'_>, key: &str) -> bool {
-    let states = filter.states();
-    let mut states = states.iter().filter(|state| is_state(state, key));
-    states.any(is_judged)
 }
 
 /// Whether anything but the decision and the operator chooses the name.

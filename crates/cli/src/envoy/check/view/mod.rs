@@ -442,8 +442,7 @@ impl<'a> Filter<'a> {
 
     /// The states that it sets, of a request or of a connection, at whatever moment.
     pub(super) fn states(&self) -> Vec<Node<'a>> {
-        let kinds = [SET_FILTER_STATE, "filters.network.set_filter_state."];
-        if !kinds.iter().any(|kind| self.is_of(kind)) {
+        if !self.is_of(".set_filter_state.") {
             return Vec::new();
         }
         let moments = self.settings().entries().into_iter();
@@ -566,7 +565,5 @@ pub(super) const EXT_PROC: &str = "filters.http.ext_proc.";
 pub(super) const DYNAMIC_MODULE: &str = "filters.http.dynamic_modules.";
 /// See [`HTTP_AUTHZ`].
 pub(super) const HEADER_MUTATION: &str = "filters.http.header_mutation.";
-/// See [`HTTP_AUTHZ`].
-pub(super) const SET_FILTER_STATE: &str = "filters.http.set_filter_state.";
 
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
