@@ -32,14 +32,16 @@ pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
     timeout(PATIENCE, what).await.unwrap()
 }
 
-/// Waits until there is something to see.
+/// Waits until there is something to see. It looks less and less often: to read a long log again is work, too.
 pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let waited = timeout(PATIENCE, async {
+        let mut pause = Duration::from_millis(5);
         loop {
             if let Some(seen) = look() {
                 return seen;
             }
-            sleep(Duration::from_millis(5)).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(100));
         }
     });
     let waited = waited.await;

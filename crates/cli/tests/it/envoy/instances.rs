@@ -25,7 +25,7 @@ async fn a_gateway_that_is_told_to_end_loses_no_request() {
         tally(&all)
     );
     pair.nothing_lost(&all).await;
-    load::all_decided(&pair.lab, &[&pair.first, pair.second()]);
+    load::all_decided(&pair.lab, &[&pair.first, pair.second()]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,14 +46,15 @@ async fn a_gateway_that_is_killed_loses_no_request() {
     pair.nothing_lost(&all).await;
 }
 
-/// What was asked of it is asked of the other once nobody answers the ping, which is before the question is too old. Where
-/// the machine is too busy for that, what each client had asked at that moment is refused, and no more.
+/// What was asked of it is asked of the other once nobody answers the ping, which is before the question is too old. The
+/// time of a ping is as generated. Where the machine is so busy that the other one is taken for dead as well, what each
+/// client had asked at that moment is refused, and no more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_hangs_costs_a_moment_and_is_left_out() {
-    let pair = Pair::start().await;
+    let pair = Pair::with(|config| config).await;
     let load = pair.load("hangs").await;
     let at = Instant::now();
-    pair.second().served.signal("-STOP");
+    pair.second().hang().await;
     load.more(ENOUGH).await;
     let slow = at.elapsed();
     load.more(ENOUGH).await;
@@ -75,7 +76,7 @@ async fn a_gateway_that_hangs_costs_a_moment_and_is_left_out() {
     );
     assert!(lost <= CLIENTS, "{:?}", tally(&all));
     load::closed(&pair.lab, &pair.envoy, &all).await;
-    load::all_decided(&pair.lab, &[&pair.first, pair.second()]);
+    load::all_decided(&pair.lab, &[&pair.first, pair.second()]).await;
 }
 
 /// Longer than a question takes when nothing is wrong, on a busy machine too.

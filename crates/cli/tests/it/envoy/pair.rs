@@ -22,14 +22,21 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) async fn start() -> Self {
+        Self::with(load::unhurried).await
+    }
+
+    /// With the configuration of Envoy changed.
+    pub(crate) async fn with(change: impl FnOnce(String) -> String) -> Self {
         let (folder, lab) = (tempfile::tempdir().unwrap(), Lab::start().await.unwrap());
         load::names(&lab);
         let port = Port::hold();
-        let first = Gateway::start(folder.path(), "first", &lab, "").await;
-        let second = port.gateway(folder.path(), "second", &lab, "").await;
+        let first = Gateway::start(folder.path(), "first", &lab, load::UNHURRIED).await;
+        let second = port
+            .gateway(folder.path(), "second", &lab, load::UNHURRIED)
+            .await;
         let services = [first.service, second.service];
-        let config = generated("forward", &first.config, &services, &[]);
-        let envoy = Envoy::start(folder.path(), "envoy", &config).await;
+        let config = generated("forward", &first.config, &services, &load::WAITS);
+        let envoy = Envoy::start(folder.path(), "envoy", &change(config)).await;
         Self {
             lab,
             folder,
@@ -48,7 +55,7 @@ impl Pair {
     pub(crate) async fn load(&self, name: &str) -> Load {
         let load = Load::start(name, CLIENTS, self.envoy.listeners[0], &self.lab);
         for gateway in [&self.first, self.second()] {
-            load::until(|| load::decisions(gateway).len() > CLIENTS).await;
+            load::decided(&[gateway], CLIENTS + 1).await;
         }
         load
     }
@@ -57,14 +64,14 @@ impl Pair {
     pub(crate) async fn again(&mut self) {
         let second = self
             .port
-            .gateway(self.folder.path(), "second", &self.lab, "");
+            .gateway(self.folder.path(), "second", &self.lab, load::UNHURRIED);
         self.second = Some(second.await);
     }
 
     /// How long it takes until the second one is asked again.
     pub(crate) async fn asked_again(&self) -> Duration {
         let (began, before) = (Instant::now(), load::decisions(self.second()).len());
-        load::until(|| load::decisions(self.second()).len() > before).await;
+        load::decided(&[self.second()], before + 1).await;
         began.elapsed()
     }
 

@@ -39,8 +39,9 @@ async fn a_policy_rolled_out_to_both_takes_effect_in_each_and_nothing_is_lost() 
 
     before_and_after(&all, begins, done);
     load::closed(&pair.lab, &pair.envoy, &all).await;
-    load::all_decided(&pair.lab, &[&pair.first, pair.second()]);
-    let records = [load::decisions(&pair.first), load::decisions(pair.second())].concat();
+    let gateways = [&pair.first, pair.second()];
+    load::all_decided(&pair.lab, &gateways).await;
+    let records = load::decided(&gateways, all.len()).await;
     assert_eq!(records.len(), all.len(), "one decision for each");
     let lines = load::lines(&pair.envoy);
     for record in &records {

@@ -19,13 +19,14 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use super::client::until;
 use crate::{
     serve::{Served, write},
     support::{repository, run, show},
 };
 
 /// How long anything may take. Far more than it does: the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything together. What it started ends with it.
 pub(crate) struct Stage {
@@ -164,6 +165,22 @@ impl Gateway {
         let output = run(at.iter().chain(&proof).chain(words));
         assert!(output.status.success(), "{}", show(&output));
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Stops it, as one that hangs; waits until none of its threads runs.
+    pub(crate) async fn hang(&self) {
+        self.served.signal("-STOP");
+        let tasks = format!("/proc/{}/task", self.served.id());
+        until("it stands still", || {
+            let stopped = |task: fs::DirEntry| {
+                let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                // The state is behind the name, which may contain anything.
+                stat.rsplit(") ").next().unwrap().starts_with('T')
+            };
+            let mut tasks = fs::read_dir(&tasks).unwrap().flatten();
+            tasks.all(stopped).then_some(())
+        })
+        .await;
     }
 
     /// The lines of its log.

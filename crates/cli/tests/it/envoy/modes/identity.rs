@@ -52,15 +52,13 @@ async fn the_certificate_that_envoy_saw_is_the_subject() {
         let answer = get(&stage, &authority, identity).await;
         assert_eq!(answer.status, 0, "{what}: {answer:?}");
     }
-    assert_eq!(
-        stage
-            .gateway
-            .records()
-            .iter()
-            .filter(|it| it["event"] == "decision")
-            .count(),
-        2
-    );
+    // The next decision is of the next client: about strangers nothing was asked.
+    let last = "spiffe://example.com/last";
+    let answer = get(&stage, &authority, Some(&authority.client(last))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let records = decisions(&stage, 3).await;
+    assert_eq!(records.len(), 3, "{records:#?}");
+    assert_eq!(records[2]["subject"], last, "{:#}", records[2]);
 }
 
 /// Off by default: Envoy fills the principal from whatever certificate it took.

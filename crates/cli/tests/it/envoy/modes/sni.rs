@@ -16,13 +16,7 @@ use crate::envoy::{
     support::{Answer, Stage, ask},
 };
 
-async fn stage() -> Stage {
-    let plan = Plan::new("sni").await.edit(|config| {
-        // A client that does not go on is cut off; tests do not wait so long.
-        let listener = &mut config["static_resources"]["listeners"][0];
-        assert_eq!(listener["listener_filters_timeout"], "5s");
-        listener["listener_filters_timeout"] = "0.5s".into();
-    });
+async fn stage(plan: Plan) -> Stage {
     let port = plan.lab.tls().addr().port();
     plan.over(&format!("[envoy]\ntls_port = {port}"))
         .start()
@@ -38,7 +32,7 @@ async fn get(stage: &Stage, name: &str, sni: bool) -> std::io::Result<Answer> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_reaches_the_server_of_its_name_and_no_other() {
-    let stage = stage().await;
+    let stage = stage(Plan::new("sni").await).await;
     let lab = &stage.lab;
     for name in [PUBLIC, "PUBLIC.lab.example.com"] {
         let answer = get(&stage, name, true).await.unwrap();
@@ -63,7 +57,13 @@ async fn tls_reaches_the_server_of_its_name_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_name_or_a_refused_one_is_closed() {
-    let stage = stage().await;
+    // A client that does not go on is cut off; the test does not wait so long.
+    let plan = Plan::new("sni").await.edit(|config| {
+        let listener = &mut config["static_resources"]["listeners"][0];
+        assert_eq!(listener["listener_filters_timeout"], "5s");
+        listener["listener_filters_timeout"] = "0.5s".into();
+    });
+    let stage = stage(plan).await;
     let lab = &stage.lab;
     let mixed = Reply::addresses([[127, 0, 0, 2].into(), [127, 0, 0, 3].into()]);
     lab.dns()
