@@ -66,6 +66,9 @@ macro_rules! codes {
 }
 
 codes! {
+    AdminRouted = "admin-routed", Hole,
+        "requests are led to the admin interface of this Envoy",
+        "remove the route, or put the admin interface on a socket: admin: {address: {pipe: {path: admin.sock}}}";
     AllowMetadataOverridden = "allow-metadata-overridden", Hole,
         "another filter writes where the address of the decision stands",
         "remove it, or let it write to a namespace of its own";
@@ -78,15 +81,12 @@ codes! {
     ClusterAddressUnpinned = "cluster-address-unpinned", Hole,
         "the cluster dials the address that the connection was made to, or that a listener filter restores",
         "original_dst_lb_config: {metadata_key: {key: envoy.filters.http.ext_authz, path: [{key: pin}]}}";
-    ClusterResolves = "cluster-resolves", Hole,
-        "Envoy looks up the name that the client gives, and dials what comes back without having it judged",
-        "type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, original_dst_lb_config: {metadata_key: {key: envoy.filters.http.ext_authz, path: [{key: pin}]}}";
-    AdminRouted = "admin-routed", Hole,
-        "requests are led to the admin interface of this Envoy",
-        "remove the route, or put the admin interface on a socket: admin: {address: {pipe: {path: admin.sock}}}";
     ClusterFromClient = "cluster-from-client", Hole,
         "a header field, which clients can send, names the cluster",
         "route: {cluster: NAME} in place of `cluster_header`";
+    ClusterResolves = "cluster-resolves", Hole,
+        "Envoy looks up the name that the client gives, and dials what comes back without having it judged",
+        "type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, original_dst_lb_config: {metadata_key: {key: envoy.filters.http.ext_authz, path: [{key: pin}]}}";
     FailOpen = "fail-open", Hole,
         "a decision service that does not answer lets everything pass",
         "failure_mode_allow: false, and no `failure_mode_allow_header_add`";

@@ -1,6 +1,6 @@
 //! What is believed of clients, and who may command Envoy.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use pinfold_addr::{Class, Classifier};
 
@@ -92,10 +92,15 @@ fn is_at(address: &Node<'_>, listener: &Node<'_>) -> bool {
         return false;
     };
     let (to_ip, at_ip) = (to.parse::<IpAddr>(), at.parse::<IpAddr>());
-    let everywhere = at_ip.is_ok_and(|ip| ip.is_unspecified());
+    let everywhere = at_ip.as_ref().is_ok_and(is_any);
     // A connection to no address goes to this machine.
-    let same = to == at || to == "localhost" || to_ip.is_ok_and(|ip| ip.is_unspecified());
+    let here = to == "localhost" || to_ip.as_ref().is_ok_and(is_any);
+    let same = here || to == at || (to_ip.is_ok() && to_ip == at_ip);
     port == listens && (same || everywhere)
+}
+
+fn is_any(ip: &IpAddr) -> bool {
+    [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].contains(ip)
 }
 
 fn socket<'a>(address: &Node<'a>) -> Option<(&'a str, f64)> {
