@@ -1,6 +1,11 @@
 //! Addresses as Envoy wants them: no names, so that it never looks one up.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use super::template::quoted;
 
@@ -28,6 +33,14 @@ impl Address {
             }
         }
     }
+
+    /// Whether what is said to it stays on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
 }
 
 impl FromStr for Address {
@@ -36,7 +49,10 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.strip_prefix("unix:") {
             Some("") => Err("after `unix:` comes the path of a socket"),
-            Some(path) => Ok(Self::Unix(path.into())),
+            Some(path) if Path::new(path).is_absolute() => Ok(Self::Unix(path.into())),
+            Some(_) => Err(
+                "write the whole path of the socket, from `/` on: Envoy starts in another folder",
+            ),
             None => match text.parse::<SocketAddr>() {
                 Ok(address) if address.port() != 0 => Ok(Self::Tcp(address)),
                 Ok(_) => Err("nobody listens on port 0: name the port"),

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use pinfold_gateway::{
@@ -44,10 +44,13 @@ impl Services {
             (Some(listener), true) => vec![reachable(listener)?],
             (None, true) => return Err(no_listener(args).into()),
         };
-        if let Some(listener) = listener {
-            speaks_tls(listener, args)?;
+        match (listener, &args.gateway) {
+            (Some(listener), _) => speaks_tls(listener, args)?,
+            (None, Some(file)) => is_it_that_file(file, args),
+            (None, None) => {}
         }
         has_a_name(&addresses, args)?;
+        proves_itself(&addresses, args)?;
         Ok(Self {
             addresses,
             proxy_header: listener.is_some_and(|listener| listener.proxy_protocol.is_some()),
@@ -86,13 +89,53 @@ impl Mode {
             Self::Forward | Self::Tls | Self::Sni => Protocol::Envoy,
         }
     }
+
+    /// Whom that listener is for, and how its protocol is written.
+    fn listeners(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Connector => ("a proxy", "http"),
+            Self::Forward | Self::Tls | Self::Sni => ("Envoys", "envoy"),
+        }
+    }
+}
+
+/// What decides is believed: on the way to another machine, somebody else could answer in its place, or ask.
+fn proves_itself(addresses: &[Address], args: &Args) -> Result<(), Fault> {
+    let Some(remote) = addresses.iter().find(|address| !address.is_local()) else {
+        return Ok(());
+    };
+    let tls = &args.towards;
+    let (problem, hint) = match (args.mode, &tls.service_ca, &tls.service_certificate) {
+        (_, Some(_), Some(_)) | (Mode::Connector, Some(_), None) => return Ok(()),
+        (Mode::Connector, None, _) => (
+            "whoever is on the way would read what clients send",
+            "say who signs its certificate: `--service-ca FILE`",
+        ),
+        (_, None, _) => ("whoever is on the way would decide in its place", MUTUAL),
+        (_, Some(_), None) => (
+            "a gateway answers from there nobody without a certificate",
+            MUTUAL,
+        ),
+    };
+    let message = format!("`{remote}` is on another machine, and {problem}");
+    Err(Fault::new(message, hint))
+}
+
+const MUTUAL: &str = "certificates on both sides: `--service-ca FILE --service-certificate FILE --service-key FILE`; or a gateway \
+                      on this machine";
+
+/// A file of something else has no grants, and the second layer would refuse what the gateway approves.
+fn is_it_that_file(file: &Path, args: &Args) {
+    let (what, protocol) = args.mode.listeners();
+    output::note(format_args!(
+        "note: `{}` has no listener for {what} (`protocols = [\"{protocol}\"]`): is it the configuration of the gateway that \
+         `--service` names?",
+        Shown(file)
+    ));
 }
 
 fn no_listener(args: &Args) -> Fault {
-    let (what, protocol) = match args.mode {
-        Mode::Connector => ("a proxy", "http"),
-        _ => ("Envoys", "envoy"),
-    };
+    let (what, protocol) = args.mode.listeners();
     match &args.gateway {
         None => Fault::new(
             "it is not known which gateway is asked",
@@ -128,7 +171,7 @@ fn reachable(listener: &Listener) -> Result<Address, Fault> {
         Bind::Tcp(address) if address.port() == 0 => "on a port that the system chooses",
         Bind::Tcp(address) if is_wildcard(address.ip()) => "on every address of its machine",
         Bind::Tcp(address) => return Ok(Address::Tcp(*address)),
-        Bind::Unix(path) => return Ok(Address::Unix(path.clone())),
+        Bind::Unix(path) => return Ok(Address::Unix(absolute(path)?)),
         _ => "on a socket of the service manager",
     };
     let message = format!("listener `{}` listens {problem}", listener.name);
@@ -136,6 +179,16 @@ fn reachable(listener: &Listener) -> Result<Address, Fault> {
         message,
         "say where Envoy finds it: `--service ADDR`",
     ))
+}
+
+/// Envoy starts in another folder.
+fn absolute(path: &Path) -> Result<PathBuf, Fault> {
+    std::path::absolute(path).map_err(|error| {
+        Fault::new(
+            format!("`{}` cannot be made a whole path: {error}", Shown(path)),
+            "write the path of the socket from `/` on",
+        )
+    })
 }
 
 fn is_wildcard(address: IpAddr) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! | rule | networks | but |
 //! |---|---|---|
-//! | `never` | metadata endpoints; IPv6 addresses that carry IPv4, NAT64 of this network included | nothing |
+//! | `never` | metadata endpoints; IPv6 addresses that carry IPv4, NAT64 of this network included; with `wrapped = "judge"`, of NAT64 what carries a metadata endpoint or what is in `floor` | nothing |
+//! | `floor` | loopback, link-local and the like | grants |
 //! | `not-public` | everything else that is not public unicast | grants, networks of the policy, `--allow` |
 //! | `translated` | with `wrapped = "judge"`: of NAT64 prefixes of 96 bits, what carries a refused IPv4 address | networks of the policy, inside the prefix |
 //!
@@ -36,8 +37,16 @@ pub(super) struct Exception {
     pub(super) ports: Option<RangeInclusive<u16>>,
     /// Who says so.
     pub(super) why: String,
-    /// Whether it also holds for an IPv4 address inside an IPv6 address: for rules of a policy, not for grants.
-    pub(super) inside: bool,
+    pub(super) by: Who,
+}
+
+/// Whose exception it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Who {
+    /// Holds for the floor, too, but not for an IPv4 address inside an IPv6 address.
+    Operator,
+    /// The other way round.
+    Policy,
 }
 
 struct Rule {
@@ -50,7 +59,12 @@ struct Rule {
 impl Basis {
     /// The filters of a cluster.
     pub(super) fn yaml(&self) -> String {
-        let rules = [self.never(), self.not_public(), self.translated()];
+        let rules = [
+            self.never(),
+            self.floor(),
+            self.not_public(),
+            self.translated(),
+        ];
         let rules = rules.iter().filter(|rule| !rule.networks.is_empty());
         let rules: String = rules.map(Rule::yaml).collect();
         fill(
@@ -67,22 +81,47 @@ impl Basis {
             .any(|never| never.contains(&network))
     }
 
+    /// Whether no policy opens a network.
+    pub(super) fn is_floor(&self, network: IpNet) -> bool {
+        self.floor()
+            .networks
+            .iter()
+            .any(|floor| floor.contains(&network))
+    }
+
     fn never(&self) -> Rule {
         let carriers = networks(|class| class == Class::Metadata || is_carrier(class));
         let nat64 = self.nat64.iter().copied().map(IpNet::V6);
         let all = aggregated(carriers.into_iter().chain(nat64));
         let judged = self.judged().into_iter().map(IpNet::V6);
-        let never = judged.fold(all, |networks, hole| {
+        let mut never: Vec<_> = judged.fold(all, |networks, hole| {
             let rest = networks
                 .into_iter()
                 .flat_map(|network| without(network, hole));
             rest.collect()
         });
+        never.extend(self.carried(|class| class == Class::Metadata || is_floor(class)));
         Rule {
             name: "never",
             about: "# Metadata endpoints, and IPv6 addresses that carry IPv4: a range of IPv4 does not hold them. No grant does.",
             networks: never,
             but: Vec::new(),
+        }
+    }
+
+    fn floor(&self) -> Rule {
+        // With the metadata endpoints inside, so that no range has to go around them.
+        let networks = networks(|class| is_floor(class) || class == Class::Metadata);
+        let networks = networks.into_iter();
+        let grants = self.exceptions.iter();
+        let grants = grants.filter(|exception| exception.by == Who::Operator);
+        Rule {
+            name: "floor",
+            about: "# What no policy opens, but the operator alone.",
+            networks: networks
+                .filter(|network| !self.is_never(*network))
+                .collect(),
+            but: grants.cloned().collect(),
         }
     }
 
@@ -92,7 +131,7 @@ impl Basis {
             network: IpNet::V6(prefix),
             ports: None,
             why: "judged by what it carries, below".into(),
-            inside: false,
+            by: Who::Operator,
         }));
         Rule {
             name: "not-public",
@@ -107,7 +146,10 @@ impl Basis {
         let inner = networks(|class| !self.is_open(class));
         for prefix in self.judged() {
             refused.extend(inner.iter().filter_map(|network| carried(prefix, *network)));
-            let inside = self.exceptions.iter().filter(|exception| exception.inside);
+            let inside = self
+                .exceptions
+                .iter()
+                .filter(|exception| exception.by == Who::Policy);
             but.extend(inside.filter_map(|exception| {
                 let network = carried(prefix, exception.network)?;
                 Some(Exception {
@@ -122,6 +164,14 @@ impl Basis {
             networks: aggregated(refused),
             but,
         }
+    }
+
+    /// IPv4 networks of these classes, inside each prefix whose addresses are judged.
+    fn carried(&self, classes: impl Fn(Class) -> bool) -> Vec<IpNet> {
+        let inner = networks(classes);
+        let judged = self.judged().into_iter();
+        let all = judged.flat_map(|prefix| inner.iter().map(move |network| (prefix, *network)));
+        aggregated(all.filter_map(|(prefix, network)| carried(prefix, network)))
     }
 
     fn is_open(&self, class: Class) -> bool {
@@ -173,6 +223,17 @@ impl Rule {
 
 fn is_carrier(class: Class) -> bool {
     matches!(class, Class::Translated | Class::Tunnelled)
+}
+
+fn is_floor(class: Class) -> bool {
+    matches!(
+        class,
+        Class::Unspecified
+            | Class::Loopback
+            | Class::LinkLocal
+            | Class::Multicast
+            | Class::Broadcast
+    )
 }
 
 /// A network inside a prefix of 96 bits.

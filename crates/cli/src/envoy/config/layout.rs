@@ -127,13 +127,14 @@ impl<'a> Layout<'a> {
     fn routes(&self) -> String {
         let pieces: &[&str] = match self.args.mode {
             Mode::Forward => &[
+                piece!("route_upgrade"),
                 piece!("route_connect"),
                 piece!("route_https"),
                 piece!("route_http"),
             ],
             Mode::Tls => &[piece!("route_tls")],
             Mode::Sni => &[],
-            Mode::Connector => &[piece!("route_gateway")],
+            Mode::Connector => &[piece!("route_upgrade"), piece!("route_gateway")],
         };
         let retry = self.retry();
         let places = [

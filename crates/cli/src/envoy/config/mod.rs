@@ -47,8 +47,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     gateway: Option<PathBuf>,
 
-    /// Where a gateway listens, in place of what its configuration says: `IP:PORT` or `unix:PATH`. May be repeated, for
-    /// several instances
+    /// Where a gateway listens, in place of what its configuration says: `IP:PORT` or `unix:PATH`. On another machine with
+    /// `--service-ca`, `--service-certificate` and `--service-key`. May be repeated, for several instances
     #[arg(long, value_name = "ADDR")]
     service: Vec<Address>,
 
@@ -61,7 +61,7 @@ pub(crate) struct Args {
     admin: SocketAddr,
 
     /// A network that the second layer lets pass beside public ones, because the policy allows it. May be repeated
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, value_name = "CIDR", value_parser = policy::written)]
     allow: Vec<IpNet>,
 
     /// Go on to the next address of an answer when one cannot be connected to: as many as `envoy.pins` of the gateway

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use pinfold_gateway::{Config, config::ReportAddresses};
 use serde::Deserialize;
 
-use super::layer::{Basis, Exception};
+use super::layer::{Basis, Exception, Who};
 use crate::{fault::Fault, options, output, text::Shown};
 
 /// Everything of the gateway's configuration that the second layer has to agree with.
@@ -21,7 +21,7 @@ pub(super) fn basis(config: &Config, allow: &[IpNet]) -> anyhow::Result<Basis> {
             network: grant.network(),
             ports: grant.port().map(|port| port..=port),
             why: "floor.grants".into(),
-            inside: false,
+            by: Who::Operator,
         }));
     for settings in shipped(config) {
         let settings = settings.map(read).transpose()?.unwrap_or_default();
@@ -75,6 +75,13 @@ fn allowed(basis: &Basis, network: IpNet) -> Result<Exception, Fault> {
             "metadata endpoints and IPv6 addresses that carry IPv4 stay refused: leave it out",
         ));
     }
+    if basis.is_floor(network) {
+        let message = format!("`--allow {network}` has no effect: no policy opens these addresses");
+        return Err(Fault::new(
+            message,
+            "an operator grants them in `floor.grants` of the gateway: name its configuration, `--gateway FILE`",
+        ));
+    }
     if network.prefix_len() == 0 {
         let message = format!("`--allow {network}` would let every address pass");
         return Err(Fault::new(
@@ -86,7 +93,7 @@ fn allowed(basis: &Basis, network: IpNet) -> Result<Exception, Fault> {
         network,
         ports: None,
         why: "--allow".into(),
-        inside: true,
+        by: Who::Policy,
     })
 }
 
@@ -165,7 +172,7 @@ impl Entry {
                 network: network(cidr)?,
                 ports,
                 why: "networks.allow of the policy".into(),
-                inside: true,
+                by: Who::Policy,
             })
         };
         let bad = || {
@@ -198,6 +205,13 @@ impl Port {
             }
         }
     }
+}
+
+/// A network, or an address alone: what `--allow` takes.
+pub(super) fn written(text: &str) -> Result<IpNet, &'static str> {
+    network(text).ok_or(
+        "write a network such as `10.20.0.0/16` or `fd00:20::/32`, or an address; no name, and no port",
+    )
 }
 
 /// A network, or an address alone.

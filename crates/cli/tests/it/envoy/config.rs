@@ -74,7 +74,8 @@ fn ways(mode: &str) -> Vec<String> {
         "--service 127.0.0.1:4752 --service [::1]:4752 --service 127.0.0.1:4762",
         "--service unix:/run/pinfold/envoy.sock",
         "--service 127.0.0.1:4752 --service-ca ca.pem --service-certificate cert.pem --service-key key.pem",
-        "--service unix:envoy.sock --service-ca ca.pem --service-name gateway.example.com",
+        "--service unix:/run/envoy.sock --service-ca ca.pem --service-name gateway.example.com",
+        "--service 10.0.0.5:4752 --service [fd00::5]:4752 --service-ca ca.pem --service-certificate cert.pem --service-key key.pem",
     ];
     if mode != "sni" {
         ways.push("--gateway gateway.toml --certificate cert.pem --key key.pem --client-ca ca.pem");
@@ -206,6 +207,12 @@ fn what_is_wrong_is_said() {
         ),
         ("broken.toml", "[envoy]\npin = 2".to_owned()),
         (
+            "remote.toml",
+            listener(
+                "bind = '10.0.0.5:4752'\ntls = { certificate = 'cert.pem', key = 'key.pem', client_ca = ['ca.pem'] }",
+            ),
+        ),
+        (
             "tls.toml",
             listener(
                 "bind = '127.0.0.1:4752'\ntls = { certificate = 'cert.pem', key = 'key.pem', client_ca = ['ca.pem'] }",
@@ -276,6 +283,26 @@ fn what_is_wrong_is_said() {
             ["has no effect", "metadata"],
         ),
         (
+            "forward --gateway gateway.toml --allow 169.254.169.254",
+            ["has no effect", "metadata"],
+        ),
+        (
+            "forward --gateway gateway.toml --allow 127.0.0.9",
+            ["no policy opens these", "`floor.grants`"],
+        ),
+        (
+            "forward --gateway gateway.toml --allow fe80::/64",
+            ["no policy opens these", "`floor.grants`"],
+        ),
+        (
+            "forward --gateway gateway.toml --allow db.example.com",
+            ["invalid value", "no name"],
+        ),
+        (
+            "forward --gateway gateway.toml --allow 10.0.0.1:443",
+            ["invalid value", "no port"],
+        ),
+        (
             "forward --gateway gateway.toml --allow ::ffff:0:0/96",
             ["has no effect", "carry IPv4"],
         ),
@@ -284,7 +311,7 @@ fn what_is_wrong_is_said() {
             ["every address", "name the networks"],
         ),
         (
-            "forward --service unix:a --service-ca ca.pem",
+            "forward --service unix:/a --service-ca ca.pem",
             ["is not known", "`--service-name NAME`"],
         ),
         (
@@ -292,6 +319,36 @@ fn what_is_wrong_is_said() {
             ["invalid value", "looks no name up"],
         ),
         ("forward --service 127.0.0.1:0", ["invalid value", "port 0"]),
+        (
+            "forward --service unix:envoy.sock",
+            ["invalid value", "the whole path"],
+        ),
+        (
+            "forward --service 127.0.0.1:4752 --service 10.0.0.6:4752",
+            [
+                "`10.0.0.6:4752` is on another machine",
+                "--service-key FILE",
+            ],
+        ),
+        (
+            "sni --service [::ffff:127.0.0.1]:4752",
+            ["would decide in its place", "--service-ca FILE"],
+        ),
+        (
+            "tls --service 10.0.0.5:4752 --service-ca ca.pem",
+            ["nobody without a certificate", "--service-certificate FILE"],
+        ),
+        (
+            "connector --service 10.0.0.5:4750",
+            ["would read what clients send", "--service-ca FILE"],
+        ),
+        (
+            "forward --gateway remote.toml --service-ca ca.pem",
+            [
+                "`10.0.0.5:4752` is on another machine",
+                "--service-key FILE",
+            ],
+        ),
         (
             "forward --gateway gateway.toml --listen localhost:1",
             ["invalid value", "--listen"],
@@ -328,6 +385,43 @@ fn where_the_layers_may_differ_is_said() {
         let said = told(&output);
         assert!(said.contains(part) && said.contains("`--allow`"), "{said}");
     }
+}
+
+/// Grants are in that file: one of something else would make a second layer that refuses what is approved.
+#[test]
+fn a_file_without_the_listener_is_said() {
+    let folder = Folder::new();
+    write(folder.path(), "empty.toml", "");
+    for (mode, what) in [("forward", "for Envoys"), ("connector", "for a proxy")] {
+        let file = match mode {
+            "connector" => write(
+                folder.path(),
+                "socks.toml",
+                "[[listener]]\nprotocols = ['socks5']",
+            ),
+            _ => folder.path().join("empty.toml"),
+        };
+        let file = file.display();
+        let output = folder.run(&format!("{mode} --gateway {file} --service 127.0.0.1:4752"));
+        assert!(output.status.success(), "{}", show(&output));
+        let said = told(&output);
+        assert!(
+            said.contains("has no listener") && said.contains(what),
+            "{said}"
+        );
+    }
+}
+
+/// An address alone is a network of one.
+#[test]
+fn an_address_is_a_network() {
+    let folder = Folder::new();
+    let one = folder.generated("forward --gateway gateway.toml --allow 10.9.8.7");
+    assert!(one.contains("address_prefix: \"10.9.8.7\", prefix_len: 32"));
+    assert!(
+        one.contains("--allow 10.9.8.7/32"),
+        "the line that makes it again"
+    );
 }
 
 /// A listener that wants a PROXY header gets one, inside TLS where it speaks that.

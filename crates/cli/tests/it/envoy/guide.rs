@@ -55,6 +55,27 @@ fn its_fragments_make_a_configuration() {
     }
 }
 
+/// A fence and what follows it on a line of its own: a paragraph that was filled anew can swallow both.
+#[test]
+fn its_fences_stand_alone() {
+    const LANGUAGES: [&str; 5] = ["", "console", "toml", "yaml", "text"];
+    let guide = guide();
+    let fences = guide.lines().filter(|line| line.contains("```"));
+    let mut consoles = 0;
+    for (at, line) in fences.enumerate() {
+        let language = line.trim_start().strip_prefix("```");
+        let is_known = language.is_some_and(|language| LANGUAGES.contains(&language));
+        assert!(is_known, "no fence: {line}");
+        // The second of each pair ends a block, and has no language.
+        assert_eq!(language == Some(""), at % 2 == 1, "not in pairs: {line}");
+        consoles += usize::from(language == Some("console"));
+    }
+    assert_eq!(consoles, CONSOLES, "one was lost, or is not counted yet");
+}
+
+/// Blocks of commands in the guide, those inside lists, too.
+const CONSOLES: usize = 12;
+
 /// What `examples/envoy` has. `UPDATE=1` writes `envoy.yaml` anew.
 #[test]
 fn the_examples_are_what_is_generated() {

@@ -38,7 +38,7 @@ const PLAIN: Site = Site {
     words: &[],
 };
 
-const SITES: [(&str, Site); 6] = [
+const SITES: [(&str, Site); 7] = [
     ("nothing", PLAIN),
     (
         "grants",
@@ -80,6 +80,24 @@ const SITES: [(&str, Site); 6] = [
             ],
             special_global: true,
             words: &["--allow", "172.16.0.0/12"],
+            ..PLAIN
+        },
+    ),
+    (
+        "networks of the policy and words, which never open the floor",
+        Site {
+            settings: "wrapped = 'judge'\nnetworks = { allow = ['126.0.0.0/7', '169.254.0.0/16', 'fe00::/7', '10.0.0.0/8'] }",
+            allowed: &[
+                ("126.0.0.0/7", &[]),
+                ("169.254.0.0/16", &[]),
+                ("fe00::/7", &[]),
+                ("10.0.0.0/8", &[]),
+                ("224.0.0.0/3", &[]),
+                ("168.0.0.0/6", &[]),
+            ],
+            grants: &["127.0.0.2/32"],
+            wrapped: true,
+            words: &["--allow", "224.0.0.0/3", "--allow", "168.0.0.0/6"],
             ..PLAIN
         },
     ),
@@ -205,7 +223,16 @@ impl Site {
             .iter()
             .any(|(network, of)| network.parse::<IpNet>().unwrap().contains(&address) && ports(of));
         let open = class == Class::Public || (class == Class::SpecialGlobal && self.special_global);
-        open || allowed
+        // What no policy opens, but a grant alone.
+        let floor = matches!(
+            class,
+            Class::Unspecified
+                | Class::Loopback
+                | Class::LinkLocal
+                | Class::Multicast
+                | Class::Broadcast
+        );
+        open || (allowed && !floor && class != Class::Metadata)
     }
 
     /// The edges of every network that is named anywhere, their neighbours, the same inside NAT64, and some by chance.

@@ -184,6 +184,22 @@ async fn an_upgrade_is_judged_and_passed_on() {
     assert_eq!(stage.lab.leaks().await.unwrap(), 0);
 }
 
+/// It would be judged as the GET that it is written as, and the server would be asked for a tunnel.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_is_no_upgrade() {
+    let stage = Stage::start("forward").await;
+    let url = stage.lab.url("public", "/");
+    let host = url.split('/').nth(2).unwrap();
+    for value in ["CONNECT", "connect"] {
+        let request = format!(
+            "GET {url} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: {value}\r\n\r\n"
+        );
+        let (_, answer) = ask_kept(stage.envoy.listeners[0], request.as_bytes()).await;
+        assert_eq!(answer.status, 400, "{value}: {answer:?}");
+    }
+    assert_eq!(stage.lab.public().request_count(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_stays_with_the_client() {
     let stage = Stage::start("forward").await;
