@@ -17,19 +17,16 @@ use crate::{
     client::RequestId,
     http::{Format, told},
     refusal::Refusal,
-    source,
 };
 
 /// Addresses for an Envoy: at least one, each as it understands it.
 pub(super) struct Pins(Vec<String>);
 
 impl Pins {
-    /// None when one of them wraps IPv4, which would be dialled as the address inside it: no guard hands such out.
-    pub(super) fn of(addresses: &[SocketAddr], most: usize) -> Option<Self> {
-        let wrapped = |address: &SocketAddr| source::plain(address.ip()) != address.ip();
-        let some = !addresses.is_empty() && !addresses.iter().any(wrapped);
-        let shown = addresses.iter().take(most.max(1)).map(shown);
-        some.then(|| Self(shown.collect()))
+    /// A guard hands over at least one, and none that others would dial as another address.
+    pub(super) fn of(handed: &HandedOver, most: usize) -> Self {
+        let first = handed.addresses.iter().take(most.max(1));
+        Self(first.map(shown).collect())
     }
 }
 
@@ -73,11 +70,6 @@ pub(super) fn denied(
     policy: Option<&PolicyRef>,
     format: Format,
 ) -> CheckResponse {
-    let told = told(refusal, id, format);
-    let headers = told.headers.iter().filter_map(|(name, value)| {
-        let value = value.to_str().ok()?;
-        Some(field(name.as_str(), value))
-    });
     let mut metadata = about(id);
     metadata.push((REASON.into(), text(&*refusal.code)));
     metadata.extend(policy.into_iter().flat_map(by));
@@ -86,16 +78,25 @@ pub(super) fn denied(
             code: PERMISSION_DENIED,
             message: refusal.code.clone().into_owned(),
         }),
-        answer: Some(Answer::Denied(DeniedResponse {
-            status: Some(HttpStatus {
-                code: i32::from(refusal.kind.status().as_u16()),
-            }),
-            headers: headers.collect(),
-            body: told.body,
-        })),
+        answer: Some(Answer::Denied(response(id, refusal, format))),
         dynamic_metadata: Some(Struct {
             fields: metadata.into_iter().collect(),
         }),
+    }
+}
+
+fn response(id: RequestId, refusal: &Refusal, format: Format) -> DeniedResponse {
+    let told = told(refusal, id, format);
+    let headers = told.headers.iter().filter_map(|(name, value)| {
+        let value = value.to_str().ok()?;
+        Some(field(name.as_str(), value))
+    });
+    DeniedResponse {
+        status: Some(HttpStatus {
+            code: i32::from(refusal.kind.status().as_u16()),
+        }),
+        headers: headers.collect(),
+        body: told.body,
     }
 }
 

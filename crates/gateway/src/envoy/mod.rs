@@ -87,4 +87,5 @@ pub(crate) async fn serve(shared: Arc<Shared>, accepted: Accepted) {
 
 fn not_served() -> Refusal {
     Refusal::new(Kind::Malformed, "connection", "protocol-not-served")
+        .hint("this listener is for the decisions of an Envoy: gRPC over HTTP/2")
 }

@@ -157,6 +157,10 @@ struct Route {
 
 impl Route {
     fn of(extensions: &HashMap<String, String>) -> Result<Self, Refusal> {
+        // Before anything is copied or sorted.
+        if extensions.len() > MOST_EXTENSIONS {
+            return Err(oversized());
+        }
         let tls = match extensions.get(UPSTREAM).map(String::as_str) {
             None => false,
             Some(TLS) => true,
@@ -241,7 +245,10 @@ fn path(path: &str) -> Result<&str, Refusal> {
 /// slash, or cuts parameters off (`..;x`).
 fn is_dotted(path: &str) -> bool {
     let path = path.to_ascii_lowercase().replace("%2e", ".");
-    let path = path.replace("%2f", "/").replace("%5c", "/").replace("%3b", ";");
+    let path = path
+        .replace("%2f", "/")
+        .replace("%5c", "/")
+        .replace("%3b", ";");
     let mut segments = path.split(['/', '\\']);
     segments.any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
 }
@@ -298,6 +305,11 @@ fn label_reserved() -> Refusal {
     refusal(Kind::Denied, "label-reserved", hint)
 }
 
+fn oversized() -> Refusal {
+    let reason = Reason::RequestOversized;
+    Refusal::new(Kind::Denied, reason.stage().as_str(), reason.code()).hint(reason.hint())
+}
+
 fn upstream_unknown() -> Refusal {
     let hint =
         "a route of Envoy has another `pinfold-upstream` than `tls`: see the guide for Envoy";
@@ -315,6 +327,8 @@ fn sni_unreadable() -> Refusal {
 }
 
 const CONNECT: &str = "CONNECT";
+/// Context extensions of a route. A guard takes fewer labels than this.
+const MOST_EXTENSIONS: usize = 64;
 /// Bytes of an `accept` that is looked at.
 const ACCEPT: usize = 4 << 10;
 /// Bytes of a server name, a root dot included.

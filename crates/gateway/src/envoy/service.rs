@@ -1,28 +1,24 @@
 //! From a question to its answer, within the deadline.
 
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{convert::Infallible, pin::Pin, sync::Arc, task::Poll, time::SystemTime};
 
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{ACCEPT, CONTENT_TYPE},
 };
-use http_body_util::{BodyStream, StreamBody};
-use hyper::body::{Frame, Incoming};
-use pinfold::{Error, PolicyRef};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
+use hyper::body::Incoming;
+use pinfold::{Error, HandedOver, Pinned, PolicyRef};
 use pinfold_addr::Reason;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tonic::{body::Body, codegen::Service, server::UnaryService};
 use tonic_prost::ProstCodec;
 
 use super::{
     answer::{self, Pins},
-    deadline,
+    deadline, health,
     question::{self, Asker, Question},
     wire::{self, CheckRequest, CheckResponse},
 };
@@ -62,7 +58,18 @@ impl Decisions {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<Body> {
-        let _busy = self.parts.activity.enter();
+        let busy = self.parts.activity.enter();
+        let response = self.route(request).await;
+        // A watch goes on after its head.
+        response.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _until_dropped = &busy;
+                frame
+            }))
+        })
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
         if let Err(status) = is_grpc(&request) {
             return plain(status);
         }
@@ -78,7 +85,7 @@ impl Decisions {
     }
 
     /// What Envoy waits for begins with the head of its request: a question that comes late leaves less.
-    async fn check(self, request: Request<Incoming>) -> Response<Body> {
+    async fn check(&self, request: Request<Incoming>) -> Response<Body> {
         let configured = self.parts.shared.config.load().envoy.deadline.get();
         let within = deadline::within(configured, request.headers());
         let until = Instant::now() + within;
@@ -88,43 +95,24 @@ impl Decisions {
         };
         let mut grpc = tonic::server::Grpc::new(ProstCodec::default())
             .apply_max_message_size_config(Some(LONGEST_QUESTION), None);
-        let answered = timeout_at(until + UNREAD, grpc.unary(check, request)).await;
-        let response = answered.unwrap_or_else(|_| {
-            tonic::Status::deadline_exceeded("the question did not come in time").into_http()
-        });
+        let response = grpc
+            .unary(check, request.map(|body| in_time(body, until)))
+            .await;
         self.tell_of_unread(&response);
         response
     }
 
-    async fn health(self, request: Request<Incoming>) -> Response<Body> {
+    async fn health(&self, request: Request<Incoming>) -> Response<Body> {
         let mut server = self.parts.shared.health.server();
         let time = self.parts.shared.config.load().limits.head_time.get();
         let watches = request.uri().path().ends_with(WATCH);
         match timeout(time, server.call(request)).await {
-            Ok(Ok(response)) if watches => self.until_drained(response),
+            Ok(Ok(response)) if watches => health::until(response, self.parts.activity.left()),
             Ok(Ok(response)) => response,
             Err(_) => {
                 tonic::Status::deadline_exceeded("the request did not come in time").into_http()
             }
         }
-    }
-
-    /// Whoever watches is told of a drain, and then let go: a connection ends with its last answer.
-    fn until_drained(&self, response: Response<Body>) -> Response<Body> {
-        let draining = self.parts.shared.draining.clone();
-        let told = async move {
-            draining.cancelled().await;
-            sleep(TOLD).await;
-        };
-        let mut ending = HeaderMap::new();
-        let gone = tonic::Status::unavailable("the gateway ends");
-        // What it says can be a header: it is ours.
-        let _ = gone.add_header(&mut ending);
-        response.map(|body| {
-            let last = stream::once(async move { Ok(Frame::trailers(ending)) });
-            let body = BodyStream::new(body).take_until(told).chain(last);
-            Body::new(StreamBody::new(body))
-        })
     }
 
     /// The decision, whatever it is: errors of gRPC are for what is not even a question, and for whom nobody decides.
@@ -161,24 +149,14 @@ impl Decisions {
     ) -> Result<CheckResponse, No> {
         let envoy = self.parts.shared.config.load().envoy.clone();
         let question = Question::read(attributes, envoy.tls_port)?;
-        let subject = self.subject(asker).await?;
+        let subject = timeout_at(until, self.subject(asker)).await;
+        let subject = subject.map_err(|_| too_late())??;
         let target = question.target.clone();
         let ask = self.ask(id, asker, subject.clone(), question, until);
-        let Admitted {
-            session,
-            request,
-            permit: _permit,
-            ..
-        } = egress::admit(&self.parts.shared, ask)
-            .map_err(|refusal| No::of(refusal, subject.clone()))?;
-        let policy = session.policy();
-        let pinned = timeout_at(until, session.pin(request)).await;
-        let pinned = pinned.map_err(|_| No::judged(too_late()).by(policy))?;
-        let pinned = pinned.map_err(|e| No::of_guard(&e).by(policy))?;
-        let handed = pinned.hand_over();
-        let handed = handed.map_err(|e| No::of_guard(&e).by(policy))?;
-        let pins = Pins::of(&handed.addresses, envoy.pins);
-        let pins = pins.ok_or_else(|| No::of(unfit(), subject))?;
+        let admitted = egress::admit(&self.parts.shared, ask);
+        let admitted = admitted.map_err(|refusal| No::of(refusal, subject))?;
+        let handed = judged(admitted, until).await?;
+        let pins = Pins::of(&handed, envoy.pins);
         Ok(answer::allowed(id, pins, &target, &handed))
     }
 
@@ -269,6 +247,21 @@ impl hyper::service::Service<Request<Incoming>> for Decisions {
     }
 }
 
+/// What the policy says, and the record of it.
+async fn judged(admitted: Admitted, until: Instant) -> Result<HandedOver, No> {
+    let Admitted {
+        session,
+        request,
+        permit: _permit,
+        ..
+    } = admitted;
+    let policy = session.policy();
+    let pinned = timeout_at(until, session.pin(request)).await;
+    let pinned = pinned.map_err(|_| No::judged(too_late()).by(policy))?;
+    let handed = pinned.and_then(Pinned::hand_over);
+    handed.map_err(|e| No::of_guard(&e).by(policy))
+}
+
 /// One question.
 struct Check {
     decisions: Decisions,
@@ -353,6 +346,28 @@ fn is_grpc(request: &Request<Incoming>) -> Result<(), StatusCode> {
     }
 }
 
+/// The body, until then; what has come by then is read, however late this looks.
+fn in_time<B>(body: B, until: Instant) -> Body
+where
+    B: http_body::Body<Data = Bytes, Error: Into<tonic::codegen::StdError>>
+        + Send
+        + Unpin
+        + 'static,
+{
+    let (mut body, mut late) = (BodyStream::new(body), Box::pin(sleep_until(until)));
+    let read = stream::poll_fn(move |cx| match body.poll_next_unpin(cx) {
+        Poll::Pending => late.as_mut().poll(cx).map(|()| Some(Err(not_in_time()))),
+        Poll::Ready(frame) => {
+            Poll::Ready(frame.map(|read| read.map_err(|e| tonic::Status::from_error(e.into()))))
+        }
+    });
+    Body::new(StreamBody::new(read))
+}
+
+fn not_in_time() -> tonic::Status {
+    tonic::Status::deadline_exceeded("the question did not come in time")
+}
+
 /// For who does not speak gRPC.
 fn plain(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
@@ -372,30 +387,46 @@ fn too_late() -> Refusal {
         .hint("no decision in the time that there was: most often the name servers are slow")
 }
 
-fn unfit() -> Refusal {
-    let reason = Reason::AddressWrapped;
-    Refusal::new(Kind::Denied, reason.stage().as_str(), reason.code()).hint(reason.hint())
-}
-
 fn unreadable() -> Refusal {
     Refusal::new(Kind::Malformed, "request", "question-unreadable")
+        .hint("ask by Envoy's `ext_authz` with gRPC, version 3 of its API, without compression, and in time")
 }
 
 fn no_such_method() -> Refusal {
     Refusal::new(Kind::Malformed, "request", "method-not-served")
+        .hint("point `ext_authz` of Envoy at this listener, with `transport_api_version: V3`")
 }
 
 /// Bytes of a question. Fields of 64 KiB, which Envoy takes by default, and the rest.
 const LONGEST_QUESTION: usize = 256 << 10;
-/// How much later than a decision a question is given up that has not even come.
-const UNREAD: Duration = Duration::from_millis(50);
 /// Bytes of what an operator sees of what is no question.
 const DETAIL: usize = 200;
-/// For whoever watches to take the news of a drain.
-const TOLD: Duration = Duration::from_millis(500);
 /// How the method ends whose answer does not.
 const WATCH: &str = "/Watch";
 /// Where questions about health begin.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 /// What a content type of gRPC begins with.
 const GRPC: &[u8] = b"application/grpc";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http_body_util::Full;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_has_come_is_read_however_late_it_is_looked_at() {
+        let until = Instant::now() + Duration::from_millis(300);
+        let come = in_time(Full::new(Bytes::from_static(b"here")), until);
+        let never = in_time(
+            StreamBody::new(stream::pending::<Result<_, Infallible>>()),
+            until,
+        );
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(come.collect().await.unwrap().to_bytes(), "here");
+        let late = never.collect().await.unwrap_err();
+        assert_eq!(late.code(), tonic::Code::DeadlineExceeded);
+    }
+}

@@ -13,6 +13,7 @@ use tokio::{
     sync::Notify,
     time::{Instant, sleep, sleep_until},
 };
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::refusal::Refusal;
 
@@ -26,6 +27,8 @@ pub(crate) struct Activity {
     settled: Notify,
     /// The connection is to take no more requests.
     ending: Notify,
+    /// It was asked to end.
+    leaving: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -62,6 +65,7 @@ impl Activity {
             served: AtomicU64::new(0),
             settled: Notify::new(),
             ending: Notify::new(),
+            leaving: CancellationToken::new(),
         })
     }
 
@@ -122,6 +126,19 @@ impl Activity {
     /// Waits until the service wants that. One waiter.
     pub(crate) async fn ends(&self) {
         self.ending.notified().await;
+    }
+
+    /// The connection was asked to end: waits until nothing was under way for `time` since then, however long it had
+    /// been idle before. Its client learns of the end meanwhile, and what it still asks is answered.
+    pub(crate) async fn farewell(&self, time: Duration) {
+        self.state().since = Instant::now();
+        self.leaving.cancel();
+        self.idle(time, time).await;
+    }
+
+    /// Waits until the connection was asked to end: for answers that would not end by themselves.
+    pub(crate) fn left(&self) -> WaitForCancellationFutureOwned {
+        self.leaving.clone().cancelled_owned()
     }
 
     /// Waits until nothing was under way for `kept`, or for `first` while no request has come.

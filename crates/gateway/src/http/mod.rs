@@ -50,6 +50,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{
     activity::Activity,
@@ -96,7 +97,7 @@ async fn run(shared: Arc<Shared>, accepted: Accepted) {
     };
     let activity = proxy.activity();
     tokio::select! {
-        () = drive(proxy.shared(), &activity, connection, limits) => {}
+        () = drive(&shared.draining, &activity, connection, limits) => {}
         () = proxy.told_to_close() => {}
     }
     match proxy.onward() {
@@ -140,7 +141,7 @@ where
     let service = serve(Arc::clone(&activity));
     let parts = (Arc::clone(&activity), scope.clone());
     let connection = http2(service, parts, stream, begun, limits);
-    drive(&shared, &activity, connection, limits).await;
+    drive(&shared.draining, &activity, connection, limits).await;
     scope.finished().await;
     Ok(())
 }
@@ -214,24 +215,30 @@ where
 
 /// Runs a connection; asks it to end when the gateway drains, when it was idle for too long, or when its own service
 /// wants it to.
-async fn drive(shared: &Shared, activity: &Activity, mut connection: Connection, limits: Limits) {
+async fn drive(
+    draining: &CancellationToken,
+    activity: &Activity,
+    mut connection: Connection,
+    limits: Limits,
+) {
     tokio::select! {
         _ = &mut connection => return,
-        () = drained(shared, activity, limits) => {}
+        () = drained(draining, activity, limits) => {}
         () = activity.idle(limits.head_time, limits.keep_alive) => {}
         () = activity.ends() => {}
     }
     connection.as_mut().leave();
-    // Exchanges end in their own time. A connection without any has no more to wait for than a farewell.
+    // Exchanges end in their own time, and so do those that were on their way. A connection without any has no more to
+    // wait for than a farewell: dropped earlier, the client would not know, and ask where nobody answers.
     tokio::select! {
         _ = connection => {}
-        () = activity.idle(FAREWELL, FAREWELL) => {}
+        () = activity.farewell(FAREWELL) => {}
     }
 }
 
 /// Waits until the gateway drains, and for a request that was on its way then: it is answered.
-async fn drained(shared: &Shared, activity: &Activity, limits: Limits) {
-    shared.draining.cancelled().await;
+async fn drained(draining: &CancellationToken, activity: &Activity, limits: Limits) {
+    draining.cancelled().await;
     // In its own time it has come, or not.
     let _came = timeout(limits.head_time, activity.answered()).await;
 }
@@ -319,3 +326,6 @@ const PONG_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long a connection that is asked to end may take, once nothing goes on there.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -364,7 +364,11 @@ fn methods_and_paths() {
         ),
         ("TRACE", to("TRACE", "/"), Err((400, "method-not-served"))),
         ("trace", to("trace", "/"), Err((400, "method-not-served"))),
-        ("connect", to("connect", "/"), Err((400, "method-not-served"))),
+        (
+            "connect",
+            to("connect", "/"),
+            Err((400, "method-not-served")),
+        ),
         ("no method", to("", "/"), Err((400, "method-not-served"))),
         (
             "a long one",
@@ -486,4 +490,15 @@ fn peer(address: &str, port: u32) -> Peer {
         }),
         principal: "spiffe://lab/a".into(),
     }
+}
+
+#[test]
+fn a_route_says_only_so_much() {
+    let names: Vec<_> = (0..=MOST_EXTENSIONS).map(|n| n.to_string()).collect();
+    let labels: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
+    let get = |labels: &[(&str, &str)]| asked(request("GET", "http", "api.test", "/"), labels);
+    hold(&[
+        ("as many", get(&labels[1..]), Ok("Forward http://api.test/")),
+        ("one more", get(&labels), Err((403, "request-oversized"))),
+    ]);
 }

@@ -326,7 +326,7 @@ async fn streams_that_are_reset_at_once_end_the_connection_and_nothing_else() {
 
 #[tokio::test]
 async fn a_question_that_does_not_come_holds_nothing() {
-    let proxy = stage("envoy.deadline = '300ms'").await;
+    let proxy = stage("envoy.deadline = '2s'").await;
     let stream = TcpStream::connect(proxy.address()).await.unwrap();
     let handshake = hyper::client::conn::http2::handshake(
         hyper_util::rt::TokioExecutor::new(),
