@@ -75,6 +75,11 @@ async fn a_gateway_that_hangs_costs_a_moment_and_is_left_out() {
         "nobody missed the answer to a ping"
     );
     assert!(lost <= CLIENTS, "{:?}", tally(&all));
+    assert!(
+        lost < held.len(),
+        "nobody else was asked: {:?}",
+        tally(&all)
+    );
     load::closed(&pair.lab, &pair.envoy, &all).await;
     load::all_decided(&pair.lab, &[&pair.first, pair.second()]).await;
 }
