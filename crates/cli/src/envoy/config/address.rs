@@ -7,6 +7,8 @@ use std::{
     str::FromStr,
 };
 
+use pinfold_addr::{Class, Classifier};
+
 use super::template::quoted;
 
 /// Where something listens.
@@ -37,7 +39,9 @@ impl Address {
     /// Whether what is said to it stays on this machine.
     pub(super) fn is_local(&self) -> bool {
         match self {
-            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Tcp(address) => {
+                Classifier::default().classify(address.ip()).class == Class::Loopback
+            }
             Self::Unix(_) => true,
         }
     }
