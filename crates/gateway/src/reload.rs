@@ -297,6 +297,9 @@ mod tests {
     /// Each key with another value, and whether a reload takes it.
     const KEYS: &[(&str, &str, bool)] = &[
         ("drain", "'1s'", true),
+        ("envoy.deadline", "'1s'", true),
+        ("envoy.pins", "2", true),
+        ("envoy.tls_port", "8443", true),
         ("admin.bind", "'127.0.0.1:1'", false),
         ("admin.enabled", "false", false),
         ("admin.names", "['a.example']", false),
