@@ -64,6 +64,7 @@ const ADDR: Sources = from![
     "src/embedded.rs",
     "src/lib.rs",
     "src/names.rs",
+    "src/networks.rs",
     "src/prefix_map.rs",
     "src/reason.rs",
     "src/registry.rs",
