@@ -47,6 +47,8 @@ async fn a_candidate_of_the_configuration_watches_and_is_promoted() {
         open.at("public.lab.example.com"),
         closed.at("public.lab.example.com"),
     );
+    // First, since what is compared is waited for below: they are taken in their order.
+    assert_eq!(asked(&proxy, "127.0.0.1:9").await, 403);
     for _ in 0..3 {
         assert_eq!(
             asked(&proxy, &open).await,
@@ -57,7 +59,6 @@ async fn a_candidate_of_the_configuration_watches_and_is_promoted() {
     for _ in 0..2 {
         assert_eq!(asked(&proxy, &closed).await, 403);
     }
-    assert_eq!(asked(&proxy, "127.0.0.1:9").await, 403);
     let report = report(&proxy, 5).await;
     let counts = [
         "agreed",
