@@ -9,8 +9,8 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use pinfold::{Decision, Denial, JudgedAddress, PolicyRef};
-use pinfold_addr::{Class, Reason};
+use pinfold::{Decision, Denial, JudgedAddress, PolicyRef, policy::floor::is_floor};
+use pinfold_addr::Reason;
 
 /// The hint for a denial of these addresses, judged for this port; without a policy, before one was asked.
 pub(crate) fn of(
@@ -87,17 +87,6 @@ fn of_address(judged: &JudgedAddress, port: u16) -> OfAddress {
 fn grant(address: IpAddr, port: u16) -> String {
     let peer = SocketAddr::new(address, port);
     format!("an operator may grant it (`--grant {peer}`)")
-}
-
-const fn is_floor(class: Class) -> bool {
-    matches!(
-        class,
-        Class::Unspecified
-            | Class::Loopback
-            | Class::LinkLocal
-            | Class::Multicast
-            | Class::Broadcast
-    )
 }
 
 /// The registry's hint, with the option that it means; or one that the registry cannot give.

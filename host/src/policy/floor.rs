@@ -295,8 +295,15 @@ fn worst(classified: &Classified) -> (Class, &'static str) {
     }
 }
 
-/// The classes under the floor, metadata aside.
-const fn is_floor(class: Class) -> bool {
+/// The classes under the floor, metadata aside: no policy opens them, but a grant of the operator.
+///
+/// ```
+/// use pinfold::{addr::Class, policy::floor::is_floor};
+///
+/// assert!(is_floor(Class::Loopback));
+/// assert!(!is_floor(Class::Private));
+/// ```
+pub const fn is_floor(class: Class) -> bool {
     matches!(
         class,
         Class::Unspecified

@@ -13,6 +13,7 @@
 use std::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv6Net};
+use pinfold::policy::floor::is_floor;
 use pinfold_addr::{Class, networks, registrations};
 
 use super::template::{fill, quoted};
@@ -223,17 +224,6 @@ impl Rule {
 
 fn is_carrier(class: Class) -> bool {
     matches!(class, Class::Translated | Class::Tunnelled)
-}
-
-fn is_floor(class: Class) -> bool {
-    matches!(
-        class,
-        Class::Unspecified
-            | Class::Loopback
-            | Class::LinkLocal
-            | Class::Multicast
-            | Class::Broadcast
-    )
 }
 
 /// A network inside a prefix of 96 bits.
