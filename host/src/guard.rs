@@ -149,6 +149,17 @@ impl Guard {
         self.core.policies.fallbacks()
     }
 
+    /// Whether both are clones of one guard: what one of them opened, the other can judge again.
+    ///
+    /// ```
+    /// let guard = pinfold::Guard::new()?;
+    /// assert!(guard.is(&guard.clone()) && !guard.is(&pinfold::Guard::new()?));
+    /// # Ok::<(), pinfold::policy::LoadError>(())
+    /// ```
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.core, &other.core)
+    }
+
     /// Follows the generation: changes at every successful swap. What keeps connections retires those
     /// of older generations when it changes.
     pub fn generation(&self) -> tokio::sync::watch::Receiver<u64> {

@@ -1,6 +1,6 @@
 //! Refusals as data, and the two proofs: `Admitted` and `Pinned`. Only the guard makes them.
 
-use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use pinfold_addr::{Classifier, Embedding, Reason, Refusal, Stage, Target};
 use tokio::time::Instant;
@@ -208,6 +208,16 @@ impl Pinned {
         self.record.would_have_denied()
     }
 
+    /// Gives all connection attempts together at most `time`: a caller's own timeout, which only tightens the terms.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Self {
+        self.terms = self.terms.tightened(Terms {
+            connect_timeout: Some(time),
+            ..Terms::default()
+        });
+        self
+    }
+
     /// Spends the pin on a kept connection to `peer` instead of a new one, and closes the record.
     ///
     /// # Errors
@@ -327,8 +337,6 @@ pub(crate) fn foreign() -> Denial {
 pub(crate) mod testing {
     //! Pins for the tests of the connector, made without a guard.
 
-    use std::time::Duration;
-
     use super::*;
     use crate::{Request, event::testing::Seen, guard::Mode};
 
@@ -360,8 +368,6 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::{testing::pin, *};
     use crate::{Outcome, event::testing::Seen};
 
@@ -405,6 +411,16 @@ mod tests {
         tokio::time::advance(Duration::from_secs(30)).await;
         assert!(pinned.reused(peer).unwrap_err().is_denied());
         assert_eq!(code(&seen), "pin-expired");
+    }
+
+    #[tokio::test]
+    async fn a_callers_timeout_only_tightens() {
+        let seen = Seen::default();
+        let pinned = pin(&seen, &[JUDGED.parse().unwrap()]);
+        let short = pinned
+            .within(Duration::from_secs(1))
+            .within(Duration::from_secs(9));
+        assert_eq!(short.terms().connect_timeout, Some(Duration::from_secs(1)));
     }
 
     #[tokio::test]

@@ -6,8 +6,8 @@
 //! decision would stop the other threads each time). Tools have a third one, which *meters*.
 
 use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    fmt, process,
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
     thread,
 };
 
@@ -42,7 +42,7 @@ pub(super) const FEATURES: WasmFeatures = WasmFeatures::FLOATS
 /// The engines, and the thread that keeps instances ready.
 ///
 /// Shared by all guards of a process with the same bounds: address space for a thousand instances is
-/// reserved once, not once a guard.
+/// reserved once, not once a guard. A forked child has none of its threads, and gets one of its own.
 #[derive(Debug)]
 pub(super) struct Runtime {
     pub(super) engines: Engines,
@@ -213,6 +213,8 @@ pub(super) fn inspecting() -> Result<Engine, LoadError> {
 struct Shape {
     instances: u32,
     memory: usize,
+    /// A clock that was started before a fork does not tick after it, and nothing would stop a policy.
+    process: u32,
 }
 
 impl Shape {
@@ -225,11 +227,19 @@ impl Shape {
         Self {
             instances: limits.policy_instances.max(1),
             memory,
+            process: process::id(),
         }
     }
 }
 
 static RUNTIMES: Mutex<Vec<(Shape, Weak<Runtime>)>> = Mutex::new(Vec::new());
+
+/// Whether this process was forked from one that had made an engine: the threads on which the compiler works in
+/// parallel are those of the parent.
+fn is_forked() -> bool {
+    static FIRST: OnceLock<u32> = OnceLock::new();
+    *FIRST.get_or_init(process::id) != process::id()
+}
 
 fn common() -> Config {
     let mut config = Config::new();
@@ -240,6 +250,7 @@ fn common() -> Config {
         .concurrency_support(false)
         .shared_memory(false)
         .epoch_interruption(true)
+        .parallel_compilation(!is_forked())
         .signals_based_traps(true)
         // Same input, same verdict, on every machine.
         .cranelift_nan_canonicalization(true)

@@ -192,6 +192,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("pinfold", Layer::Product(2)),
     ("pinfold-http", Layer::Product(3)),
     ("pinfold-gateway", Layer::Product(4)),
+    ("pinfold-python", Layer::Product(4)),
     ("pinfold-cli", Layer::Product(5)),
     ("pinfold-lab", Layer::Alone),
     ("xtask", Layer::Alone),

@@ -1,0 +1,50 @@
+"""Makes exceptions for the native half."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pinfold import errors
+from pinfold.decision import Decision, new_correlation_id
+
+if TYPE_CHECKING:
+    from pinfold import _native
+
+# Not a refusal of a target that could be meant: what was given is no URL to fetch.
+_NO_URL = {"scheme-unsupported", "scheme-denied", "host-invalid", "port-zero"}
+_TIMEOUTS = {"resolve-timeout", "connect-timeout", "policy-timeout"}
+
+
+def failure(kind: str, denial: dict[str, Any], native: _native.Decision | None) -> errors.PinfoldError:
+    """A refusal (`denied`) or a failure of the network (`network`)."""
+    decision = None if native is None else Decision(native)
+    word = "refused" if kind == "denied" else "failed"
+    return _class(kind, denial["code"])(
+        f"{word} at stage `{denial['stage']}`: {denial['code']}",
+        decision=decision,
+        correlation_id=decision.correlation_id if decision else new_correlation_id(),
+        **denial,
+    )
+
+
+def _class(kind: str, code: str) -> type[errors.PinfoldError]:
+    if code == "deadline-exceeded":
+        return errors.DeadlineExceeded
+    if kind == "network":
+        return errors.Timeout if code in _TIMEOUTS else errors.NetworkError
+    return errors.InvalidURL if code in _NO_URL or code.startswith("url-") else errors.Denied
+
+
+def not_loaded(message: str, hint: str, problems: list[tuple[str, str]]) -> errors.PolicyError:
+    """A policy that was not loaded."""
+    lines = [message, *(f"  {path or '/'}: {problem}" for path, problem in problems)]
+    return errors.PolicyError("\n".join(lines), hint=hint, problems=problems, code="policy-not-loaded")
+
+
+def forked() -> errors.ForkError:
+    """What was made before a fork is used after it."""
+    return errors.ForkError(
+        "made before a fork, and used after it",
+        hint="make sessions and sockets in the process that uses them; a `Guard` itself may be made before",
+        code="forked",
+    )

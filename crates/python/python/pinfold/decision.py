@@ -1,0 +1,253 @@
+"""Decisions: what was judged, how, by which policy."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from pinfold import _native
+
+
+class Code(NamedTuple):
+    """A reason code of the registry."""
+
+    code: str
+    stage: str
+    summary: str
+    hint: str
+
+
+def codes() -> list[Code]:
+    """All reason codes, in the order of the way of a request."""
+    return [Code(*row) for row in _native.codes()]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedAddress:
+    """One address of the answer, and what became of it. For the operator."""
+
+    address: str
+    address_class: str
+    embedded: tuple[tuple[str, str, str], ...]
+    granted: bool
+    denied_by: str | None
+    detail: str | None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it may be dialled."""
+        return self.denied_by is None
+
+    def __str__(self) -> str:
+        inner = "".join(f", {form} of {address} ({kind})" for form, address, kind in self.embedded)
+        granted = ", granted" if self.granted else ""
+        verdict = "allowed" if self.allowed else f"denied by `{self.denied_by}`: {self.detail}"
+        return f"{self.address}  {self.address_class}{inner}{granted}  {verdict}"
+
+
+class Decision:
+    """The record of one hop.
+
+    It may name internal addresses: it is for the operator, never for a client. Path, query and credentials of the
+    URL are
+    not in it. It is true when the hop was allowed.
+    """
+
+    def __init__(self, native: _native.Decision | None, record: dict[str, Any] | None = None) -> None:
+        self._native = native
+        self._process = _PROCESS.word
+        if record is not None:
+            self.__dict__["record"] = record
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """All of it, as the JSON of every host has it."""
+        read: dict[str, Any] = json.loads(self._native.json()) if self._native else {}
+        return read
+
+    @property
+    def id(self) -> int:
+        """Unique within the process."""
+        return self._native.id if self._native else int(self.record["id"])
+
+    @property
+    def correlation_id(self) -> str:
+        """Unique among processes. It names nothing: a client may be told."""
+        return str(self.record.get("correlation_id") or f"{self._process}-{self.id}")
+
+    @property
+    def verdict(self) -> str:
+        """`allow`, `deny` or `failed`."""
+        return self._native.verdict if self._native else str(self.record["verdict"])
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the hop was allowed."""
+        return self.verdict == "allow"
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+    @property
+    def code(self) -> str | None:
+        """The reason code; none when it was allowed."""
+        return self._native.code if self._native else self.record.get("code")
+
+    @property
+    def hint(self) -> str | None:
+        """What to do about a refusal."""
+        return self._native.hint if self._native else self.record.get("hint")
+
+    @property
+    def stage(self) -> str | None:
+        """Where it was refused, or failed."""
+        return self.record.get("stage")
+
+    @property
+    def detail(self) -> str | None:
+        """What exactly was refused."""
+        return self.record.get("detail")
+
+    @property
+    def target(self) -> str:
+        """`scheme://host:port`."""
+        return str(self.record["target"])
+
+    @property
+    def method(self) -> str | None:
+        """The HTTP method."""
+        return self.record.get("method")
+
+    @property
+    def subject(self) -> str | None:
+        """Who asked."""
+        return self.record.get("subject")
+
+    @property
+    def hop(self) -> int:
+        """0 for the first request, 1 for the first redirect."""
+        return int(self.record.get("hop", 0))
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """The names that the answer came through."""
+        return tuple(self.record.get("chain", ()))
+
+    @property
+    def addresses(self) -> tuple[JudgedAddress, ...]:
+        """Every address of the answer, refused ones included."""
+        return tuple(_address(judged) for judged in self.record.get("addresses", ()))
+
+    @property
+    def peer(self) -> str | None:
+        """`address:port` that was dialled; none when nothing was."""
+        return self.record.get("dialed")
+
+    @property
+    def reused(self) -> bool:
+        """Whether a kept connection was used."""
+        return bool(self.record.get("reused", False))
+
+    @property
+    def generation(self) -> int:
+        """Generation of the policy that decided; 0 when none was asked."""
+        return int(self.record.get("policy", {}).get("generation", 0))
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """Name, digest, digest of the settings, and generation of the policy that decided."""
+        return dict(self.record.get("policy", {}))
+
+    @property
+    def would_deny(self) -> str | None:
+        """What would have been denied, where a policy is only tried out: the reason code."""
+        denial = self.record.get("would_deny")
+        return denial["code"] if denial else None
+
+    def explain(self) -> str:
+        """The way of the request, stage by stage, as `pinfold check` shows it."""
+        return "\n".join(_explained(self))
+
+    def __str__(self) -> str:
+        outcome = {"allow": "allowed", "deny": "denied", "failed": "failed"}[self.verdict]
+        reason = f" at stage `{self.stage}` by `{self.code}`" if self.code else ""
+        peer = f", {'kept connection to' if self.reused else 'connected to'} {self.peer}" if self.peer else ""
+        return f"{outcome} {self.target}{reason}{peer}"
+
+    def __repr__(self) -> str:
+        return f"<Decision {self.correlation_id}: {self}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Decision, (None, {**self.record, "correlation_id": self.correlation_id, "hint": self.hint})
+
+
+def unread(refusal: dict[str, Any]) -> Decision:
+    """The record of a text that was no URL: no policy was asked."""
+    record = {
+        "id": 0,
+        "correlation_id": new_correlation_id(),
+        "target": "(no URL)",
+        "verdict": "deny",
+        "hop": 0,
+        **refusal,
+    }
+    return Decision(None, record)
+
+
+class _Process:
+    """A word that tells this process from others; another one after a fork."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self.word = secrets.token_hex(4)
+        self.count = itertools.count(1)
+
+
+_PROCESS = _Process()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_PROCESS.renew)
+
+
+def new_correlation_id() -> str:
+    """For what has no decision."""
+    return f"{_PROCESS.word}-u{next(_PROCESS.count)}"
+
+
+def _address(judged: dict[str, Any]) -> JudgedAddress:
+    denial = judged.get("denial") or {}
+    embedded = tuple(
+        (str(inner["form"]), str(inner["address"]), str(inner["class"])) for inner in judged.get("embedded", ())
+    )
+    return JudgedAddress(
+        address=judged["address"],
+        address_class=judged["class"],
+        embedded=embedded,
+        granted=bool(judged.get("granted")),
+        denied_by=denial.get("code"),
+        detail=denial.get("detail"),
+    )
+
+
+def _explained(decision: Decision) -> list[str]:
+    lines = [decision.target]
+    if decision.aliases:
+        lines.append(f"  aliases  {', '.join(decision.aliases)}")
+    lines += [f"  address  {judged}" for judged in decision.addresses]
+    if decision.would_deny:
+        lines.append(f"  report   would be denied by `{decision.would_deny}`")
+    verdict = {"allow": "allowed", "deny": "denied", "failed": "failed"}[decision.verdict]
+    if decision.code:
+        shown = any(judged.detail == decision.detail for judged in decision.addresses)
+        why = "" if shown or not decision.detail else f": {decision.detail}"
+        verdict += f" at stage `{decision.stage}` by `{decision.code}`{why}"
+    lines.append(f"  verdict  {verdict}")
+    if decision.hint:
+        lines += ["", f"hint: {decision.hint}"]
+    return lines

@@ -1,0 +1,84 @@
+//! Records of decisions.
+
+use std::sync::Arc;
+
+use pinfold::Denial;
+use pinfold_addr::Reason;
+use pyo3::{prelude::*, types::PyDict};
+
+use crate::errors;
+
+/// The record of one hop. Python reads it as JSON, once, when somebody looks.
+#[pyclass(frozen, module = "pinfold._native")]
+#[derive(Clone)]
+pub(crate) struct Decision(Arc<pinfold::Decision>);
+
+impl Decision {
+    pub(crate) fn new(decision: Arc<pinfold::Decision>) -> Self {
+        Self(decision)
+    }
+
+    fn denial(&self) -> Option<&Denial> {
+        self.0.outcome.denial()
+    }
+}
+
+#[pymethods]
+impl Decision {
+    /// Unique within the process.
+    #[getter]
+    fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// `allow`, `deny` or `failed`.
+    #[getter]
+    fn verdict(&self) -> &'static str {
+        match &self.0.outcome {
+            pinfold::Outcome::Allow { .. } => "allow",
+            pinfold::Outcome::Deny(_) => "deny",
+            _ => "failed",
+        }
+    }
+
+    /// The reason code; none when it was allowed.
+    #[getter]
+    fn code(&self) -> Option<&str> {
+        self.denial().map(Denial::code)
+    }
+
+    /// What to do about it.
+    #[getter]
+    fn hint(&self) -> Option<&'static str> {
+        self.denial().and_then(Denial::hint)
+    }
+
+    /// The whole record. For the operator: it may name internal addresses.
+    fn json(&self) -> PyResult<String> {
+        serde_json::to_string(&*self.0).map_err(errors::argument)
+    }
+}
+
+/// The registry of reason codes: code, stage, summary, hint.
+#[pyfunction]
+pub(crate) fn codes() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
+    let row = |reason: &Reason| {
+        let reason = *reason;
+        (
+            reason.code(),
+            reason.stage().as_str(),
+            reason.summary(),
+            reason.hint(),
+        )
+    };
+    Reason::ALL.iter().map(row).collect()
+}
+
+/// Why a text is no target, or nothing when it is one: stage, code, detail, hint.
+#[pyfunction]
+pub(crate) fn unread<'py>(py: Python<'py>, url: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
+    match pinfold_addr::Target::parse(url) {
+        Ok(_) => Ok(None),
+        Err(refusal) => errors::pieces(py, &refusal.into()).map(Some),
+    }
+}

@@ -1,0 +1,113 @@
+//! The threads of a guard, and the two ways to wait for them.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use pyo3::prelude::*;
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::AbortHandle,
+    time::timeout,
+};
+
+use crate::{errors, local::Local};
+
+/// Threads that serve sockets and lookups. Waiting is most of what they do.
+const WORKERS: usize = 2;
+
+/// Threads on which policies run that take long.
+const BLOCKING: usize = 16;
+
+/// How often a thread that waits looks whether a signal came: what Ctrl-C waits for at most.
+const SIGNALS: Duration = Duration::from_millis(100);
+
+/// The threads of one guard.
+#[derive(Clone)]
+pub(crate) struct Threads(Arc<Owned>);
+
+/// Stops without waiting: the last one to let go may be one of its own threads, which cannot wait for itself.
+struct Owned(Option<Runtime>);
+
+impl Threads {
+    pub(crate) fn start() -> PyResult<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .max_blocking_threads(BLOCKING)
+            .thread_name("pinfold")
+            .enable_all()
+            .build()?;
+        Ok(Self(Arc::new(Owned(Some(runtime)))))
+    }
+
+    /// Waits on this thread, without the interpreter lock, and lets signals interrupt.
+    pub(crate) fn wait<F>(&self, py: Python<'_>, work: F) -> PyResult<F::Output>
+    where
+        F: Future + Send,
+        F::Output: Send,
+    {
+        let runtime = self.runtime()?;
+        py.detach(|| {
+            runtime.block_on(async {
+                let mut work = std::pin::pin!(work);
+                loop {
+                    if let Ok(done) = timeout(SIGNALS, &mut work).await {
+                        return Ok(done);
+                    }
+                    Python::attach(|py| py.check_signals())?;
+                }
+            })
+        })
+    }
+
+    /// Goes on in the background and calls `done(result, error)` on a thread of its own; one of both is `None`.
+    pub(crate) fn start_work<F, T>(&self, work: F, done: Py<PyAny>) -> PyResult<Task>
+    where
+        F: Future<Output = PyResult<T>> + Send + 'static,
+        T: for<'py> IntoPyObject<'py> + Send + 'static,
+    {
+        let task = self.runtime()?.spawn(async move {
+            let result = work.await;
+            // None while the interpreter ends: then nobody waits.
+            let _ = Python::try_attach(|py| tell(py, result, &done));
+        });
+        Ok(Task(Local::new(task.abort_handle())))
+    }
+
+    fn runtime(&self) -> PyResult<&Runtime> {
+        self.0.0.as_ref().ok_or_else(errors::forked)
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn tell<T>(py: Python<'_>, result: PyResult<T>, done: &Py<PyAny>)
+where
+    T: for<'py> IntoPyObject<'py>,
+{
+    let called = match result {
+        Ok(value) => done.call1(py, (value, py.None())),
+        Err(error) => done.call1(py, (py.None(), error)),
+    };
+    if let Err(error) = called {
+        // The loop that waited is closed.
+        error.write_unraisable(py, None);
+    }
+}
+
+/// Work in the background.
+#[pyclass(frozen, module = "pinfold._native")]
+pub(crate) struct Task(Local<AbortHandle>);
+
+#[pymethods]
+impl Task {
+    /// Ends it. `done` is not called any more, unless that has begun.
+    fn cancel(&self) -> PyResult<()> {
+        self.0.get()?.abort();
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! Where a request goes, read once and strictly.
+
+use pinfold::Denial;
+use pinfold_addr::Scheme;
+use pyo3::prelude::*;
+
+use crate::errors;
+
+/// A URL as the guard understands it.
+#[pyclass(frozen, eq, hash, module = "pinfold._native")]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Target(pinfold_addr::Target);
+
+impl Target {
+    pub(crate) fn new(target: pinfold_addr::Target) -> Self {
+        Self(target)
+    }
+
+    /// Whether scheme, host and port are the same.
+    pub(crate) fn is_at(&self, other: &Self) -> bool {
+        self.0.same_origin(&other.0)
+    }
+}
+
+#[pymethods]
+impl Target {
+    /// Reads a URL.
+    #[staticmethod]
+    fn parse(url: &str) -> PyResult<Self> {
+        read(pinfold_addr::Target::parse(url))
+    }
+
+    /// A scheme, a host and a port.
+    #[staticmethod]
+    fn of(scheme: &str, host: &str, port: u16) -> PyResult<Self> {
+        let scheme: Scheme = scheme
+            .parse()
+            .map_err(|refusal| errors::denied(&Denial::from(refusal)))?;
+        read(pinfold_addr::Target::from_authority(
+            scheme,
+            &authority(host, port),
+        ))
+    }
+
+    /// Reads the `Location` of a redirect from here.
+    fn join(&self, location: &str) -> PyResult<Self> {
+        read(self.0.join(location))
+    }
+
+    #[getter]
+    fn scheme(&self) -> &'static str {
+        self.0.scheme().as_str()
+    }
+
+    /// Without brackets: as `socket` and `ssl` want it.
+    #[getter]
+    fn host(&self) -> String {
+        match self.0.host().ip() {
+            Some(address) => address.to_string(),
+            None => self.0.host().to_string(),
+        }
+    }
+
+    #[getter]
+    fn port(&self) -> u16 {
+        self.0.port()
+    }
+
+    #[getter]
+    fn path(&self) -> &str {
+        self.0.path()
+    }
+
+    #[getter]
+    fn query(&self) -> Option<&str> {
+        self.0.query()
+    }
+
+    #[getter]
+    fn is_literal(&self) -> bool {
+        self.0.host().ip().is_some()
+    }
+
+    #[getter]
+    fn has_userinfo(&self) -> bool {
+        self.0.spelling().userinfo
+    }
+
+    #[getter]
+    fn has_unusual_literal(&self) -> bool {
+        self.0.spelling().non_canonical_literal
+    }
+
+    /// `scheme://host:port`
+    #[getter]
+    fn origin(&self) -> String {
+        let (scheme, host, port) = (self.0.scheme(), self.0.host(), self.0.port());
+        format!("{scheme}://{host}:{port}")
+    }
+
+    /// Whether scheme, host and port are the same.
+    fn same_origin(&self, other: &Self) -> bool {
+        self.is_at(other)
+    }
+
+    /// Whether a library that speaks of this scheme, host and port means the same place. Whatever cannot be read as
+    /// strictly means another one.
+    fn goes_to(&self, scheme: &str, host: &str, port: u16) -> bool {
+        Self::of(scheme, host, port).is_ok_and(|other| self.is_at(&other))
+    }
+
+    fn __str__(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Target({:?})", self.0.to_string())
+    }
+}
+
+/// A target, or the text of one.
+#[derive(FromPyObject)]
+pub(crate) enum Asked<'py> {
+    Read(Bound<'py, Target>),
+    Text(String),
+}
+
+impl Asked<'_> {
+    pub(crate) fn target(self) -> PyResult<pinfold_addr::Target> {
+        match self {
+            Self::Read(target) => Ok(target.get().0.clone()),
+            Self::Text(url) => Target::parse(&url).map(|target| target.0),
+        }
+    }
+}
+
+fn read(read: Result<pinfold_addr::Target, pinfold_addr::Refusal>) -> PyResult<Target> {
+    read.map(Target)
+        .map_err(|refusal| errors::denied(&Denial::from(refusal)))
+}
+
+/// `host:port`; an IPv6 literal gets its brackets unless it has them.
+fn authority(host: &str, port: u16) -> String {
+    match host.contains(':') && !host.starts_with('[') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}
