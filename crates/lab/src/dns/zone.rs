@@ -21,13 +21,15 @@ pub struct Zone {
 impl Zone {
     /// Sets the behaviour of a name, or of all names below one: `*.rebind.example.com` covers
     /// `1.rebind.example.com` and `a.b.rebind.example.com`, each with a state of its own. The
-    /// longest pattern counts; beyond [`PATTERNS`] new ones are ignored.
+    /// longest pattern counts; beyond [`PATTERNS`] new ones are ignored. What was asked before is
+    /// forgotten: a name that is set again begins anew.
     pub fn name(&self, pattern: &str, strategy: Strategy) -> &Self {
         let mut patterns = self
             .patterns
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         let pattern = canonical(pattern);
+        locked(&self.memories).retain(|(name, _), _| !covers(&pattern, name));
         if patterns.len() < PATTERNS || patterns.contains_key(&pattern) {
             patterns.insert(pattern, Arc::new(strategy));
         }
@@ -80,5 +82,12 @@ impl Zone {
             rest = parent;
         }
         None
+    }
+}
+
+fn covers(pattern: &str, name: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some(suffix) => name.ends_with(suffix),
+        None => name == pattern,
     }
 }

@@ -51,7 +51,12 @@ pub enum Coding {
 impl Page {
     /// Status 200 and a text.
     pub fn text(text: impl Into<Vec<u8>>) -> Self {
-        Self::new(Content::Octets(text.into())).header("content-type", "text/plain")
+        Self::octets(text).header("content-type", "text/plain")
+    }
+
+    /// Status 200 and a body, of which no header says what it is.
+    pub fn octets(octets: impl Into<Vec<u8>>) -> Self {
+        Self::new(Content::Octets(octets.into()))
     }
 
     /// A redirect with this status and `Location`, sent as it is.
