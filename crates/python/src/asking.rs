@@ -2,7 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use pinfold::{Request, addr::Target};
+use pinfold::{Denial, Request, addr::Target};
+use pinfold_addr::Reason;
 
 /// Who asks, and the hops so far.
 pub(crate) struct Asking {
@@ -19,6 +20,20 @@ impl Asking {
             labels,
             hops: Mutex::default(),
         }
+    }
+
+    /// Reads where a redirect of the current hop leads, as the server wrote it. The URL of that hop was one: what is none
+    /// now is a bad redirect.
+    pub(crate) fn location(&self, text: &str) -> Result<Target, Denial> {
+        let hops = self.hops.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = match &hops.1 {
+            Some(current) => current.target().join(text),
+            None => Target::parse(text),
+        };
+        read.map_err(|refusal| match refusal.reason {
+            Reason::UrlInvalid => Denial::new(Reason::RedirectInvalid, refusal.detail),
+            _ => refusal.into(),
+        })
     }
 
     /// A request to `target`: the next hop when a redirect leads there, otherwise the current one (again).

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pinfold::Denial;
 use pinfold_addr::Reason;
-use pyo3::{prelude::*, types::PyDict};
+use pyo3::prelude::*;
 
 use crate::errors;
 
@@ -72,13 +72,4 @@ pub(crate) fn codes() -> Vec<(&'static str, &'static str, &'static str, &'static
         )
     };
     Reason::ALL.iter().map(row).collect()
-}
-
-/// Why a text is no target, or nothing when it is one: stage, code, detail, hint.
-#[pyfunction]
-pub(crate) fn unread<'py>(py: Python<'py>, url: &str) -> PyResult<Option<Bound<'py, PyDict>>> {
-    match pinfold_addr::Target::parse(url) {
-        Ok(_) => Ok(None),
-        Err(refusal) => errors::pieces(py, &refusal.into()).map(Some),
-    }
 }

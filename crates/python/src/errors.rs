@@ -5,6 +5,35 @@ use pyo3::{prelude::*, types::PyDict};
 
 use crate::decision::Decision;
 
+/// Why work in the background failed. It becomes an exception where the interpreter is at hand.
+pub(crate) enum Failure {
+    /// A refusal, or a failure of the network.
+    Guard(Error),
+    /// What the operating system says.
+    System(std::io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Guard(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl From<Failure> for PyErr {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Guard(error) => failed(error),
+            Failure::System(error) => error.into(),
+        }
+    }
+}
+
 /// A refusal, or a failure of the network.
 pub(crate) fn failed(error: Error) -> PyErr {
     let (kind, denial, decision) = match error {
@@ -54,6 +83,11 @@ pub(crate) fn not_loaded(error: &LoadError) -> PyErr {
 /// What was made before a fork is used after it.
 pub(crate) fn forked() -> PyErr {
     made(|py| call(py, "forked", ()))
+}
+
+/// An option of a guard that was not taken.
+pub(crate) fn no_option(name: &str, why: &str, hint: &str) -> PyErr {
+    made(|py| call(py, "no_option", (name, why, hint)))
 }
 
 /// An argument that is none.

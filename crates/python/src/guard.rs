@@ -1,32 +1,42 @@
 //! The guard.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use pinfold::{
     Observer,
-    policy::{Layer, Source, Watch, settings_from_json},
+    policy::{Layer, LoadError},
     record::Mode,
     resolve::Dns,
 };
-use pyo3::{prelude::*, types::PyDict};
+use pyo3::{exceptions::PyTypeError, prelude::*, types::PyDict};
 
 use crate::{
-    asking::Asking, decision::Decision, errors, limits, loading::Loading, local::Local,
-    resolver::FixedAnswers, runtime::Threads, session::Session, watch, watch::Watcher,
+    asking::Asking,
+    decision::Decision,
+    ending, errors,
+    forking::LOADING,
+    layers::{Given, Layers, Part},
+    limits,
+    local::Local,
+    resolver::FixedAnswers,
+    runtime::Threads,
+    session::Session,
+    watch::{self, Watched, Watcher},
 };
 
 /// The guard.
 #[pyclass(frozen, module = "pinfold._native")]
-pub(crate) struct Guard(Local<Inner>);
+pub(crate) struct Guard {
+    inner: Local<Inner>,
+    /// A forked child reads it.
+    layers: Layers,
+}
 
 struct Inner {
     guard: pinfold::Guard,
     threads: Threads,
     mode: Mode,
 }
-
-/// A policy of a chain: name, component (none: the shipped one), settings as JSON.
-type Part = (String, Option<Vec<u8>>, String);
 
 #[pymethods]
 impl Guard {
@@ -43,7 +53,7 @@ impl Guard {
         options: &Bound<'_, PyDict>,
         observer: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let layers = read_layers(layers)?;
+        let given: Vec<Given> = layers.into_iter().map(Given::new).collect();
         let options = Options::read(options)?;
         let mode = options.mode;
         let threads = Threads::start()?;
@@ -51,19 +61,23 @@ impl Guard {
         if let Some(observer) = observer {
             builder = builder.observer(Told(observer));
         }
-        for layer in layers {
+        for layer in read(&given).map_err(|error| errors::not_loaded(&error))? {
             builder = builder.layer(layer);
         }
-        let built = py.detach(|| {
-            let _loading = Loading::begin();
+        let built = ending::detach(py, || {
+            let _loading = LOADING.pass();
             builder.build()
         });
         let guard = built.map_err(|error| errors::not_loaded(&error))?;
-        Ok(Self(Local::new(Inner {
+        let inner = Inner {
             guard,
             threads,
             mode,
-        })))
+        };
+        Ok(Self {
+            inner: Local::new(inner),
+            layers: Layers::new(given),
+        })
     }
 
     /// Begins a request.
@@ -74,56 +88,91 @@ impl Guard {
         labels: Vec<(String, String)>,
         mode: Option<&str>,
     ) -> PyResult<Session> {
-        let inner = self.0.get()?;
-        let mode = mode.map_or(Ok(inner.mode), read_mode)?;
+        let inner = self.inner.get()?;
+        let mode = mode.map_or(Ok(inner.mode), |mode| {
+            read_mode(mode).map_err(|why| errors::no_option("mode", &why, hint("mode")))
+        })?;
         let session = inner.guard.session().in_mode(mode);
         let asking = Asking::new(subject, labels);
         let threads = inner.threads.clone();
         Ok(Session::new(inner.guard.clone(), session, asking, threads))
     }
 
-    /// Replaces all policies, and returns the new generation.
-    fn swap(&self, py: Python<'_>, layers: Vec<Part>) -> PyResult<u64> {
-        let inner = self.0.get()?;
-        let layers = read_layers(layers)?;
-        let swapped = py.detach(|| {
-            let _loading = Loading::begin();
-            inner.guard.swap_layers(layers)
+    /// Replaces one policy (`None`: the first), and returns the new generation.
+    #[pyo3(signature = (name, component, settings))]
+    fn swap(
+        &self,
+        py: Python<'_>,
+        name: Option<String>,
+        component: Option<Vec<u8>>,
+        settings: String,
+    ) -> PyResult<u64> {
+        let guard = &self.inner.get()?.guard;
+        let swapped = ending::detach(py, || {
+            let _loading = LOADING.pass();
+            let name = name.unwrap_or_else(|| self.layers.first());
+            let given = Given::new((name, component, settings));
+            swap_one(guard, &self.layers, given)
         });
         swapped.map_err(|error| errors::not_loaded(&error))
     }
 
-    /// Replaces the policy of one layer whenever the files change. `told(generation, error, component, settings)` hears of
-    /// it: generation, component and settings when it was replaced, the error otherwise.
-    #[pyo3(signature = (layer, policy, settings, fixed, interval, told))]
+    /// Replaces all policies, and returns the new generation.
+    fn swap_layers(&self, py: Python<'_>, layers: Vec<Part>) -> PyResult<u64> {
+        let guard = &self.inner.get()?.guard;
+        let given: Vec<Given> = layers.into_iter().map(Given::new).collect();
+        let swapped = ending::detach(py, || {
+            let _loading = LOADING.pass();
+            let generation = guard.swap_layers(read(&given)?)?;
+            self.layers.replace(given);
+            Ok(generation)
+        });
+        swapped.map_err(|error: LoadError| errors::not_loaded(&error))
+    }
+
+    /// Replaces one policy (`None`: the first) whenever the files change, and at once where they differ from what is
+    /// loaded. `told(generation, error)` hears of it: one of both is `None`. `again`: an error at once is told, not raised.
+    #[pyo3(signature = (layer, policy, settings, interval, told, again = false))]
+    #[expect(clippy::too_many_arguments, reason = "they are those of Python")]
     fn watch(
         &self,
-        layer: String,
+        py: Python<'_>,
+        layer: Option<String>,
         policy: Option<PathBuf>,
         settings: Option<PathBuf>,
-        fixed: &str,
         interval: f64,
         told: Py<PyAny>,
+        again: bool,
     ) -> PyResult<Watcher> {
-        let inner = self.0.get()?;
-        let watch = files(policy, settings, fixed, limits::duration(interval)?)?;
-        watch::start(watch, inner.guard.clone(), layer, told)
+        let watched = Watched {
+            guard: self.inner.get()?.guard.clone(),
+            name: layer.unwrap_or_else(|| self.layers.first()),
+            layers: self.layers.clone(),
+            policy,
+            settings,
+        };
+        watch::start(py, watched, limits::duration(interval)?, told, again)
+    }
+
+    /// What is loaded, as it was given; of use in a forked child, too.
+    fn layers(&self) -> Vec<Part> {
+        self.layers.all().iter().map(Given::part).collect()
     }
 
     /// The policies that are active, in the order in which they are asked, as JSON.
     fn policies(&self) -> PyResult<String> {
-        serde_json::to_string(&self.0.get()?.guard.policies()).map_err(errors::argument)
+        serde_json::to_string(&self.inner.get()?.guard.policies()).map_err(errors::argument)
     }
 
     /// Generation of the active policies.
     #[getter]
     fn generation(&self) -> PyResult<u64> {
-        Ok(*self.0.get()?.guard.generation().borrow())
+        Ok(*self.inner.get()?.guard.generation().borrow())
     }
 
     /// What this machine lacks to run policies at full speed, and what to do about it.
     fn fallbacks(&self) -> PyResult<Vec<(String, &'static str)>> {
-        let fallbacks = self.0.get()?.guard.fallbacks().iter();
+        let fallbacks = self.inner.get()?.guard.fallbacks().iter();
         Ok(fallbacks
             .map(|fallback| (fallback.to_string(), fallback.hint()))
             .collect())
@@ -155,24 +204,26 @@ impl Options {
     }
 
     fn set(&mut self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        match name {
-            "dns" => self.dns = each(value)?,
-            "answers" => self.answers = Some(value.cast::<FixedAnswers>()?.get().clone()),
-            "grants" => self.grants = each(value)?,
-            "listeners" => self.listeners = each(value)?,
-            "nat64" => self.nat64 = each(value)?,
-            "limits" => self.limits = limits::read(Some(value.cast::<PyDict>()?))?,
-            "code_cache" => self.code_cache = Some(value.extract()?),
-            "inert_wasi" => self.inert_wasi = value.extract()?,
-            "configure_each" => self.configure_each = value.extract()?,
-            "mode" => self.mode = read_mode(&value.extract::<String>()?)?,
-            _ => {
-                return Err(errors::argument(format!(
-                    "`{name}` is no option of a guard"
-                )));
-            }
-        }
-        Ok(())
+        let taken = match name {
+            "dns" => each(value).map(|dns| self.dns = dns),
+            "answers" => value
+                .extract()
+                .map(|answers| self.answers = Some(answers))
+                .map_err(PyErr::from),
+            "grants" => each(value).map(|grants| self.grants = grants),
+            "listeners" => each(value).map(|listeners| self.listeners = listeners),
+            "nat64" => each(value).map(|nat64| self.nat64 = nat64),
+            "limits" => limits::read(value.cast()?).map(|limits| self.limits = limits),
+            "code_cache" => value.extract().map(|dir| self.code_cache = Some(dir)),
+            "inert_wasi" => value.extract().map(|inert| self.inert_wasi = inert),
+            "configure_each" => value.extract().map(|each| self.configure_each = each),
+            "mode" => value.extract().and_then(|mode: String| {
+                self.mode = read_mode(&mode).map_err(errors::argument)?;
+                Ok(())
+            }),
+            _ => Err(errors::argument("is no option of a guard")),
+        };
+        taken.map_err(|error| not_taken(value.py(), name, error))
     }
 
     fn builder(self) -> pinfold::GuardBuilder {
@@ -207,45 +258,52 @@ where
     read.collect()
 }
 
-fn read_mode(text: &str) -> PyResult<Mode> {
+fn read_mode(text: &str) -> Result<Mode, String> {
     match text {
         "enforce" => Ok(Mode::Enforce),
         "report" => Ok(Mode::Report),
         "report-names" => Ok(Mode::ReportNames),
-        _ => Err(errors::argument(format!(
-            "`{text}` is no mode: it is `enforce`, `report` or `report-names`"
-        ))),
+        _ => Err(format!("`{text}` is no mode")),
     }
 }
 
-fn read_layers(parts: Vec<Part>) -> PyResult<Vec<Layer>> {
-    let layer = |(name, component, settings): Part| {
-        let source = component.map_or(Source::Shipped, |bytes| Source::Bytes(bytes.into()));
-        Ok(Layer::new(name, source).settings(read_settings(&settings)?))
-    };
-    parts.into_iter().map(layer).collect()
+/// A value that is wrong is the operator's mistake; one of the wrong type is the programmer's.
+fn not_taken(py: Python<'_>, name: &str, error: PyErr) -> PyErr {
+    if error.is_instance_of::<PyTypeError>(py) {
+        return PyTypeError::new_err(format!("`{name}`: {}", error.value(py)));
+    }
+    errors::no_option(name, &error.value(py).to_string(), hint(name))
 }
 
-fn read_settings(json: &str) -> PyResult<serde_json::Value> {
-    settings_from_json(json)
-        .map_err(|problem| errors::not_loaded(&pinfold::policy::LoadError::Settings(vec![problem])))
+const fn hint(option: &str) -> &'static str {
+    match option.as_bytes() {
+        b"dns" => "name DNS servers by address, such as `192.0.2.53` or `192.0.2.53:5353`",
+        b"grants" => {
+            "grant an address or a network, with or without a port: `10.0.0.5:5432`, `[fd00::/64]:443`"
+        }
+        b"listeners" => {
+            "name the sockets of this service by address and port, such as `192.0.2.1:8080`"
+        }
+        b"nat64" => "name prefixes such as `2001:db8:64::/96`",
+        b"limits" => "times are positive seconds, everything else whole numbers",
+        b"mode" => "it is `enforce`, `report` or `report-names`",
+        _ => "see `help(pinfold.Guard)`",
+    }
 }
 
-fn files(
-    policy: Option<PathBuf>,
-    settings: Option<PathBuf>,
-    fixed: &str,
-    interval: Duration,
-) -> PyResult<Watch> {
-    let watch = match policy {
-        Some(path) => Watch::policy(path),
-        None => Watch::shipped(),
-    };
-    let watch = match settings {
-        Some(path) => watch.settings(path),
-        None => watch.fixed_settings(read_settings(fixed)?),
-    };
-    Ok(watch.interval(interval))
+fn read(given: &[Given]) -> Result<Vec<Layer>, LoadError> {
+    given.iter().map(Given::layer).collect()
+}
+
+/// Replaces one policy, behind the gate of loading.
+pub(crate) fn swap_one(
+    guard: &pinfold::Guard,
+    layers: &Layers,
+    given: Given,
+) -> Result<u64, LoadError> {
+    let generation = guard.swap_layer(&given.name, given.source(), given.document()?)?;
+    layers.replace_one(given);
+    Ok(generation)
 }
 
 /// Tells Python.
@@ -254,7 +312,7 @@ struct Told(Py<PyAny>);
 impl Observer for Told {
     fn observe(&self, decision: &Arc<pinfold::Decision>) {
         // None while the interpreter ends: then nobody listens.
-        let _ = Python::try_attach(|py| {
+        let _ = ending::attach(|py| {
             let told = self.0.call1(py, (Decision::new(Arc::clone(decision)),));
             if let Err(error) = told {
                 error.write_unraisable(py, None);

@@ -8,11 +8,13 @@
 
 mod asking;
 mod decision;
+mod ending;
 mod errors;
+mod forking;
 mod guard;
+mod layers;
 mod limits;
 mod link;
-mod loading;
 mod local;
 mod pin;
 mod resolver;
@@ -26,10 +28,11 @@ mod watch;
 mod native {
     #[pymodule_export]
     use super::{
-        decision::{Decision, codes, unread},
+        decision::{Decision, codes},
+        ending::end,
+        forking::{after_fork_in_child, after_fork_in_parent, before_fork},
         guard::Guard,
         link::Link,
-        loading::{after_fork, before_fork},
         pin::Pin,
         resolver::FixedAnswers,
         runtime::Task,

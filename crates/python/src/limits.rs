@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use pinfold::Limits;
-use pyo3::{exceptions::PyValueError, prelude::*, types::PyDict};
+use pyo3::{
+    exceptions::{PyTypeError, PyValueError},
+    prelude::*,
+    types::PyDict,
+};
 
 /// Reads a table of limits: times in seconds, everything else whole numbers. What it does not name keeps its default.
-pub(crate) fn read(table: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
+pub(crate) fn read(table: &Bound<'_, PyDict>) -> PyResult<Limits> {
     let mut limits = Limits::default();
-    let Some(table) = table else {
-        return Ok(limits);
-    };
     for (name, value) in table.iter() {
-        set(&mut limits, &name.extract::<String>()?, &value)?;
+        let name: String = name.extract()?;
+        set(&mut limits, &name, &value).map_err(|error| named(value.py(), &name, &error))?;
     }
     Ok(limits)
 }
@@ -33,9 +35,17 @@ fn set(limits: &mut Limits, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()
         "attempt" => limits.attempt = seconds(value)?,
         "attempts" => limits.attempts = value.extract()?,
         "pin" => limits.pin = seconds(value)?,
-        _ => return Err(PyValueError::new_err(format!("`{name}` is no limit"))),
+        _ => return Err(PyValueError::new_err("is no limit")),
     }
     Ok(())
+}
+
+fn named(py: Python<'_>, name: &str, error: &PyErr) -> PyErr {
+    let message = format!("`{name}` {}", error.value(py));
+    match error.is_instance_of::<PyTypeError>(py) {
+        true => PyTypeError::new_err(message),
+        false => PyValueError::new_err(message),
+    }
 }
 
 fn seconds(value: &Bound<'_, PyAny>) -> PyResult<Duration> {

@@ -1,6 +1,7 @@
 //! Judged addresses of one hop, and the socket that is made from them.
 
 use std::{
+    io,
     net::SocketAddr,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -15,7 +16,8 @@ use pyo3::{
 
 use crate::{
     decision::Decision,
-    errors, limits,
+    errors::{self, Failure},
+    limits,
     link::Link,
     local::Local,
     runtime::{Task, Threads},
@@ -105,13 +107,12 @@ impl Pin {
 
     /// Spends it on a kept connection.
     fn reuse(&self, link: &Link) -> PyResult<Link> {
-        let accepted = self.accepts(link)?;
-        let (inner, pinned) = self.spend()?;
-        if !accepted {
+        if !self.accepts(link)? {
             return Err(PyRuntimeError::new_err(
-                "this connection was opened for something else",
+                "this connection was opened for something else: ask `accepts` first",
             ));
         }
+        let (inner, pinned) = self.spend()?;
         let reused = pinned.reused(link.peer()?).map_err(errors::failed)?;
         Ok(Link::new(
             inner.guard.clone(),
@@ -132,7 +133,7 @@ impl Pin {
     #[pyo3(signature = (within = None))]
     fn connect(&self, py: Python<'_>, within: Option<f64>) -> PyResult<(Fd, Link)> {
         let (inner, work) = self.dial(within)?;
-        inner.threads.wait(py, work)?.map(|open| open.parts())
+        Ok(inner.threads.wait(py, work)?.map(Open::parts)?)
     }
 
     /// As `connect`, in the background.
@@ -147,7 +148,10 @@ impl Pin {
     fn dial(
         &self,
         within: Option<f64>,
-    ) -> PyResult<(&Inner, impl Future<Output = PyResult<Open>> + Send + use<>)> {
+    ) -> PyResult<(
+        &Inner,
+        impl Future<Output = Result<Open, Failure>> + Send + use<>,
+    )> {
         let within = within.map(limits::duration).transpose()?;
         let (inner, pinned) = self.spend()?;
         let pinned = match within {
@@ -157,7 +161,7 @@ impl Pin {
         let (guard, threads) = (inner.guard.clone(), inner.threads.clone());
         Ok((inner, async move {
             let connection = guard.connector().connect(pinned).await;
-            Open::new(guard, threads, connection.map_err(errors::failed)?)
+            Ok(Open::new(guard, threads, connection?)?)
         }))
     }
 }
@@ -175,7 +179,7 @@ pub(crate) struct Open {
 }
 
 impl Open {
-    fn new(guard: Guard, threads: Threads, connection: Connection) -> PyResult<Self> {
+    fn new(guard: Guard, threads: Threads, connection: Connection) -> io::Result<Self> {
         let (held, decision) = (connection.held(), connection.decision().clone());
         let stream = connection.into_stream().into_std()?;
         let link = Link::new(guard, threads, held, decision);

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -11,62 +11,109 @@ use pinfold::resolve::{Answers, Resolve, ResolveError, Resolving};
 use pinfold_addr::{Domain, Reason};
 use pyo3::prelude::*;
 
-use crate::errors;
+use crate::{ending, errors, forking::ANSWERS};
 
 /// How long an answer may be kept. A pin has a lifetime of its own.
 const TTL: Duration = Duration::from_secs(60);
 
-type Names = RwLock<HashMap<Domain, Result<Answers, ResolveError>>>;
+type Names = HashMap<Domain, Result<Answers, ResolveError>>;
 
 /// Fixed answers. Names that are not among them do not exist.
-#[pyclass(frozen, module = "pinfold._native")]
+#[pyclass(frozen, from_py_object, module = "pinfold._native")]
 #[derive(Clone, Default)]
 pub(crate) struct FixedAnswers {
-    names: Arc<Names>,
+    names: Arc<Mutex<Names>>,
 }
 
 #[pymethods]
 impl FixedAnswers {
+    /// Names and their addresses.
     #[new]
-    fn new() -> Self {
-        Self::default()
+    #[pyo3(signature = (answers = None))]
+    fn new(py: Python<'_>, answers: Option<HashMap<String, Addresses>>) -> PyResult<Self> {
+        let made = Self::default();
+        for (name, addresses) in answers.unwrap_or_default() {
+            made.__setitem__(py, &name, addresses)?;
+        }
+        Ok(made)
     }
 
-    /// Answers `name` with these addresses, through these aliases; replaces what was there.
+    /// Answers `name` with these addresses, through these aliases; replaces what was there. Without addresses, the name
+    /// exists and has none.
     #[pyo3(signature = (name, addresses, aliases = Vec::new()))]
-    fn set(&self, name: &str, addresses: Vec<String>, aliases: Vec<String>) -> PyResult<()> {
+    fn set(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        addresses: Addresses,
+        aliases: Vec<String>,
+    ) -> PyResult<()> {
         let name = Domain::parse(name).map_err(errors::argument)?;
-        let chain: Result<Vec<Domain>, _> =
-            aliases.iter().map(|alias| Domain::parse(alias)).collect();
-        let chain = chain.map_err(errors::argument)?;
-        let answers = answers(&addresses, chain)?;
-        self.write().insert(name, answers);
+        let answers = answers(&addresses.list(), &aliases)?;
+        self.with(py, |names| drop(names.insert(name, answers)));
         Ok(())
     }
 
     /// Forgets a name.
-    fn remove(&self, name: &str) -> PyResult<()> {
+    fn remove(&self, py: Python<'_>, name: &str) -> PyResult<()> {
         let name = Domain::parse(name).map_err(errors::argument)?;
-        self.write().remove(&name);
+        self.with(py, |names| drop(names.remove(&name)));
         Ok(())
     }
 
     /// Forgets all names.
-    fn clear(&self) {
-        self.write().clear();
+    fn clear(&self, py: Python<'_>) {
+        self.with(py, HashMap::clear);
+    }
+
+    fn __setitem__(&self, py: Python<'_>, name: &str, addresses: Addresses) -> PyResult<()> {
+        self.set(py, name, addresses, Vec::new())
+    }
+
+    fn __delitem__(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        self.remove(py, name)
+    }
+
+    fn __contains__(&self, py: Python<'_>, name: &str) -> bool {
+        let name = Domain::parse(name);
+        name.is_ok_and(|name| self.with(py, |names| names.contains_key(&name)))
+    }
+
+    fn __len__(&self, py: Python<'_>) -> usize {
+        self.with(py, |names| names.len())
+    }
+}
+
+/// Addresses, or one.
+#[derive(FromPyObject)]
+enum Addresses {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Addresses {
+    fn list(self) -> Vec<String> {
+        match self {
+            Self::One(address) => vec![address],
+            Self::Many(addresses) => addresses,
+        }
     }
 }
 
 impl FixedAnswers {
-    fn write(
-        &self,
-    ) -> std::sync::RwLockWriteGuard<'_, HashMap<Domain, Result<Answers, ResolveError>>> {
-        self.names.write().unwrap_or_else(PoisonError::into_inner)
+    fn with<R: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut Names) -> R + Send) -> R {
+        ending::detach(py, || self.look(work))
+    }
+
+    /// Without the interpreter lock.
+    fn look<R>(&self, work: impl FnOnce(&mut Names) -> R) -> R {
+        let _still = ANSWERS.pass();
+        work(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn answer(&self, name: &Domain) -> Result<Answers, ResolveError> {
-        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-        names.get(name).cloned().unwrap_or_else(|| {
+        let found = self.look(|names| names.get(name).cloned());
+        found.unwrap_or_else(|| {
             let detail = format!("`{}` is not among the fixed names", name.as_str());
             Err(failed(Reason::ResolveNoAnswer, detail))
         })
@@ -74,7 +121,9 @@ impl FixedAnswers {
 }
 
 /// What a lookup gives. An address with a zone refuses the whole answer, as from any resolver.
-fn answers(addresses: &[String], chain: Vec<Domain>) -> PyResult<Result<Answers, ResolveError>> {
+fn answers(addresses: &[String], aliases: &[String]) -> PyResult<Result<Answers, ResolveError>> {
+    let chain: Result<_, _> = aliases.iter().map(|alias| Domain::parse(alias)).collect();
+    let chain = chain.map_err(errors::argument)?;
     let mut read = Vec::new();
     for text in addresses {
         if let Some((plain, _zone)) = text.split_once('%') {

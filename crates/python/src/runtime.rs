@@ -2,14 +2,18 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use pyo3::prelude::*;
+use pyo3::{exceptions::PyRuntimeError, prelude::*};
 use tokio::{
-    runtime::{Builder, Runtime},
+    runtime::{Builder, Handle, Runtime},
     task::AbortHandle,
     time::timeout,
 };
 
-use crate::{errors, local::Local};
+use crate::{
+    ending,
+    errors::{self, Failure},
+    local::Local,
+};
 
 /// Threads that serve sockets and lookups. Waiting is most of what they do.
 const WORKERS: usize = 2;
@@ -19,6 +23,9 @@ const BLOCKING: usize = 16;
 
 /// How often a thread that waits looks whether a signal came: what Ctrl-C waits for at most.
 const SIGNALS: Duration = Duration::from_millis(100);
+
+const INSIDE: &str =
+    "a listener of decisions must not ask a guard: it is called in the middle of a decision";
 
 /// The threads of one guard.
 #[derive(Clone)]
@@ -45,29 +52,22 @@ impl Threads {
         F::Output: Send,
     {
         let runtime = self.runtime()?;
-        py.detach(|| {
-            runtime.block_on(async {
-                let mut work = std::pin::pin!(work);
-                loop {
-                    if let Ok(done) = timeout(SIGNALS, &mut work).await {
-                        return Ok(done);
-                    }
-                    Python::attach(|py| py.check_signals())?;
-                }
-            })
-        })
+        if Handle::try_current().is_ok() {
+            return Err(PyRuntimeError::new_err(INSIDE));
+        }
+        ending::detach(py, || runtime.block_on(interruptible(work)))
     }
 
     /// Goes on in the background and calls `done(result, error)` on a thread of its own; one of both is `None`.
     pub(crate) fn start_work<F, T>(&self, work: F, done: Py<PyAny>) -> PyResult<Task>
     where
-        F: Future<Output = PyResult<T>> + Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
         T: for<'py> IntoPyObject<'py> + Send + 'static,
     {
         let task = self.runtime()?.spawn(async move {
             let result = work.await;
             // None while the interpreter ends: then nobody waits.
-            let _ = Python::try_attach(|py| tell(py, result, &done));
+            let _ = ending::attach(|py| tell(py, result, &done));
         });
         Ok(Task(Local::new(task.abort_handle())))
     }
@@ -85,13 +85,25 @@ impl Drop for Owned {
     }
 }
 
-fn tell<T>(py: Python<'_>, result: PyResult<T>, done: &Py<PyAny>)
+/// Looks now and then whether a signal came.
+async fn interruptible<F: Future>(work: F) -> PyResult<F::Output> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        if let Ok(done) = timeout(SIGNALS, &mut work).await {
+            return Ok(done);
+        }
+        // None while the interpreter ends: then there are no more signals.
+        ending::attach(Python::check_signals).unwrap_or(Ok(()))?;
+    }
+}
+
+fn tell<T>(py: Python<'_>, result: Result<T, Failure>, done: &Py<PyAny>)
 where
     T: for<'py> IntoPyObject<'py>,
 {
     let called = match result {
         Ok(value) => done.call1(py, (value, py.None())),
-        Err(error) => done.call1(py, (py.None(), error)),
+        Err(failure) => done.call1(py, (py.None(), PyErr::from(failure))),
     };
     if let Err(error) = called {
         // The loop that waited is closed.

@@ -9,7 +9,8 @@ use tokio::time::timeout;
 
 use crate::{
     asking::Asking,
-    errors, limits,
+    errors::Failure,
+    limits,
     local::Local,
     pin::Pin,
     runtime::{Task, Threads},
@@ -46,7 +47,8 @@ impl Session {
 
 #[pymethods]
 impl Session {
-    /// Judges, resolves once, and pins. `redirect`: a redirect of the hop before leads there. `within`: seconds.
+    /// Judges, resolves once, and pins. `redirect`: a redirect of the hop before leads there, and a text is its `Location`.
+    /// `within`: seconds.
     #[pyo3(signature = (url, method = "GET", redirect = false, within = None))]
     fn pin(
         &self,
@@ -58,7 +60,7 @@ impl Session {
     ) -> PyResult<Pin> {
         let inner = self.0.get()?;
         let work = inner.clone().judge(url, method, redirect, within)?;
-        inner.threads.wait(py, work)?
+        Ok(inner.threads.wait(py, work)??)
     }
 
     /// As `pin`, in the background.
@@ -90,11 +92,15 @@ impl Inner {
         method: &str,
         redirect: bool,
         within: Option<f64>,
-    ) -> PyResult<impl Future<Output = PyResult<Pin>> + Send + use<>> {
+    ) -> PyResult<impl Future<Output = Result<Pin, Failure>> + Send + use<>> {
         let within = within.map(limits::duration).transpose()?;
-        let request = self.asking.hop(url.target()?, method, redirect);
+        let target = match redirect {
+            true => url.location(&self.asking)?,
+            false => url.target()?,
+        };
+        let request = self.asking.hop(target, method, redirect);
         Ok(async move {
-            let pinned = self.pinned(request, within).await.map_err(errors::failed)?;
+            let pinned = self.pinned(request, within).await?;
             Ok(Pin::new(self.guard, pinned, self.threads))
         })
     }

@@ -1,10 +1,10 @@
 //! Where a request goes, read once and strictly.
 
 use pinfold::Denial;
-use pinfold_addr::Scheme;
-use pyo3::prelude::*;
+use pinfold_addr::{Reason, Scheme};
+use pyo3::{exceptions::PyTypeError, prelude::*, types::PyString};
 
-use crate::errors;
+use crate::{asking::Asking, errors};
 
 /// A URL as the guard understands it.
 #[pyclass(frozen, eq, hash, module = "pinfold._native")]
@@ -14,6 +14,14 @@ pub(crate) struct Target(pinfold_addr::Target);
 impl Target {
     pub(crate) fn new(target: pinfold_addr::Target) -> Self {
         Self(target)
+    }
+
+    fn at(scheme: &str, host: &str, port: u16) -> Result<Self, Denial> {
+        let scheme: Scheme = scheme.parse()?;
+        Ok(Self(pinfold_addr::Target::from_authority(
+            scheme,
+            &authority(host, port),
+        )?))
     }
 
     /// Whether scheme, host and port are the same.
@@ -26,25 +34,19 @@ impl Target {
 impl Target {
     /// Reads a URL.
     #[staticmethod]
-    fn parse(url: &str) -> PyResult<Self> {
-        read(pinfold_addr::Target::parse(url))
+    fn parse(url: Text<'_>) -> PyResult<Self> {
+        read(pinfold_addr::Target::parse(url.as_str()?))
     }
 
     /// A scheme, a host and a port.
     #[staticmethod]
-    fn of(scheme: &str, host: &str, port: u16) -> PyResult<Self> {
-        let scheme: Scheme = scheme
-            .parse()
-            .map_err(|refusal| errors::denied(&Denial::from(refusal)))?;
-        read(pinfold_addr::Target::from_authority(
-            scheme,
-            &authority(host, port),
-        ))
+    fn of(scheme: Text<'_>, host: Text<'_>, port: u16) -> PyResult<Self> {
+        Self::at(scheme.as_str()?, host.as_str()?, port).map_err(|denial| errors::denied(&denial))
     }
 
     /// Reads the `Location` of a redirect from here.
-    fn join(&self, location: &str) -> PyResult<Self> {
-        read(self.0.join(location))
+    fn join(&self, location: Text<'_>) -> PyResult<Self> {
+        read(self.0.join(location.as_str()?))
     }
 
     #[getter]
@@ -105,8 +107,11 @@ impl Target {
 
     /// Whether a library that speaks of this scheme, host and port means the same place. Whatever cannot be read as
     /// strictly means another one.
-    fn goes_to(&self, scheme: &str, host: &str, port: u16) -> bool {
-        Self::of(scheme, host, port).is_ok_and(|other| self.is_at(&other))
+    fn goes_to(&self, scheme: Text<'_>, host: Text<'_>, port: u16) -> bool {
+        let (Ok(scheme), Ok(host)) = (scheme.as_str(), host.as_str()) else {
+            return false;
+        };
+        Self::at(scheme, host, port).is_ok_and(|other| self.is_at(&other))
     }
 
     fn __str__(&self) -> String {
@@ -119,18 +124,67 @@ impl Target {
 }
 
 /// A target, or the text of one.
-#[derive(FromPyObject)]
 pub(crate) enum Asked<'py> {
     Read(Bound<'py, Target>),
-    Text(String),
+    Text(Text<'py>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Asked<'py> {
+    type Error = PyErr;
+
+    fn extract(asked: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match asked.cast::<Target>() {
+            Ok(target) => Ok(Self::Read(target.to_owned())),
+            Err(_) => asked.extract().map(Self::Text),
+        }
+    }
 }
 
 impl Asked<'_> {
+    /// As a URL of its own.
     pub(crate) fn target(self) -> PyResult<pinfold_addr::Target> {
         match self {
             Self::Read(target) => Ok(target.get().0.clone()),
-            Self::Text(url) => Target::parse(&url).map(|target| target.0),
+            Self::Text(url) => Target::parse(url).map(|target| target.0),
         }
+    }
+
+    /// As the `Location` of a redirect of the current hop.
+    pub(crate) fn location(self, asking: &Asking) -> PyResult<pinfold_addr::Target> {
+        match self {
+            Self::Read(target) => Ok(target.get().0.clone()),
+            Self::Text(text) => asking
+                .location(text.as_str()?)
+                .map_err(|denial| errors::denied(&denial)),
+        }
+    }
+}
+
+/// Text that strangers wrote. Python's may hold what is no Unicode, which no URL does.
+pub(crate) struct Text<'py>(Bound<'py, PyString>);
+
+impl Text<'_> {
+    /// # Errors
+    ///
+    /// A refusal, since it is about the URL and not about the call.
+    pub(crate) fn as_str(&self) -> PyResult<&str> {
+        let not_unicode = |_| Denial::new(Reason::UrlInvalid, "half of a surrogate pair");
+        self.0
+            .to_str()
+            .map_err(|error| errors::denied(&not_unicode(error)))
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Text<'py> {
+    type Error = PyErr;
+
+    fn extract(text: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let other = |_| {
+            let kind = text.get_type();
+            PyTypeError::new_err(format!("a URL is text (`str`), and not `{kind}`"))
+        };
+        let text = text.cast::<PyString>().map_err(other)?;
+        Ok(Self(text.to_owned()))
     }
 }
 

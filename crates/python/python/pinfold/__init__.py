@@ -6,11 +6,9 @@
     deny
 
 A policy, a sandboxed WebAssembly component, judges each URL and each resolved address; a name is looked up once; a
-socket
-is opened to judged addresses only. `pinfold.requests`, `pinfold.urllib3`, `pinfold.httpx`, `pinfold.aiohttp` and
-`pinfold.urllib` fetch with the libraries that you have, `pinfold.flask`, `pinfold.django` and `pinfold.starlette`
-are for
-web applications, `pinfold.guard_process` stops what forgot to use any of them.
+socket is opened to judged addresses only. `pinfold.requests`, `pinfold.urllib3`, `pinfold.httpx`, `pinfold.aiohttp` and
+`pinfold.urllib` fetch with the libraries that you have; `pinfold.flask`, `pinfold.django` and `pinfold.starlette` are
+for web applications; `pinfold.guard_process` stops what forgot to use any of them.
 """
 
 from pinfold._native import VERSION as __version__

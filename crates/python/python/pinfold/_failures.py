@@ -22,7 +22,7 @@ def failure(kind: str, denial: dict[str, Any], native: _native.Decision | None) 
     return _class(kind, denial["code"])(
         f"{word} at stage `{denial['stage']}`: {denial['code']}",
         decision=decision,
-        correlation_id=decision.correlation_id if decision else new_correlation_id(),
+        correlation_id=new_correlation_id() if decision is None else decision.correlation_id,
         **denial,
     )
 
@@ -39,6 +39,11 @@ def not_loaded(message: str, hint: str, problems: list[tuple[str, str]]) -> erro
     """A policy that was not loaded."""
     lines = [message, *(f"  {path or '/'}: {problem}" for path, problem in problems)]
     return errors.PolicyError("\n".join(lines), hint=hint, problems=problems, code="policy-not-loaded")
+
+
+def no_option(name: str, why: str, hint: str) -> errors.PolicyError:
+    """An option of a guard that was not taken."""
+    return errors.PolicyError(f"`{name}`: {why}", hint=hint, code="option-invalid")
 
 
 def forked() -> errors.ForkError:

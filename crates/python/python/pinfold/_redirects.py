@@ -1,9 +1,8 @@
 """What goes along with a redirect.
 
 Across origins (scheme, host, port) only headers that are known to hold no secret go along: a list of what to drop could
-never be complete, because every service invents its own key header. What was dropped once stays dropped, even when
-a later
-redirect leads back.
+never be complete, because every service invents its own key header. What was dropped once stays dropped, even when a
+later redirect leads back.
 """
 
 from __future__ import annotations

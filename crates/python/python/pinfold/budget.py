@@ -21,8 +21,7 @@ _HINTS = {
 class Budget:
     """Bounds of one fetch. The terms of the policy only tighten them.
 
-    `connect` and `read` are seconds for a connection and for each wait for bytes, where the caller gives no timeout
-    of
+    `connect` and `read` are seconds for a connection and for each wait for bytes, where the caller gives no timeout of
     its own; a caller's own is never longer than what `total` leaves. `total` is for the whole exchange, lookups,
     redirects and the last byte of the body. `redirects` is the most that is followed; 0 refuses the first.
     """

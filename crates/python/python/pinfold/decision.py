@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from pinfold import _native
+from pinfold import _explain, _native
 
 
 class Code(NamedTuple):
@@ -43,23 +43,33 @@ class JudgedAddress:
         """Whether it may be dialled."""
         return self.denied_by is None
 
-    def __str__(self) -> str:
+    @property
+    def kind(self) -> str:
+        """Its class, what it carries, and whether an operator granted it."""
         inner = "".join(f", {form} of {address} ({kind})" for form, address, kind in self.embedded)
-        granted = ", granted" if self.granted else ""
-        verdict = "allowed" if self.allowed else f"denied by `{self.denied_by}`: {self.detail}"
-        return f"{self.address}  {self.address_class}{inner}{granted}  {verdict}"
+        return f"{self.address_class}{inner}{', granted' if self.granted else ''}"
+
+    @property
+    def verdict(self) -> str:
+        """What became of it."""
+        return "allowed" if self.denied_by is None else f"denied {_explain.rule(self.denied_by, self.detail)}"
+
+    def __str__(self) -> str:
+        return f"{self.address}  {self.kind}  {self.verdict}"
 
 
 class Decision:
     """The record of one hop.
 
-    It may name internal addresses: it is for the operator, never for a client. Path, query and credentials of the
-    URL are
-    not in it. It is true when the hop was allowed.
+    It may name internal addresses: it is for the operator, never for a client. Path, query and credentials of the URL
+    are not in it; only where `check` made it, `url` is what was asked. It is true when the hop was allowed.
     """
 
-    def __init__(self, native: _native.Decision | None, record: dict[str, Any] | None = None) -> None:
-        self._native = native
+    def __init__(
+        self, native: _native.Decision | None, record: dict[str, Any] | None = None, *, url: str | None = None
+    ) -> None:
+        self.url = url if url is None else _explain.redacted(url)
+        self.native = native
         self._process = _PROCESS.word
         if record is not None:
             self.__dict__["record"] = record
@@ -67,13 +77,13 @@ class Decision:
     @cached_property
     def record(self) -> dict[str, Any]:
         """All of it, as the JSON of every host has it."""
-        read: dict[str, Any] = json.loads(self._native.json()) if self._native else {}
+        read: dict[str, Any] = json.loads(self.native.json()) if self.native else {}
         return read
 
     @property
     def id(self) -> int:
         """Unique within the process."""
-        return self._native.id if self._native else int(self.record["id"])
+        return self.native.id if self.native else int(self.record["id"])
 
     @property
     def correlation_id(self) -> str:
@@ -83,7 +93,7 @@ class Decision:
     @property
     def verdict(self) -> str:
         """`allow`, `deny` or `failed`."""
-        return self._native.verdict if self._native else str(self.record["verdict"])
+        return self.native.verdict if self.native else str(self.record["verdict"])
 
     @property
     def allowed(self) -> bool:
@@ -96,12 +106,12 @@ class Decision:
     @property
     def code(self) -> str | None:
         """The reason code; none when it was allowed."""
-        return self._native.code if self._native else self.record.get("code")
+        return self.native.code if self.native else self.record.get("code")
 
     @property
     def hint(self) -> str | None:
         """What to do about a refusal."""
-        return self._native.hint if self._native else self.record.get("hint")
+        return self.native.hint if self.native else self.record.get("hint")
 
     @property
     def stage(self) -> str | None:
@@ -164,14 +174,19 @@ class Decision:
         return dict(self.record.get("policy", {}))
 
     @property
+    def layers(self) -> tuple[dict[str, Any], ...]:
+        """All policies of the chain, where there are several."""
+        return tuple(self.record.get("layers", ()))
+
+    @property
     def would_deny(self) -> str | None:
         """What would have been denied, where a policy is only tried out: the reason code."""
         denial = self.record.get("would_deny")
         return denial["code"] if denial else None
 
     def explain(self) -> str:
-        """The way of the request, stage by stage, as `pinfold check` shows it."""
-        return "\n".join(_explained(self))
+        """The way of the request, stage by stage, as `pinfold check` shows it. For the operator."""
+        return "\n".join(_explain.lines(self))
 
     def __str__(self) -> str:
         outcome = {"allow": "allowed", "deny": "denied", "failed": "failed"}[self.verdict]
@@ -183,20 +198,25 @@ class Decision:
         return f"<Decision {self.correlation_id}: {self}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Decision, (None, {**self.record, "correlation_id": self.correlation_id, "hint": self.hint})
+        record = {**self.record, "correlation_id": self.correlation_id, "hint": self.hint}
+        return _restored, (record, self.url)
 
 
-def unread(refusal: dict[str, Any]) -> Decision:
-    """The record of a text that was no URL: no policy was asked."""
+def _restored(record: dict[str, Any], url: str | None) -> Decision:
+    return Decision(None, record, url=url)
+
+
+def unrecorded(refusal: dict[str, Any], *, url: str | None, target: str | None) -> Decision:
+    """The record of a hop that came to no policy, or of which there is no record."""
     record = {
         "id": 0,
         "correlation_id": new_correlation_id(),
-        "target": "(no URL)",
+        "target": target or "(no URL)",
         "verdict": "deny",
         "hop": 0,
         **refusal,
     }
-    return Decision(None, record)
+    return Decision(None, record, url=url)
 
 
 class _Process:
@@ -233,21 +253,3 @@ def _address(judged: dict[str, Any]) -> JudgedAddress:
         denied_by=denial.get("code"),
         detail=denial.get("detail"),
     )
-
-
-def _explained(decision: Decision) -> list[str]:
-    lines = [decision.target]
-    if decision.aliases:
-        lines.append(f"  aliases  {', '.join(decision.aliases)}")
-    lines += [f"  address  {judged}" for judged in decision.addresses]
-    if decision.would_deny:
-        lines.append(f"  report   would be denied by `{decision.would_deny}`")
-    verdict = {"allow": "allowed", "deny": "denied", "failed": "failed"}[decision.verdict]
-    if decision.code:
-        shown = any(judged.detail == decision.detail for judged in decision.addresses)
-        why = "" if shown or not decision.detail else f": {decision.detail}"
-        verdict += f" at stage `{decision.stage}` by `{decision.code}`{why}"
-    lines.append(f"  verdict  {verdict}")
-    if decision.hint:
-        lines += ["", f"hint: {decision.hint}"]
-    return lines

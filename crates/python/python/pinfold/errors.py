@@ -16,8 +16,7 @@ class PinfoldError(Exception):
     """The base of all exceptions of this package.
 
     `stage` and `code` say where and why, `hint` what to do about it. `detail` and `decision` are for the operator:
-    they
-    may name internal addresses. `correlation_id` is what a client may be told, and what the log has, too.
+    they may name internal addresses. `correlation_id` is what a client may be told, and what the log has, too.
     """
 
     stage: str

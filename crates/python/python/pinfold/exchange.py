@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
-from collections.abc import Callable
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self
 
 from pinfold import _native, errors
 from pinfold.budget import Budget, Spending, exceeded
-from pinfold.decision import Decision, unread
+from pinfold.decision import Decision, unrecorded
 
 if TYPE_CHECKING:
     from pinfold.guard import Guard, Resolved
@@ -24,10 +28,20 @@ class PinnedSocket(socket.socket):
     @classmethod
     def take(cls, fd: int, link: _native.Link) -> Self:
         """Takes over a file descriptor, and blocks."""
-        opened = cls(fileno=fd)
+        try:
+            opened = cls(fileno=fd)
+        except BaseException:
+            socket.close(fd)
+            raise
         opened.link = link
         opened.settimeout(None)
         return opened
+
+    def dup(self) -> Self:
+        """As that of a socket; it is the same connection."""
+        copy = super().dup()
+        copy.link = self.link
+        return copy
 
     @property
     def decision(self) -> Decision:
@@ -43,8 +57,8 @@ class Exchange:
     """One request with its redirects, under one generation of the policy and one budget.
 
     A hop begins with `pin`, which judges and looks up once. It goes on with `open`, or with `reuse` of a kept
-    connection
-    that `accepts`. A `Location` is a hop of its own: `pin(..., redirect=True)`.
+    connection that the pin `accepts`. A redirect is a hop of its own: `pin(location, redirect=True)`, where a text is
+    the `Location` as the server wrote it.
     """
 
     def __init__(self, guard: Guard, session: _native.Session, budget: Budget) -> None:
@@ -56,17 +70,19 @@ class Exchange:
 
     def check(self, url: str | _native.Target, method: str = "GET", *, redirect: bool = False) -> Decision:
         """Judges a hop without connecting. Raises nothing about the URL."""
+        asked = _asked(url, redirect)
         try:
-            return Decision(self.pin(url, method, redirect=redirect).hand_over())
+            return Decision(self.pin(url, method, redirect=redirect).hand_over(), url=asked)
         except errors.PinfoldError as error:
-            return _told(error)
+            return _told(error, url, asked)
 
     async def acheck(self, url: str | _native.Target, method: str = "GET", *, redirect: bool = False) -> Decision:
         """As `check`, for asyncio."""
+        asked = _asked(url, redirect)
         try:
-            return Decision((await self.apin(url, method, redirect=redirect)).hand_over())
+            return Decision((await self.apin(url, method, redirect=redirect)).hand_over(), url=asked)
         except errors.PinfoldError as error:
-            return _told(error)
+            return _told(error, url, asked)
 
     def pin(self, url: str | _native.Target, method: str = "GET", *, redirect: bool = False) -> _native.Pin:
         """Judges a hop and looks it up once."""
@@ -86,8 +102,8 @@ class Exchange:
 
     async def aopen(self, pin: _native.Pin, timeout: float | None = None) -> PinnedSocket:
         """As `open`, for asyncio."""
-        time = self._connect_time(timeout)
-        fd, link = await soon(lambda done: pin.connect_soon(done, time))
+        within = self._connect_time(timeout)
+        fd, link = await soon(lambda done: pin.connect_soon(done, within))
         return PinnedSocket.take(fd, link)
 
     def handed_over(self, pin: _native.Pin) -> Resolved:
@@ -95,10 +111,13 @@ class Exchange:
         from pinfold.guard import Resolved
 
         addresses = tuple(pin.addresses)
-        return Resolved(pin.target, addresses, Decision(pin.hand_over()))
+        decision = Decision(pin.hand_over())
+        _APPROVED.add(addresses, self.guard)
+        return Resolved(pin.target, addresses, decision)
 
     def _connect_time(self, timeout: float | None) -> float:
-        return self.spending.wait(timeout, self.spending.budget.connect)
+        # Libraries know a timeout of 0; here it is the shortest that there is.
+        return max(self.spending.wait(timeout, self.spending.budget.connect), 0.001)
 
     def _count(self, redirect: bool) -> None:
         self._hops += redirect
@@ -116,7 +135,7 @@ current: ContextVar[Exchange | None] = ContextVar("pinfold.exchange", default=No
 
 async def soon(start: Callable[[Callable[[Any, BaseException | None], None]], _native.Task]) -> Any:
     """Waits for native work; ends it when the task that waits is cancelled."""
-    loop = asyncio.get_running_loop()
+    loop = _loop()
     future: asyncio.Future[Any] = loop.create_future()
 
     def settle(result: Any, error: BaseException | None) -> None:
@@ -130,9 +149,21 @@ async def soon(start: Callable[[Callable[[Any, BaseException | None], None]], _n
     task = start(lambda result, error: _call(loop, settle, result, error))
     try:
         return await future
-    except asyncio.CancelledError:
+    except BaseException:
         task.cancel()
+        # Cancelled in the moment in which it was done: nobody takes what came.
+        if not future.cancel() and not future.cancelled() and future.exception() is None:
+            _close(future.result())
         raise
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "this needs a running asyncio loop (trio has none: call the blocking function in a thread there)"
+        ) from None
 
 
 def _call(
@@ -151,8 +182,59 @@ def _close(result: Any) -> None:
         socket.socket(fileno=result[0]).close()
 
 
-def _told(error: errors.PinfoldError) -> Decision:
+def _asked(url: str | _native.Target, redirect: bool) -> str | None:
+    return None if redirect else str(url)
+
+
+def _told(error: errors.PinfoldError, url: str | _native.Target, asked: str | None) -> Decision:
+    if isinstance(error, errors.ForkError | errors.PolicyError):
+        raise error
     if error.decision is not None:
-        return error.decision
-    refusal = {name: getattr(error, name) for name in ("stage", "code", "detail", "hint")}
-    return unread({**refusal, "correlation_id": error.correlation_id})
+        return Decision(error.decision.native, url=asked)
+    refusal = {name: getattr(error, name) for name in ("stage", "code", "detail", "hint", "correlation_id")}
+    refusal["verdict"] = "deny" if isinstance(error, errors.Denied) else "failed"
+    target = url.origin if isinstance(url, _native.Target) else None
+    return unrecorded(refusal, url=asked, target=target)
+
+
+class _Approved:
+    """Addresses that were handed over to be dialled, for as long as a pin lives."""
+
+    LIFE = 30.0
+    MOST = 4096
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self._until: dict[tuple[str, int, weakref.ref[Guard] | None], float] = {}
+        self._lock = threading.RLock()
+
+    def add(self, addresses: Iterable[tuple[str, int]], guard: Guard) -> None:
+        until = time.monotonic() + self.LIFE
+        with self._lock:
+            for address, port in addresses:
+                for key in ((address, port, None), (address, port, weakref.ref(guard))):
+                    # The oldest stay in front.
+                    self._until.pop(key, None)
+                    self._until[key] = until
+            while len(self._until) > 2 * self.MOST:
+                del self._until[next(iter(self._until))]
+
+    def holds(self, address: str, port: int, guard: Guard | None) -> bool:
+        until = self._until.get((address, port, guard if guard is None else weakref.ref(guard)))
+        return until is not None and time.monotonic() < until
+
+
+_APPROVED = _Approved()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_APPROVED.renew)
+
+
+def approved(address: str, port: int, guard: Guard | None = None) -> bool:
+    """Whether `resolve` or `aresolve` of this guard, or of any, handed this address over in the last 30 seconds.
+
+    `address` is written as Python's `ipaddress` writes it. The last 4,096 of this process are remembered. It takes no
+    lock.
+    """
+    return _APPROVED.holds(address, port, guard)

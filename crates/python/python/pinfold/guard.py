@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
 import threading
-import tomllib
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, TypeAlias
 
 from pinfold import _native
+from pinfold._documents import Document, Policy, component, json_of
+from pinfold._watch import File, Swap, Watch
 from pinfold.budget import Budget
 from pinfold.decision import Decision
 from pinfold.exchange import Exchange, PinnedSocket
@@ -22,10 +23,8 @@ from pinfold.settings import Settings
 
 __all__ = ["Guard", "Layer", "PinnedSocket", "Resolved", "Swap", "Watch", "default_guard", "set_default_guard"]
 
-Policy = bytes | str | PathLike[str] | None
-Document = Settings | Mapping[str, Any] | str | PathLike[str] | None
-Mode = Literal["enforce", "report", "report-names"]
-Listener = Callable[[Decision], object]
+Mode: TypeAlias = Literal["enforce", "report", "report-names"]
+Listener: TypeAlias = Callable[[Decision], object]
 
 _LOG = logging.getLogger("pinfold.decision")
 # Silent unless the application configures logging.
@@ -49,14 +48,6 @@ class Resolved:
     target: _native.Target
     addresses: tuple[tuple[str, int], ...]
     decision: Decision
-
-
-@dataclass(frozen=True, slots=True)
-class Swap:
-    """What a look at changed files came to: a new generation, or an error, and then the old policy stays."""
-
-    generation: int | None
-    error: Exception | None
 
 
 class Guard:
@@ -85,11 +76,11 @@ class Guard:
         on_decision: Listener | None = None,
     ) -> None:
         self.budget = budget or (settings.budget() if isinstance(settings, Settings) else Budget())
-        self._layers = _chain(policy, settings, layers)
+        self.watches: set[Watch] = set()
         self._options: dict[str, Any] = {
-            "grants": list(grants),
-            "listeners": list(listeners),
-            "nat64": list(nat64),
+            "grants": _listed("grants", grants),
+            "listeners": _listed("listeners", listeners),
+            "nat64": _listed("nat64", nat64),
             "limits": dict(limits or {}),
             "inert_wasi": inert_wasi,
             "configure_each": configure_each,
@@ -100,11 +91,12 @@ class Guard:
         if isinstance(resolver, _native.FixedAnswers):
             self._options["answers"] = resolver
         elif resolver is not None:
-            self._options["dns"] = [_with_port(server) for server in resolver]
+            self._options["dns"] = [_with_port(server) for server in _listed("resolver", resolver)]
         self._listeners: list[Listener] = [on_decision] if on_decision else []
         self._building = threading.Lock()
-        self._watches: weakref.WeakSet[Watch] = weakref.WeakSet()
-        self._native: _native.Guard | None = self._build()
+        self._native = self._build(_chain(policy, settings, layers))
+        # Only a thread that builds it anew finds it unset.
+        self._is_here = True
         _GUARDS.add(self)
 
     def check(
@@ -207,28 +199,31 @@ class Guard:
     def swap(self, policy: Policy = None, settings: Document = None, *, layer: str | None = None) -> int:
         """Replaces the policy (of one layer), and returns the new generation. A bad one is left: `PolicyError`.
 
-        `None` is the shipped policy, and no settings.
+        `None` is the shipped policy, and no settings. The bounds of fetches stay those of the guard.
         """
-        name = self._layers[0][0] if layer is None else layer
-        fresh = _part(Layer(name, policy, settings))
-        return self._swap([fresh if part[0] == name else part for part in self._layers])
+        return self.native().swap(layer, component(policy), json_of(settings))
 
     def swap_layers(self, layers: Sequence[Layer]) -> int:
         """Replaces all policies."""
-        return self._swap([_part(layer) for layer in layers])
+        return self.native().swap_layers([_part(layer) for layer in layers])
 
     def watch(
         self,
-        policy: str | PathLike[str] | None = None,
-        settings: str | PathLike[str] | None = None,
+        policy: File = None,
+        settings: File = None,
         *,
         layer: str | None = None,
         interval: float = 1.0,
         on_swap: Callable[[Swap], object] | None = None,
     ) -> Watch:
-        """Replaces the policy (of one layer) whenever these files change, until the watch is stopped."""
-        name = self._layers[0][0] if layer is None else layer
-        return Watch(self, name, policy, settings, interval, on_swap)
+        """Replaces the policy (of one layer) whenever these files change, until the watch is stopped.
+
+        What the files hold is loaded at once, if it is not yet. What is not watched stays as it is. `interval` is in
+        seconds; a change is active after two looks. `on_swap` is called on a thread of its own.
+
+        Raises `PolicyError` when the files are bad now; later, the policy stays and `on_swap` hears of it.
+        """
+        return Watch(self, layer, policy, settings, interval, on_swap)
 
     @property
     def generation(self) -> int:
@@ -242,20 +237,24 @@ class Guard:
         return read
 
     def on_decision(self, listener: Listener) -> Listener:
-        """Adds a listener. It is called on the thread that decided, and must not block. Of use as a decorator."""
+        """Adds a listener. Of use as a decorator.
+
+        It is called on the thread that decided, after the log was told, and must neither block nor ask a guard. What it
+        raises is logged, and changes nothing for the request.
+        """
         self._listeners.append(listener)
         return listener
 
     def native(self) -> _native.Guard:
         """The native guard of this process."""
-        native = self._native
-        if native is not None:
-            return native
+        if self._is_here:
+            return self._native
         with self._building:
-            if self._native is None:
-                self._native = self._build()
-                for watch in self._watches:
-                    watch.restart()
+            if not self._is_here:
+                self._native = self._build(self._native.layers())
+                self._is_here = True
+                for watch in list(self.watches):
+                    watch.restart(self._native)
             return self._native
 
     def tell(self, decision: Decision) -> None:
@@ -263,77 +262,24 @@ class Guard:
         level = logging.DEBUG if decision.allowed else logging.WARNING
         if _LOG.isEnabledFor(level):
             _LOG.log(level, "%s", decision, extra={"decision": decision, "correlation_id": decision.correlation_id})
-        for listener in self._listeners:
-            listener(decision)
+        for listener in tuple(self._listeners):
+            try:
+                listener(decision)
+            except Exception:  # noqa: BLE001 - what a listener raises is no matter of the request
+                _LOG.exception("a listener failed at %s", decision.correlation_id)
 
-    def _build(self) -> _native.Guard:
+    def _build(self, layers: list[_native.Part]) -> _native.Guard:
         guard = weakref.ref(self)
-        return _native.Guard(self._layers, self._options, lambda native: _told(guard, native))
-
-    def _swap(self, layers: list[_native.Part]) -> int:
-        generation = self.native().swap(layers)
-        self._layers = layers
-        return generation
+        return _native.Guard(layers, self._options, lambda native: _told(guard, native))
 
     def _forked(self) -> None:
-        _LEFT.append(self._native)
-        self._native = None
+        # What the parent made is never torn down here: the threads that would have to help are not there.
+        self._is_here = False
         self._building = threading.Lock()
 
     def __repr__(self) -> str:
         names = ", ".join(policy["name"] for policy in self.policies)
         return f"<Guard {names} generation {self.generation}>"
-
-
-class Watch:
-    """Watches files while it lives."""
-
-    def __init__(
-        self,
-        guard: Guard,
-        layer: str,
-        policy: str | PathLike[str] | None,
-        settings: str | PathLike[str] | None,
-        interval: float,
-        on_swap: Callable[[Swap], object] | None,
-    ) -> None:
-        self._guard = guard
-        self._layer = layer
-        self._files = (policy, settings)
-        self._interval = interval
-        self._on_swap = on_swap
-        self._native: _native.Watcher | None = None
-        self.restart()
-        guard._watches.add(self)
-
-    def restart(self) -> None:
-        """Begins anew; after a fork, for the guard of this process."""
-        policy, settings = (None if file is None else os.fspath(file) for file in self._files)
-        fixed = next(part[2] for part in self._guard._layers if part[0] == self._layer)
-        native = self._guard._native or self._guard.native()
-        self._native = native.watch(self._layer, policy, settings, fixed, self._interval, self._told)
-
-    def stop(self) -> None:
-        """Stops, and waits for a swap that is under way."""
-        self._guard._watches.discard(self)
-        if self._native is not None:
-            self._native.stop()
-
-    def _told(
-        self, generation: int | None, error: Exception | None, component: bytes | None, settings: str | None
-    ) -> None:
-        if generation is not None and settings is not None:
-            loaded = (self._layer, component, settings)
-            parts = self._guard._layers
-            self._guard._layers = [loaded if part[0] == self._layer else part for part in parts]
-        if self._on_swap is not None:
-            self._on_swap(Swap(generation, error))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
 
 def _told(guard: weakref.ref[Guard], native: _native.Decision) -> None:
@@ -349,20 +295,13 @@ def _chain(policy: Policy, settings: Document, layers: Sequence[Layer]) -> list[
 
 
 def _part(layer: Layer) -> _native.Part:
-    component = layer.policy if isinstance(layer.policy, bytes | None) else Path(layer.policy).read_bytes()
-    return layer.name, component, _json(layer.settings)
+    return layer.name, component(layer.policy), json_of(layer.settings)
 
 
-def _json(settings: Document) -> str:
-    if settings is None:
-        return "{}"
-    if isinstance(settings, Settings):
-        return json.dumps(settings.document())
-    if isinstance(settings, Mapping):
-        return json.dumps(settings)
-    path = Path(settings)
-    text = path.read_text(encoding="utf-8")
-    return json.dumps(tomllib.loads(text)) if path.suffix == ".toml" else text
+def _listed(name: str, texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise TypeError(f"`{name}` is a list of texts: `[{texts!r}]`")
+    return list(texts)
 
 
 def _with_port(server: str) -> str:
@@ -375,12 +314,12 @@ def _with_port(server: str) -> str:
 
 
 _GUARDS: weakref.WeakSet[Guard] = weakref.WeakSet()
-# What the parent made is never torn down in a child: the threads that would have to help are not there.
-_LEFT: list[_native.Guard | None] = []
 
 
 def _after_fork_in_child() -> None:
-    _native.after_fork()
+    global _setting
+    _native.after_fork_in_child()
+    _setting = threading.Lock()
     for guard in list(_GUARDS):
         guard._forked()
 
@@ -388,19 +327,20 @@ def _after_fork_in_child() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_native.before_fork,
-        after_in_parent=_native.after_fork,
+        after_in_parent=_native.after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )
+atexit.register(_native.end)
 
 
 _default: Guard | None = None
-_DEFAULT = threading.Lock()
+_setting = threading.Lock()
 
 
 def default_guard() -> Guard:
     """The guard of functions that are given none: the shipped policy without settings, unless another one was set."""
     global _default
-    with _DEFAULT:
+    with _setting:
         if _default is None:
             _default = Guard()
         return _default
@@ -409,5 +349,5 @@ def default_guard() -> Guard:
 def set_default_guard(guard: Guard | None) -> None:
     """Sets the guard of functions that are given none; `None` is the shipped policy again."""
     global _default
-    with _DEFAULT:
+    with _setting:
         _default = guard
