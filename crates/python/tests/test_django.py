@@ -470,7 +470,7 @@ def test_a_served_application_cannot_be_rebound(lab: Any, tmp_path: Path, comman
             # The check is answered 127.0.0.2, the fetch is not.
             name = lab.name(f"rebound-{number}", ["127.0.0.2"], ["127.0.0.3"])
             status, text = _get(base, f"http://{name}:{lab.port}/")
-            assert (status, "address-floor" in text) == (403, True), text
+            assert (status, "address-not-public" in text) == (403, True), text
             assert not _ADDRESS.search(text)
         assert lab.leaks() == before
 
