@@ -93,8 +93,12 @@ async fn interruptible<F: Future>(work: F) -> PyResult<F::Output> {
             return Ok(done);
         }
         // None while the interpreter ends: then there are no more signals.
-        ending::attach(Python::check_signals).unwrap_or(Ok(()))?;
+        ending::attach(signals).unwrap_or(Ok(()))?;
     }
+}
+
+fn signals(py: Python<'_>) -> PyResult<()> {
+    py.check_signals()
 }
 
 fn tell<T>(py: Python<'_>, result: Result<T, Failure>, done: &Py<PyAny>)

@@ -1,5 +1,7 @@
 //! Where a request goes, read once and strictly.
 
+use std::net::IpAddr;
+
 use pinfold::Denial;
 use pinfold_addr::{Reason, Scheme};
 use pyo3::{exceptions::PyTypeError, prelude::*, types::PyString};
@@ -18,6 +20,7 @@ impl Target {
 
     fn at(scheme: &str, host: &str, port: u16) -> Result<Self, Denial> {
         let scheme: Scheme = scheme.parse()?;
+        unscoped(host)?;
         Ok(Self(pinfold_addr::Target::from_authority(
             scheme,
             &authority(host, port),
@@ -191,6 +194,18 @@ impl<'py> FromPyObject<'_, 'py> for Text<'py> {
 fn read(read: Result<pinfold_addr::Target, pinfold_addr::Refusal>) -> PyResult<Target> {
     read.map(Target)
         .map_err(|refusal| errors::denied(&Denial::from(refusal)))
+}
+
+/// An address with a zone is one, and no URL can be written for it: it is never connected to.
+fn unscoped(host: &str) -> Result<(), Denial> {
+    let address = host.trim_start_matches('[').split_once('%');
+    match address.map(|(address, _zone)| address.parse::<IpAddr>()) {
+        Some(Ok(_)) => {
+            let detail = format!("`{host}` carries a zone");
+            Err(Denial::new(Reason::AddressScoped, detail))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `host:port`; an IPv6 literal gets its brackets unless it has them.

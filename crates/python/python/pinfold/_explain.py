@@ -20,7 +20,8 @@ _TURNS = {0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)}
 def lines(decision: Decision) -> list[str]:
     """What `Decision.explain` shows."""
     url = decision.url or decision.target
-    target = _parsed(url)
+    # Without a record there was no target: what is left of the URL without its credentials may be one.
+    target = _parsed(url) if decision.policy else None
     shown = [url]
     if target is not None:
         shown.append(_row("parse", _parse(target)))
@@ -82,8 +83,6 @@ def _stages(decision: Decision, target: _native.Target) -> list[str]:
 
 def _passed_target(decision: Decision) -> bool:
     """Whether stage one allowed: everything that comes later says so."""
-    if not decision.policy:
-        return False
     if decision.code is None or decision.stage in ("resolve", "connect"):
         return True
     return decision.code not in _FLOOR if decision.stage == "address" else bool(decision.addresses)
