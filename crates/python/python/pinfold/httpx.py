@@ -1,0 +1,262 @@
+"""httpx, guarded: `import pinfold.httpx as httpx`.
+
+    >>> import pinfold.httpx
+    >>> pinfold.httpx.get("http://169.254.169.254/latest/meta-data/")
+    Traceback (most recent call last):
+    pinfold._httpx_errors.Denied: refused at stage `name`: literal-denied
+
+`Client` and `AsyncClient` are httpx's own with the guard below them: each request, each redirect, each request of an
+authentication is judged, and goes to a judged address. `Transport` and `AsyncTransport` are for clients of your own.
+Proxies, mounts, unix sockets and HTTP/2 are refused with `PolicyError`: they would go around the guard. Environment
+variables for proxies are not read; those for certificates are, unless `trust_env=False`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import httpx
+
+from pinfold import _native
+from pinfold._httpx_decode import ACCEPTED
+from pinfold._httpx_errors import (
+    ConnectError,
+    ConnectTimeout,
+    DeadlineExceeded,
+    Denied,
+    InvalidURL,
+    TooLarge,
+    TooManyRedirects,
+    ambiguous,
+    option_refused,
+    translated,
+)
+from pinfold._httpx_hops import exchanging, mark_redirect, mark_text
+from pinfold._httpx_transport import LIMITS, AsyncTransport, Cert, Transport, Verify, refuse
+from pinfold.budget import Budget
+from pinfold.guard import Guard
+
+__all__ = [
+    "AsyncClient",
+    "AsyncTransport",
+    "Client",
+    "ConnectError",
+    "ConnectTimeout",
+    "DeadlineExceeded",
+    "Denied",
+    "InvalidURL",
+    "TooLarge",
+    "TooManyRedirects",
+    "Transport",
+    "delete",
+    "get",
+    "head",
+    "options",
+    "patch",
+    "post",
+    "put",
+    "request",
+    "stream",
+]
+
+
+class Client(httpx.Client):
+    """`httpx.Client`, guarded. `guard` is the default guard unless one is given; `subject` and `labels` are what the
+    policy is told, `budget` bounds each exchange.
+
+    Takes what `httpx.Client` takes, but for what goes around the guard; `transport` has to be a `Transport`.
+    """
+
+    def __init__(
+        self,
+        *,
+        guard: Guard | None = None,
+        subject: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        budget: Budget | None = None,
+        verify: Verify = True,
+        cert: Cert | None = None,
+        http1: bool = True,
+        http2: bool = False,
+        limits: httpx.Limits = LIMITS,
+        transport: Transport | None = None,
+        proxy: object = None,
+        mounts: object = None,
+        trust_env: bool = True,
+        **settings: Any,
+    ) -> None:
+        refuse(http1=http1, http2=http2, proxy=proxy, mounts=mounts)
+        self._guarded = _given(transport, Transport) or Transport(
+            verify=verify,
+            cert=cert,
+            trust_env=trust_env,
+            limits=limits,
+            guard=guard,
+            subject=subject,
+            labels=labels,
+            budget=budget,
+        )
+        super().__init__(transport=self._guarded, trust_env=False, **_ready(settings))
+
+    def build_request(self, method: str, url: httpx.URL | str, **parts: Any) -> httpx.Request:
+        """As httpx does; what is wrong with the text of the URL is raised when it is sent."""
+        with _reading(url):
+            made = super().build_request(method, url, **parts)
+        mark_text(made, url)
+        return made
+
+    def send(self, request: httpx.Request, **how: Any) -> httpx.Response:
+        """As httpx does, in one exchange: its redirects and its authentication share the budget."""
+        with translated(), exchanging(self._guarded, self._guarded.exchange()):
+            return super().send(request, **how)
+
+    def _build_redirect_request(self, request: httpx.Request, response: httpx.Response) -> httpx.Request:
+        made = super()._build_redirect_request(request, response)
+        mark_redirect(made, request, response.headers["Location"], self.cookies)
+        return made
+
+
+class AsyncClient(httpx.AsyncClient):
+    """`httpx.AsyncClient`, guarded; for asyncio and trio. Otherwise as `Client`."""
+
+    def __init__(
+        self,
+        *,
+        guard: Guard | None = None,
+        subject: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        budget: Budget | None = None,
+        verify: Verify = True,
+        cert: Cert | None = None,
+        http1: bool = True,
+        http2: bool = False,
+        limits: httpx.Limits = LIMITS,
+        transport: AsyncTransport | None = None,
+        proxy: object = None,
+        mounts: object = None,
+        trust_env: bool = True,
+        **settings: Any,
+    ) -> None:
+        refuse(http1=http1, http2=http2, proxy=proxy, mounts=mounts)
+        self._guarded = _given(transport, AsyncTransport) or AsyncTransport(
+            verify=verify,
+            cert=cert,
+            trust_env=trust_env,
+            limits=limits,
+            guard=guard,
+            subject=subject,
+            labels=labels,
+            budget=budget,
+        )
+        super().__init__(transport=self._guarded, trust_env=False, **_ready(settings))
+
+    def build_request(self, method: str, url: httpx.URL | str, **parts: Any) -> httpx.Request:
+        """As httpx does; what is wrong with the text of the URL is raised when it is sent."""
+        with _reading(url):
+            made = super().build_request(method, url, **parts)
+        mark_text(made, url)
+        return made
+
+    async def send(self, request: httpx.Request, **how: Any) -> httpx.Response:
+        """As httpx does, in one exchange: its redirects and its authentication share the budget."""
+        with translated(), exchanging(self._guarded, self._guarded.exchange()):
+            return await super().send(request, **how)
+
+    def _build_redirect_request(self, request: httpx.Request, response: httpx.Response) -> httpx.Request:
+        made = super()._build_redirect_request(request, response)
+        mark_redirect(made, request, response.headers["Location"], self.cookies)
+        return made
+
+
+def request(method: str, url: httpx.URL | str, **options: Any) -> httpx.Response:
+    """As `httpx.request`; takes `guard`, `subject`, `labels` and `budget` as well."""
+    client, parts = _split(options)
+    with Client(**client) as made:
+        return made.request(method, url, **parts)
+
+
+@contextmanager
+def stream(method: str, url: httpx.URL | str, **options: Any) -> Iterator[httpx.Response]:
+    """As `httpx.stream`; takes what `request` takes."""
+    client, parts = _split(options)
+    with Client(**client) as made, made.stream(method, url, **parts) as response:
+        yield response
+
+
+def get(url: httpx.URL | str, **options: Any) -> httpx.Response:
+    """A `GET` request; takes what `request` takes."""
+    return request("GET", url, **options)
+
+
+def options(url: httpx.URL | str, **options: Any) -> httpx.Response:
+    """An `OPTIONS` request; takes what `request` takes."""
+    return request("OPTIONS", url, **options)
+
+
+def head(url: httpx.URL | str, **options: Any) -> httpx.Response:
+    """A `HEAD` request; takes what `request` takes."""
+    return request("HEAD", url, **options)
+
+
+def post(url: httpx.URL | str, **options: Any) -> httpx.Response:
+    """A `POST` request; takes what `request` takes."""
+    return request("POST", url, **options)
+
+
+def put(url: httpx.URL | str, **options: Any) -> httpx.Response:
+    """A `PUT` request; takes what `request` takes."""
+    return request("PUT", url, **options)
+
+
+def patch(url: httpx.URL | str, **options: Any) -> httpx.Response:
+    """A `PATCH` request; takes what `request` takes."""
+    return request("PATCH", url, **options)
+
+
+def delete(url: httpx.URL | str, **options: Any) -> httpx.Response:
+    """A `DELETE` request; takes what `request` takes."""
+    return request("DELETE", url, **options)
+
+
+# What httpx's functions hand to the client, and not to the request.
+_OF_CLIENT = frozenset(
+    {"cookies", "proxy", "verify", "cert", "timeout", "trust_env", "guard", "subject", "labels", "budget"}
+)
+
+
+def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    client = {name: value for name, value in options.items() if name in _OF_CLIENT}
+    return client, {name: value for name, value in options.items() if name not in _OF_CLIENT}
+
+
+def _ready(settings: dict[str, Any]) -> dict[str, Any]:
+    """With the encodings that can be decoded in bounded steps, unless the caller asks for others."""
+    headers = httpx.Headers(settings.pop("headers", None))
+    headers.setdefault("Accept-Encoding", ACCEPTED)
+    return {**settings, "headers": headers}
+
+
+_T = TypeVar("_T")
+
+
+def _given(transport: object, kind: type[_T]) -> _T | None:
+    if transport is None or isinstance(transport, kind):
+        return transport
+    raise option_refused(
+        "transport",
+        "it is not guarded",
+        f"give a `pinfold.httpx.{kind.__name__}`, or leave it out",
+    )
+
+
+@contextmanager
+def _reading(url: object) -> Iterator[None]:
+    """Raises what httpx cannot read in words that are ours as well."""
+    try:
+        yield
+    except httpx.InvalidURL as error:
+        with translated():
+            _native.Target.parse(str(url))
+        raise ambiguous("httpx cannot read it") from error
