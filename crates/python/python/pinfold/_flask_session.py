@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import requests
+import urllib3
 
 from pinfold import errors
 from pinfold._flask_errors import Failed, TimedOut
@@ -23,17 +24,23 @@ class AppSession(Session):
             return super().send(request, **kwargs)
         except requests.RequestException as error:
             if not isinstance(error, errors.PinfoldError | Failed):
-                error.__class__ = _marked(type(error))
+                error.__class__ = _marked(type(error), TimedOut if _is_silence(error) else Failed)
             raise
 
 
-def _marked(kind: type[requests.RequestException]) -> type[requests.RequestException]:
-    """A class that is also `Failed`. After all of `requests`: handlers for those come first."""
-    if kind not in _MARKED:
-        mark = TimedOut if issubclass(kind, requests.Timeout) else Failed
-        _MARKED[kind] = type(kind.__name__, (kind, mark), {"__doc__": kind.__doc__, "__module__": kind.__module__})
-    return _MARKED[kind]
+def _is_silence(error: requests.RequestException) -> bool:
+    """Silence within a body is a `ConnectionError` of `requests`, with what it was inside."""
+    inner = error.args[0] if error.args else None
+    return isinstance(error, requests.Timeout) or isinstance(inner, urllib3.exceptions.TimeoutError)
 
 
-# As many as `requests` has kinds.
-_MARKED: dict[type[requests.RequestException], type[requests.RequestException]] = {}
+def _marked(kind: type[requests.RequestException], mark: type[Failed]) -> type[requests.RequestException]:
+    """A class that is also `mark`. After all of `requests`: handlers for those come first."""
+    if (kind, mark) not in _MARKED:
+        words = {"__doc__": kind.__doc__, "__module__": kind.__module__}
+        _MARKED[kind, mark] = type(kind.__name__, (kind, mark), words)
+    return _MARKED[kind, mark]
+
+
+# As many as `requests` has kinds, twice.
+_MARKED: dict[tuple[type[requests.RequestException], type[Failed]], type[requests.RequestException]] = {}

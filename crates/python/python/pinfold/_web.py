@@ -88,18 +88,9 @@ def known(config: Mapping[str, Any], prefix: str, keys: Iterable[str]) -> dict[s
 
 def guard_of(options: Mapping[str, Any], prefix: str) -> AppGuard:
     """Makes the guard. Raises `PolicyError`."""
-    chosen = {name.lower(): options[name] for name in _PLAIN if name in options}
-    lists = {name.lower(): _texts(options[name]) for name in _LISTS if name in options}
-    if "dns" in lists:
-        lists["resolver"] = lists.pop("dns")
-    if "RESOLVER" in options:
-        lists["resolver"] = options["RESOLVER"]
     try:
-        chosen["layers"] = [
-            Layer(**layer) if isinstance(layer, Mapping) else layer for layer in options.get("LAYERS", ())
-        ]
-        return AppGuard(subject=options.get("SUBJECT"), budget=_budget(options), **chosen, **lists)
-    except (ValueError, TypeError, OSError) as error:
+        return AppGuard(subject=options.get("SUBJECT"), budget=_budget(options), **_chosen(options))
+    except (ValueError, TypeError, AttributeError, OSError) as error:
         if isinstance(error, errors.PolicyError):
             raise
         raise mistake(f"the guard could not be made from `{prefix}*`: {error}", "see the table of settings") from error
@@ -128,6 +119,14 @@ def one_of(options: Mapping[str, Any], prefix: str, name: str, choices: tuple[An
     if value not in choices:
         raise mistake(f"`{prefix}{name}` is `{value}`", f"it is one of {', '.join(map(repr, choices))}")
     return value
+
+
+def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
+    chosen = {name.lower(): options[name] for name in _PLAIN if name in options}
+    chosen |= {name.lower(): _texts(options[name]) for name in _LISTS if name in options}
+    chosen["layers"] = [Layer(**layer) if isinstance(layer, Mapping) else layer for layer in options.get("LAYERS", ())]
+    resolver = options.get("RESOLVER", chosen.pop("dns", None))
+    return {**chosen, "resolver": resolver}
 
 
 def _texts(value: Any) -> list[str]:
