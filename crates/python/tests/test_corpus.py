@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,7 +48,7 @@ def test_every_case_is_judged_as_by_the_command_line(name: str, make_guard: Call
         case["id"]: (left, right) for case, left, right in zip(cases, theirs, ours, strict=True) if left != right
     }
     assert different == {}
-    print(f"{name}: {len(cases)} cases, all the same")
+    sys.stdout.write(f"{name}: {len(cases)} cases, all the same\n")
     # It would be the same for both if neither judged.
     assert len(cases) > 300
     assert {judged.verdict for judged in ours} == {"allow", "deny", "invalid"}

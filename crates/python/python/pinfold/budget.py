@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +34,12 @@ class Budget:
     response_bytes: int = 16 << 20
     decoded_bytes: int = 16 << 20
     redirects: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "read", "total"):
+            _require(name, getattr(self, name), lambda time: 0 < time < math.inf, "a positive number of seconds")
+        for name in ("response_bytes", "decoded_bytes", "redirects"):
+            _require(name, getattr(self, name), lambda count: count >= 0, "a number that is not negative")
 
     def tightened(self, terms: dict[str, Any]) -> Budget:
         """Under the terms of a policy as well."""
@@ -104,6 +112,11 @@ def exceeded(code: str, detail: str) -> errors.BudgetExceeded:
         hint=_HINTS[code],
         correlation_id=new_correlation_id(),
     )
+
+
+def _require(name: str, value: float, is_good: Callable[[float], bool], what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not is_good(value):
+        raise errors.PolicyError(f"`{name}` is {value!r}", hint=f"give {what}", code="budget-invalid")
 
 
 def _smaller(one: float, other: float | None) -> float:

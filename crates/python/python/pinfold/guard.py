@@ -75,6 +75,7 @@ class Guard:
         mode: Mode = "enforce",
         on_decision: Listener | None = None,
     ) -> None:
+        self._has_own_budget = budget is not None
         self.budget = budget or (settings.budget() if isinstance(settings, Settings) else Budget())
         self.watches: set[Watch] = set()
         self._options: dict[str, Any] = {
@@ -199,9 +200,13 @@ class Guard:
     def swap(self, policy: Policy = None, settings: Document = None, *, layer: str | None = None) -> int:
         """Replaces the policy (of one layer), and returns the new generation. A bad one is left: `PolicyError`.
 
-        `None` is the shipped policy, and no settings. The bounds of fetches stay those of the guard.
+        `None` is the shipped policy, and no settings. The bounds of fetches stay those of the guard, unless it has them
+        from its `Settings`, and these are others.
         """
-        return self.native().swap(layer, component(policy), json_of(settings))
+        generation = self.native().swap(layer, component(policy), json_of(settings))
+        if isinstance(settings, Settings) and not self._has_own_budget:
+            self.budget = settings.budget()
+        return generation
 
     def swap_layers(self, layers: Sequence[Layer]) -> int:
         """Replaces all policies."""
