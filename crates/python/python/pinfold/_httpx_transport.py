@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ssl
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import httpcore
 import httpx
@@ -24,7 +25,10 @@ Verify = ssl.SSLContext | str | bool
 Cert = str | tuple[str, str] | tuple[str, str, str]
 
 
-class _Guarded:
+P = TypeVar("P")
+
+
+class _Guarded(Generic[P]):
     """What both transports have in common."""
 
     def __init__(
@@ -53,6 +57,10 @@ class _Guarded:
         self._sockets = tuple(socket_options or ())
         context = httpx.create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
         self._options: dict[str, Any] = {"ssl_context": context, "retries": retries}
+        self._pool = self._new_pool()
+
+    @abstractmethod
+    def _new_pool(self) -> P: ...
 
     def exchange(self) -> Exchange:
         """Begins a request with its redirects, for the subject of this transport."""
@@ -66,17 +74,13 @@ class _Guarded:
         return hop, core_request(request, target)
 
 
-class Transport(_Guarded, httpx.BaseTransport):
+class Transport(_Guarded[Pool[Connection]], httpx.BaseTransport):
     """A guarded transport, also for a `httpx.Client`. That one does not tie redirects to one exchange: each is judged
     as a request of its own, and what goes along is what httpx lets go along.
 
     Takes what `httpx.HTTPTransport` takes. What would go around the guard (`proxy`, `uds`, `local_address`, `http2`) is
     refused: `PolicyError`. `trust_env` is for certificates only.
     """
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._pool: Pool[Connection] = Pool(self._limits)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Judges, and sends. Raises one of `pinfold.httpx`'s exceptions, or one of httpx's own."""
@@ -89,6 +93,9 @@ class Transport(_Guarded, httpx.BaseTransport):
     def close(self) -> None:
         """Closes the kept connections."""
         self._pool.clear()
+
+    def _new_pool(self) -> Pool[Connection]:
+        return Pool(self._limits)
 
     def _held(self, hop: Hop, sent: httpcore.Request, slot: Slot) -> httpx.Response:
         connection: Connection | None = None
@@ -113,12 +120,8 @@ class Transport(_Guarded, httpx.BaseTransport):
         return _once(lambda: self._pool.put(slot, connection))
 
 
-class AsyncTransport(_Guarded, httpx.AsyncBaseTransport):
+class AsyncTransport(_Guarded[AsyncPool[AsyncConnection]], httpx.AsyncBaseTransport):
     """As `Transport`, for asyncio and trio. On trio, lookups and connections are made by a thread."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._pool: AsyncPool[AsyncConnection] = AsyncPool(self._limits)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Judges, and sends. Raises one of `pinfold.httpx`'s exceptions, or one of httpx's own."""
@@ -131,6 +134,9 @@ class AsyncTransport(_Guarded, httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Closes the kept connections."""
         self._pool.clear()
+
+    def _new_pool(self) -> AsyncPool[AsyncConnection]:
+        return AsyncPool(self._limits)
 
     async def _held(self, hop: Hop, sent: httpcore.Request, slot: Slot) -> httpx.Response:
         connection: AsyncConnection | None = None
