@@ -8,10 +8,11 @@ comment before a block changes that:
     <!-- fresh -->               a new namespace begins
     <!-- raises: Denied -->      it ends with this exception
 
-What a page fetches is on loopback. `http://` or `https://` and a name below `example.com`, `example.net` or
-`example.org`, or below `internal`, stands for a server at 127.0.0.2 (`PAGES`), except names that begin with `inside` or
-`rebind`: the guard is told 127.0.0.1 for them. Code that looks up by itself is told a public address when it asks for
-the first time, and where the name leads from then on; `rebind` leads to a server on 127.0.0.3.
+What a page fetches is on loopback. `http://` or `https://` and a name below `example.com`, `example.net`,
+`example.org` or `internal` (also `{service}.internal`, and `"NAME", 443`) stands for a server at 127.0.0.2
+(`PAGES`), except names that begin with `inside` or `rebind`: the guard is told 127.0.0.1 for them. Names that begin
+with `nobody` do not exist. Code that looks up by itself is told a public address when it asks for the first time,
+and where the name leads from then on; `rebind` leads to a server on 127.0.0.3.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from support.server import Request, Server
 
 _BLOCK = re.compile(r"^(?:<!-- (?P<mark>[^\n]*?) -->\n)?```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 _NAME = r"(?:[a-z0-9-]+\.)*(?:example\.(?:com|net|org)|internal)"
-_URL = re.compile(rf"https?://({_NAME})(?::\d+)?(?![\w.-])")
+_URL = re.compile(rf"https?://((?:\{{\w+\}}\.)?{_NAME})(?::\d+)?(?![\w.-])")
+_PAIR = re.compile(rf'("{_NAME}", )(?:80|443)\b')
 _MARKS = ("not run: ", "fresh", "raises: ")
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
@@ -128,7 +130,8 @@ class Stage:
 
     def here(self, code: str) -> str:
         """The same code with URLs that lead to the servers of this stage."""
-        return _URL.sub(lambda match: f"http://{match[1]}:{self.public.port}", code)
+        code = _URL.sub(lambda match: f"http://{match[1]}:{self.public.port}", code)
+        return _PAIR.sub(lambda match: f"{match[1]}{self.public.port}", code)
 
     def _guards(self, names: set[str]) -> None:
         """Every guard is told the answers of the stage, and may dial its public server."""
@@ -172,7 +175,6 @@ def _is_inside(name: str) -> bool:
 
 
 def _names(page: Path) -> set[str]:
-    # Without those that a test wants to be unknown.
     found = set(re.findall(rf"\b{_NAME}\b", page.read_text(encoding="utf-8")))
     return {name for name in found if not name.startswith("nobody")}
 
