@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
 import logging
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import flask
@@ -94,8 +100,6 @@ def test_silence_is_a_504_and_a_broken_answer_a_502(make, server):
 
         return 200, {"Content-Length": "2"}, body()
 
-    import threading
-
     server_done = threading.Event()
     client = make(TIMEOUT=0.3).test_client()
     response = client.get("/fetch", query_string={"url": f"http://{PUBLIC}:{server.port}/slow"})
@@ -180,6 +184,43 @@ def test_redirects_to_the_inside_are_refused(make, server):
 
     response = make().test_client().get("/fetch", query_string={"url": f"http://{PUBLIC}:{server.port}/go"})
     assert (response.status_code, told(response)["code"]) == (403, "address-not-public")
+
+
+def test_threads_share_a_session(make, server):
+    @server.route("/n")
+    def _n(_request):
+        return 200, {}, b"n"
+
+    app = make()
+    url = f"http://{PUBLIC}:{server.port}/n"
+    with ThreadPoolExecutor(8) as pool:
+        texts = pool.map(lambda _: app.test_client().get("/fetch", query_string={"url": url}).text, range(64))
+    assert list(texts) == ["n"] * 64
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_has_a_session_of_its_own(make, server):
+    @server.route("/n")
+    def _n(_request):
+        return 200, {}, b"n"
+
+    app = make()
+    url = f"http://{PUBLIC}:{server.port}/n"
+    assert app.test_client().get("/fetch", query_string={"url": url}).text == "n"
+    state = app.extensions["pinfold"]
+    before = id(state.session)
+    child = os.fork()
+    if child == 0:
+        good = False
+        with contextlib.suppress(BaseException):
+            good = (
+                app.test_client().get("/fetch", query_string={"url": url}).text == "n" and id(state.session) != before
+            )
+        os._exit(0 if good else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert app.test_client().get("/fetch", query_string={"url": url}).text == "n"
+    # Parent, child, and the parent again on the connection that it kept.
+    assert [seen.connection for seen in server.seen] == [1, 2, 1]
 
 
 # Guards and configuration
@@ -447,8 +488,6 @@ def test_what_has_no_decision_is_logged_once(make, caplog):
 
 
 def test_a_watched_file_is_swapped_and_told(make, tmp_path):
-    import threading
-
     settings = Path(tmp_path / "settings.json")
     settings.write_text("{}")
     swapped = threading.Event()
@@ -505,3 +544,71 @@ def test_codes_on_the_command_line(make):
     assert "address-metadata\n  stage    address\n" in run(args=["pinfold", "codes"]).output
     rows = [json.loads(line) for line in run(args=["pinfold", "codes", "--json"]).output.splitlines()]
     assert len(rows) == len(pinfold.codes())
+
+
+# The example
+
+EXAMPLES = Path(__file__).parents[3] / "examples/python/flask"
+
+
+def example(name, config):
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.create_app({"TESTING": True, **config}).test_client()
+
+
+def ask_all(client, host, service):
+    """The three endpoints."""
+    return [
+        client.post("/webhooks/test", json={"callback": f"http://{host}/hook"}),
+        client.get("/proxy", query_string={"url": f"http://{host}/picture"}),
+        client.get("/discover", query_string={"service": service}),
+    ]
+
+
+@pytest.fixture
+def public(server):
+    for path in ("/hook", "/picture", "/status"):
+        server.route(path)(lambda _request: (200, {"Content-Type": "application/json"}, b'{"status": "ready"}'))
+    return server
+
+
+def test_the_safe_example_serves_and_refuses(public, internal_server, cache):
+    names = {PUBLIC: "127.0.0.2", "billing.internal": "127.0.0.2", "intern.example.com": "127.0.0.3"}
+    config = {
+        "PINFOLD_RESOLVER": pinfold.FixedAnswers(names),
+        "PINFOLD_GRANTS": ["127.0.0.2"],
+        "PINFOLD_CODE_CACHE": cache,
+        "DISCOVERY_PORT": public.port,
+    }
+    client = example("safe", config)
+    served = ask_all(client, f"{PUBLIC}:{public.port}", "billing")
+    assert [answer.status_code for answer in served] == [200] * 3
+    assert served[0].get_json() == {"delivered": 200}
+    refused = ask_all(client, f"intern.example.com:{internal_server.port}", f"{PUBLIC}:{public.port}/%23")
+    assert [answer.status_code for answer in refused] == [403, 403, 400]
+    # Internal names are for discovery, and discovery is for internal names.
+    assert ask_all(client, f"billing.internal:{public.port}", "nobody")[1].status_code == 403
+    public.route("/status")(lambda _request: (302, {"Location": f"http://{PUBLIC}:{public.port}/hook"}, b""))
+    assert told(client.get("/discover?service=billing"))["code"] == "host-not-allowed"
+    public.route("/status")(lambda _request: (302, {"Location": "http://10.1.2.3/"}, b""))
+    assert client.get("/discover?service=billing").status_code == 403
+    assert internal_server.seen == []
+
+
+@pytest.mark.looks_up
+def test_the_vulnerable_example_goes_inside(public, internal_server, monkeypatch):
+    """The name is public whenever it is looked up for the check, and internal for the fetch."""
+    for path in ("/hook", "/picture", "/x"):
+        internal_server.route(path)(lambda _request: (200, {}, b"{}"))
+
+    def lookup(host, port, *_, **__):
+        address = "127.0.0.2" if port is None else "127.0.0.3"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port or 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    client = example("vulnerable", {"PLAYS_PUBLIC": ["127.0.0.2/32"]})
+    host = f"rebind.example.com:{internal_server.port}"
+    assert [answer.status_code for answer in ask_all(client, host, f"{host}/x#")] == [200] * 3
+    assert internal_server.paths() == ["/hook", "/picture", "/x"]

@@ -74,6 +74,8 @@ SETTINGS = {
             "schemes": ["http"],
             "hosts": {"allow": ["*.internal"]},
             "names": {"allow": ["*.internal"]},
+            # Names only: not even a redirect of an internal service leads to an address.
+            "ip_literals": "deny",
             "networks": {"allow": ["10.0.0.0/8"]},
         }
     ]
