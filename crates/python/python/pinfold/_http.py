@@ -69,11 +69,18 @@ class Meter:
         """What the exchange has used."""
         return self._spending
 
-    def sending(self, sock: socket.socket, wanted: float | None) -> None:
-        """Sets the time that a socket may take to send a piece."""
+    @contextmanager
+    def sending(self, sock: socket.socket, wanted: float | None) -> Iterator[None]:
+        """Sends a piece, `wanted` seconds at most."""
         with ending():
             left = self._spending.left()
         sock.settimeout(left if wanted is None else min(wanted, left))
+        try:
+            yield
+        except TimeoutError:
+            if wanted is None or left <= wanted:
+                raise Ended(self._late()) from None
+            raise
 
     def receive(self, file: io.RawIOBase, sock: socket.socket, wanted: float | None, buffer: memoryview) -> int:
         """Reads once, `wanted` seconds at most."""

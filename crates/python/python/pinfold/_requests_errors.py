@@ -40,7 +40,7 @@ class NetworkError(_OfRequest, errors.NetworkError, theirs.ConnectionError):
     """No connection, as often as was tried."""
 
 
-class ConnectTimeout(_OfRequest, errors.Timeout, theirs.ConnectTimeout):
+class NetworkTimeout(_OfRequest, errors.Timeout, theirs.ConnectTimeout):
     """No connection in time, as often as was tried."""
 
 
@@ -48,7 +48,7 @@ class BudgetExceeded(_OfRequest, errors.BudgetExceeded, theirs.ConnectionError):
     """The answer is larger than it may be."""
 
 
-class TooManyRedirects(_OfRequest, errors.BudgetExceeded, theirs.TooManyRedirects):
+class RedirectsExceeded(_OfRequest, errors.BudgetExceeded, theirs.TooManyRedirects):
     """More redirects than the budget allows."""
 
 
@@ -60,8 +60,8 @@ class _Words(Translator):
     """As others, and knows two classes by their reason code."""
 
     def exception(self, error: errors.PinfoldError, **more: Any) -> errors.PinfoldError:
-        if error.code == "redirect-too-many" and not isinstance(error, TooManyRedirects):
-            return TooManyRedirects.of(error, **more)
+        if error.code == "redirect-too-many" and not isinstance(error, RedirectsExceeded):
+            return RedirectsExceeded.of(error, **more)
         if error.stage == "scheme" and type(error) is errors.InvalidURL:
             return InvalidSchema.of(error, **more)
         return super().exception(error, **more)
@@ -72,9 +72,9 @@ WORDS = _Words(
     InvalidURL,
     InvalidSchema,
     NetworkError,
-    ConnectTimeout,
+    NetworkTimeout,
     BudgetExceeded,
-    TooManyRedirects,
+    RedirectsExceeded,
     DeadlineExceeded,
 )
 

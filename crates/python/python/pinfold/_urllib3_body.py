@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from typing import Any, cast
 
 from urllib3._version import __version__
 from urllib3.response import ContentDecoder, HTTPResponse
 
-from pinfold._http import STEP, Meter, ended, ending
+from pinfold._http import STEP, Ended, Meter, ended, ending
 from pinfold._translate import Translator
 from pinfold.budget import Spending
 
@@ -63,8 +63,15 @@ class GuardedResponse(HTTPResponse):
         with self._in_words():
             super().drain_conn()
 
-    def _in_words(self) -> AbstractContextManager[None]:
-        return ended(self._words)
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        with ended(self._words):
+            try:
+                yield
+            except Ended:
+                # What is left of the body must not stay on a connection.
+                self.close()
+                raise
 
     def _init_decoder(self) -> None:
         super()._init_decoder()

@@ -36,7 +36,7 @@ class NetworkError(_OfPool, errors.NetworkError, theirs.MaxRetryError):
     """No connection, as often as was tried."""
 
 
-class Timeout(_OfPool, errors.Timeout, theirs.MaxRetryError):
+class NetworkTimeout(_OfPool, errors.Timeout, theirs.MaxRetryError):
     """No connection in time, as often as was tried."""
 
 
@@ -58,7 +58,7 @@ class DeadlineExceeded(_OfPool, errors.DeadlineExceeded, theirs.ReadTimeoutError
     """The whole exchange took longer than it may."""
 
 
-WORDS = Translator(Denied, InvalidURL, NetworkError, Timeout, BudgetExceeded, DeadlineExceeded)
+WORDS = Translator(Denied, InvalidURL, NetworkError, NetworkTimeout, BudgetExceeded, DeadlineExceeded)
 _AT_ONCE = Translator(ConnectError, ConnectTimeout)
 
 

@@ -90,12 +90,12 @@ class Hop:
 
     def pin(self, method: str, scheme: str, host: str, port: int) -> Pin:
         """Judges an attempt of a library that speaks to this scheme, host and port."""
+        if not self.target.goes_to(scheme, host, port):
+            raise Ended(_ambiguous(self.target, f"{scheme}://{host}:{port}"))
         with ending():
             pin = self.exchange.pin(self.asked, method, redirect=self.is_redirect)
         # What comes after it is the same hop, tried again.
         self.is_redirect = False
-        if not pin.target.goes_to(scheme, host, port):
-            raise Ended(_ambiguous(pin.target, f"{scheme}://{host}:{port}"))
         return pin
 
     def next_location(self, follower: object) -> str | None:

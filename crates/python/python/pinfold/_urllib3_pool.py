@@ -62,8 +62,10 @@ class _Pinned(HTTPConnection):
             opened.setsockopt(*option)
         sys.audit("http.client.connect", self, self.host, self.port)
         self._measure(opened.link)
-        # For the handshake.
-        self._meter_of().sending(opened, self.timeout)
+        with ending():
+            left = self._hop.exchange.spending.left()
+        # For the handshake, which takes this long at most.
+        opened.settimeout(left if self.timeout is None else min(self.timeout, left))
         return opened
 
     def _open(self, hop: Hop, pin: Pin) -> PinnedSocket:
@@ -89,9 +91,10 @@ class _Pinned(HTTPConnection):
 
     def send(self, data: Any) -> None:
         """As urllib3's, within what is left of the time."""
-        if self.sock is not None:
-            self._meter_of().sending(self.sock, self.timeout)
-        super().send(data)
+        if self.sock is None:
+            self.connect()
+        with self._meter_of().sending(self.sock, self.timeout):
+            super().send(data)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # As urllib3's own is.
         """As urllib3's."""
@@ -119,7 +122,13 @@ class PinnedHTTPSConnection(_Pinned, HTTPSConnection):
         """As urllib3's; never for HTTP/2, whose connections may serve several names."""
         if "h2" in ALPN_PROTOCOLS:
             raise Ended(not_taken("urllib3.http2", "it is not judged request by request", "do not inject it"))
-        super().connect()
+        try:
+            super().connect()
+        except TimeoutError:
+            if self._hop is not None:
+                with ending():
+                    self._hop.exchange.spending.left()
+            raise
 
 
 class _Judging(urllib3.HTTPConnectionPool):

@@ -13,6 +13,8 @@ is judged, also on a kept connection, and each redirect as the server wrote it. 
 - Across origins only harmless headers go along, and only cookies that name their domain.
 - `Session.mount` takes guarded adapters only. A session with a guard of its own cannot be pickled.
 
+Names that requests has are requests' own: `except requests.ConnectionError` works as before.
+
 `HTTPAdapter` may be mounted on a stock `requests.Session`. Each redirect is then a request of its own: judged, but with
 a budget of its own, and with what requests lets go along.
 """
@@ -24,7 +26,27 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import requests
-from requests import PreparedRequest, Request, Response
+from requests import (
+    ConnectionError,  # noqa: A004  # It is requests' name.
+    ConnectTimeout,
+    HTTPError,
+    JSONDecodeError,
+    PreparedRequest,
+    ReadTimeout,
+    Request,
+    RequestException,
+    Response,
+    Timeout,
+    TooManyRedirects,
+    URLRequired,
+    adapters,
+    auth,
+    codes,
+    cookies,
+    exceptions,
+    structures,
+    utils,
+)
 from requests.adapters import DEFAULT_POOLBLOCK, DEFAULT_POOLSIZE, DEFAULT_RETRIES, BaseAdapter
 from requests.cookies import RequestsCookieJar
 from requests.utils import get_environ_proxies, select_proxy
@@ -35,13 +57,13 @@ from pinfold._redirects import to_drop
 from pinfold._requests_errors import (
     WORDS,
     BudgetExceeded,
-    ConnectTimeout,
     DeadlineExceeded,
     Denied,
     InvalidSchema,
     InvalidURL,
     NetworkError,
-    TooManyRedirects,
+    NetworkTimeout,
+    RedirectsExceeded,
     in_words,
 )
 from pinfold._urllib3_hop import Door, Hop, current, on_the_way
@@ -57,15 +79,32 @@ if TYPE_CHECKING:
 __all__ = [
     "BudgetExceeded",
     "ConnectTimeout",
+    "ConnectionError",
     "DeadlineExceeded",
     "Denied",
     "HTTPAdapter",
+    "HTTPError",
     "InvalidSchema",
     "InvalidURL",
+    "JSONDecodeError",
     "NetworkError",
+    "NetworkTimeout",
+    "PreparedRequest",
+    "ReadTimeout",
+    "RedirectsExceeded",
+    "Request",
+    "RequestException",
+    "Response",
     "Session",
+    "Timeout",
     "TooManyRedirects",
+    "URLRequired",
+    "adapters",
+    "auth",
+    "codes",
+    "cookies",
     "delete",
+    "exceptions",
     "get",
     "head",
     "options",
@@ -73,13 +112,16 @@ __all__ = [
     "post",
     "put",
     "request",
+    "session",
+    "structures",
+    "utils",
 ]
 
 
 class HTTPAdapter(requests.adapters.HTTPAdapter):
     """As requests'. `guard`: the default guard unless given; `subject` and `labels`: who asks; `budget`: bounds."""
 
-    __attrs__ = (*requests.adapters.HTTPAdapter.__attrs__, "door")  # type: ignore[assignment]  # Only iterated.
+    __attrs__ = (*requests.adapters.HTTPAdapter.__attrs__, "door")
 
     def __init__(
         self,
@@ -142,7 +184,7 @@ class HTTPAdapter(requests.adapters.HTTPAdapter):
 class Session(requests.Session):
     """As requests'. `guard`: the default guard unless given; `subject` and `labels`: who asks; `budget`: bounds."""
 
-    __attrs__ = (*requests.Session.__attrs__, "door")  # type: ignore[assignment]  # Only iterated.
+    __attrs__ = (*requests.Session.__attrs__, "door")
 
     def __init__(
         self,
@@ -229,8 +271,13 @@ def request(
     **kwargs: Any,
 ) -> Response:
     """One request, as `requests.request`. Make a `Session` where there are more."""
-    with Session(guard=guard, subject=subject, labels=labels, budget=budget) as session:
-        return session.request(method, url, **kwargs)
+    with Session(guard=guard, subject=subject, labels=labels, budget=budget) as opened:
+        return opened.request(method, url, **kwargs)
+
+
+def session() -> Session:
+    """As `requests.session`: a `Session` with the default guard."""
+    return Session()
 
 
 def get(url: str | bytes, params: Any = None, **kwargs: Any) -> Response:

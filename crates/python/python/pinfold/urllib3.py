@@ -16,6 +16,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import urllib3
+from urllib3 import (
+    BaseHTTPResponse,
+    HTTPHeaderDict,
+    HTTPResponse,
+    Retry,
+    Timeout,
+    disable_warnings,
+    exceptions,
+    make_headers,
+    util,
+)
 from urllib3.util import parse_url
 
 from pinfold._http import ending
@@ -29,7 +40,7 @@ from pinfold._urllib3_errors import (
     Denied,
     InvalidURL,
     NetworkError,
-    Timeout,
+    NetworkTimeout,
     in_words,
 )
 from pinfold._urllib3_hop import Door, Hop, current, on_the_way
@@ -37,24 +48,31 @@ from pinfold._urllib3_pool import HTTPConnectionPool, HTTPSConnectionPool, refus
 from pinfold.budget import Budget
 
 if TYPE_CHECKING:
-    from urllib3.response import BaseHTTPResponse
-
     from pinfold.guard import Guard
 
 __all__ = [
+    "BaseHTTPResponse",
     "BudgetExceeded",
     "ConnectError",
     "ConnectTimeout",
     "DeadlineExceeded",
     "Denied",
     "HTTPConnectionPool",
+    "HTTPHeaderDict",
+    "HTTPResponse",
     "HTTPSConnectionPool",
     "InvalidURL",
     "NetworkError",
+    "NetworkTimeout",
     "PoolManager",
+    "Retry",
     "Timeout",
     "connection_from_url",
+    "disable_warnings",
+    "exceptions",
+    "make_headers",
     "request",
+    "util",
 ]
 
 
