@@ -10,6 +10,7 @@ import httpx as plain
 import pytest
 
 import pinfold
+from pinfold import _httpx_errors as words
 from pinfold import _native, httpx
 from pinfold._httpx_hops import Mark, checked
 from support.httpx_asking import Ask, ask
@@ -66,14 +67,14 @@ def test_refused_before_anything_is_opened(ask: Ask, guard: Any, url: str, code:
 def test_refusals_are_of_both_libraries(ask: Ask, guard: Any, answers: Any) -> None:
     answers.set("inside.example", ["127.0.0.3"])
     denied, unread, unknown = ask(guard, "http://inside.example/", "gopher://x/", "http://nobody.example/")
-    assert isinstance(denied, httpx.Denied)
+    assert isinstance(denied, words.Denied)
     assert isinstance(denied, plain.ConnectError)
     assert denied.request.url.host == "inside.example"
-    assert isinstance(unread, httpx.InvalidURL)
+    assert isinstance(unread, words.InvalidURL)
     assert isinstance(unread, plain.UnsupportedProtocol)
     assert isinstance(unread, plain.InvalidURL)
     assert isinstance(unread, ValueError)
-    assert isinstance(unknown, httpx.ConnectError)
+    assert isinstance(unknown, words.ConnectError)
     assert isinstance(unknown, pinfold.NetworkError)
     assert pickle.loads(pickle.dumps(denied)).code == denied.code  # Ours.
 
@@ -81,7 +82,7 @@ def test_refusals_are_of_both_libraries(ask: Ask, guard: Any, answers: Any) -> N
 def test_mixed_answers_are_refused(ask: Ask, guard: Any, answers: Any, server: Server) -> None:
     answers.set("mixed.example", ["127.0.0.2", "127.0.0.3"])
     [error] = ask(guard, server.url(host="mixed.example"))
-    assert isinstance(error, httpx.Denied)
+    assert isinstance(error, words.Denied)
     assert server.connections == 0
 
 
@@ -90,7 +91,7 @@ def test_trailing_dot_is_the_same_name(ask: Ask, guard: Any, answers: Any, serve
     answers.set("inside.example", ["127.0.0.3"])
     allowed, refused = ask(guard, server.url(host="public.example."), server.url(host="inside.example."))
     assert allowed.status_code == 200
-    assert isinstance(refused, httpx.Denied)
+    assert isinstance(refused, words.Denied)
 
 
 def test_ipv6_literal(ask: Ask, guard: Any, server_v6: Server) -> None:
@@ -171,7 +172,7 @@ def test_a_location_is_judged_as_it_was_written(ask: Ask, guard: Any, server: Se
     """httpx makes a path of this server of each."""
     _redirecting(server, "/go", location)
     [error] = ask(guard, server.url("/go"), follow_redirects=True)
-    assert isinstance(error, httpx.InvalidURL)
+    assert isinstance(error, words.InvalidURL)
     assert server.paths() == ["/go"]
 
 
@@ -179,7 +180,7 @@ def test_what_httpx_reads_differently_is_refused() -> None:
     request = plain.Request("GET", "http://one.example/")
     for text in ("http://two.example/", "https://one.example/", "http://one.example:81/"):
         request.extensions["pinfold"] = Mark(request.url, _native.Target.parse(text))
-        with pytest.raises(httpx.InvalidURL) as raised:
+        with pytest.raises(words.InvalidURL) as raised:
             checked(request)
         assert raised.value.code == "url-ambiguous"
 
@@ -193,7 +194,7 @@ def test_a_redirect_to_a_rebound_name_is_refused(ask: Ask, guard: Any, answers: 
         return 302, {"location": "/again"}, b""
 
     [error] = ask(guard, server.url("/go", host="turning.example"), follow_redirects=True)
-    assert isinstance(error, httpx.Denied)
+    assert isinstance(error, words.Denied)
     assert server.paths() == ["/go"]
 
 
@@ -201,14 +202,14 @@ def test_redirects_are_not_followed_unasked_and_then_judged(ask: Ask, guard: Any
     _redirecting(server, "/go", "http://127.0.0.3/")
     [response] = ask(guard, server.url("/go"))
     assert response.status_code == 302
-    with httpx.Client(guard=guard) as client, pytest.raises(httpx.Denied):
+    with httpx.Client(guard=guard) as client, pytest.raises(words.Denied):
         client.send(client.get(server.url("/go")).next_request)
 
 
 def test_too_many_redirects(ask: Ask, guard: Any, server: Server) -> None:
     _redirecting(server, "/loop", "/loop")
     [error] = ask(guard, server.url("/loop"), follow_redirects=True)
-    assert isinstance(error, httpx.TooManyRedirects)
+    assert isinstance(error, words.TooManyRedirects)
     assert isinstance(error, plain.TooManyRedirects)
     assert isinstance(error, pinfold.BudgetExceeded)
     assert len(server.seen) == 6
@@ -253,7 +254,7 @@ def test_each_request_of_an_authentication_is_judged(ask: Ask, guard: Any, serve
             yield request
 
     [error] = ask(guard, ("GET", server.url(), {"auth": Elsewhere()}))
-    assert isinstance(error, httpx.Denied)
+    assert isinstance(error, words.Denied)
     assert server.connections == 0
 
 
@@ -261,7 +262,7 @@ def test_a_hook_that_changes_the_url_changes_what_is_judged(guard: Any, server: 
     def elsewhere(request: plain.Request) -> None:
         request.url = plain.URL("http://127.0.0.3/")
 
-    with httpx.Client(guard=guard, event_hooks={"request": [elsewhere]}) as client, pytest.raises(httpx.Denied):
+    with httpx.Client(guard=guard, event_hooks={"request": [elsewhere]}) as client, pytest.raises(words.Denied):
         client.get(server.url())
 
 
@@ -269,7 +270,7 @@ def test_a_transport_below_a_plain_client(guard: Any, server: Server) -> None:
     _redirecting(server, "/go", "http://127.0.0.3/")
     with plain.Client(transport=httpx.Transport(guard=guard), follow_redirects=True) as client:
         assert client.get(server.url()).status_code == 200
-        with pytest.raises(httpx.Denied) as raised:
+        with pytest.raises(words.Denied) as raised:
             client.get(server.url("/go"))
         assert raised.value.request.url.host == "127.0.0.3"
 
@@ -278,7 +279,7 @@ def test_an_async_transport_below_a_plain_client(guard: Any, server: Server) -> 
     async def main() -> None:
         async with plain.AsyncClient(transport=httpx.AsyncTransport(guard=guard)) as client:
             assert (await client.get(server.url())).status_code == 200
-            with pytest.raises(httpx.Denied):
+            with pytest.raises(words.Denied):
                 await client.get("http://127.0.0.3/")
 
     asyncio.run(main())
@@ -296,7 +297,21 @@ def test_functions_use_the_default_guard(guard: Any, server: Server) -> None:
     pinfold.set_default_guard(guard)
     try:
         assert httpx.get(server.url()).status_code == 200
-        with pytest.raises(httpx.Denied):
+        with pytest.raises(words.Denied):
             httpx.get("http://127.0.0.3/")
     finally:
         pinfold.set_default_guard(None)
+
+
+def test_names_are_those_of_httpx() -> None:
+    """`from pinfold import httpx` is enough: what programs name is there, and what opens sockets is guarded."""
+    for name in httpx.__all__:
+        ours, theirs = getattr(httpx, name), getattr(plain, name, None)
+        guarded = ours.__module__.startswith("pinfold") if hasattr(ours, "__module__") else False
+        assert theirs is None or ours is theirs or guarded, name
+    missing = {name for name in plain.__all__ if not hasattr(httpx, name)}
+    assert missing <= {"ASGITransport", "FunctionAuth", "Proxy", "WSGITransport", "main"} | set(_VERSION)
+    assert httpx.HTTPTransport is httpx.Transport
+
+
+_VERSION = ("__description__", "__title__", "__version__")

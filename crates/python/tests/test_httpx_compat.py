@@ -16,6 +16,7 @@ import httpx as plain
 import pytest
 
 import pinfold
+from pinfold import _httpx_errors as words
 from pinfold import httpx
 from support.server import Server
 
@@ -376,7 +377,7 @@ def test_connect_timeout(guard: Any, backend: str) -> None:
 
         with pytest.raises(plain.ConnectTimeout) as raised:
             threads() if backend == "threads" else anyio.run(main, backend=backend)
-        assert isinstance(raised.value, httpx.ConnectTimeout)
+        assert isinstance(raised.value, words.ConnectTimeout)
         assert raised.value.request.url == url
 
 
@@ -390,7 +391,7 @@ def test_connection_refused_and_retries(guard: Any, server: Server) -> None:
     transport = httpx.Transport(guard=guard, retries=2)
     with plain.Client(transport=transport) as client, pytest.raises(plain.ConnectError) as raised:
         client.get(server.url())
-    assert isinstance(raised.value, httpx.ConnectError)
+    assert isinstance(raised.value, words.ConnectError)
     assert raised.value.request.url.port == server.port
     assert [decision.hop for decision in told] == [0, 0, 0]
 
@@ -451,7 +452,7 @@ def test_optional_decoders(guard: Any, server: Server, encoding: str) -> None:
         response = client.get(server.url("/text"))
         assert encoding in response.request.headers["accept-encoding"]
         assert response.content == b"text " * 9999
-        with pytest.raises(httpx.TooLarge):
+        with pytest.raises(words.TooLarge):
             client.get(server.url("/bomb"))
 
 

@@ -17,6 +17,7 @@ import httpx as plain
 import pytest
 
 import pinfold
+from pinfold import _httpx_errors as words
 from pinfold import httpx
 from pinfold._httpx_dial import in_thread
 from support.httpx_asking import Ask, ask
@@ -66,8 +67,8 @@ def test_not_for_another_address(ask: Ask, guard: Any, answers: Any, server: Ser
         url,
     )
     assert outcomes[0].status_code == 200
-    assert isinstance(outcomes[2], httpx.Denied)
-    assert isinstance(outcomes[4], httpx.ConnectError)
+    assert isinstance(outcomes[2], words.Denied)
+    assert isinstance(outcomes[4], words.ConnectError)
     assert outcomes[6].status_code == 200
     assert _connections(server) == [1, 2]
 
@@ -76,7 +77,7 @@ def test_a_policy_that_refuses_it_now_is_asked(ask: Ask, guard: Any, answers: An
     url = server.url(host="one.example")
     answers.set("one.example", ["127.0.0.2"])
     outcomes = ask(guard, url, lambda: guard.swap(settings={"hosts": {"deny": ["one.example"]}}), url)
-    assert isinstance(outcomes[2], httpx.Denied)
+    assert isinstance(outcomes[2], words.Denied)
     assert len(server.seen) == 1
 
 
@@ -118,7 +119,7 @@ def test_a_bomb_is_stopped(ask: Ask, guard: Any, server: Server, encoding: str) 
         return 200, {"content-encoding": encoding.replace("raw", "deflate"), "content-length": str(len(bomb))}, bomb
 
     [error] = ask(guard, server.url("/bomb"), budget=pinfold.Budget(decoded_bytes=1 << 20))
-    assert isinstance(error, httpx.TooLarge)
+    assert isinstance(error, words.TooLarge)
     assert error.code == "response-inflated"
 
 
@@ -134,7 +135,7 @@ def test_a_bomb_is_not_in_memory(guard: Any, server: Server) -> None:
     with httpx.Client(guard=guard, budget=pinfold.Budget(decoded_bytes=1 << 20)) as client:
         client.get(server.url("/"))
         tracemalloc.start()
-        with pytest.raises(httpx.TooLarge), client.stream("GET", server.url("/bomb")) as response:
+        with pytest.raises(words.TooLarge), client.stream("GET", server.url("/bomb")) as response:
             for _ in response.iter_bytes():
                 pass
         _, peak = tracemalloc.get_traced_memory()
@@ -168,7 +169,7 @@ def test_the_deadline_is_for_all_of_it(ask: Ask, guard: Any, server: Server) -> 
         return 200, {}, drops()
 
     [error] = ask(guard, server.url("/slow"), budget=pinfold.Budget(total=1.0), timeout=5)
-    assert isinstance(error, httpx.DeadlineExceeded)
+    assert isinstance(error, words.DeadlineExceeded)
     assert isinstance(error, plain.TimeoutException)
 
 
@@ -191,7 +192,7 @@ def test_a_swapped_policy_ends_a_stream(guard: Any, answers: Any, server: Server
         guard.swap(settings={"hosts": {"deny": ["other.example"]}})
         next(chunks)
         guard.swap(settings={"hosts": {"deny": ["one.example"]}})
-        with pytest.raises(httpx.Denied):
+        with pytest.raises(words.Denied):
             for _ in chunks:
                 pass
 
@@ -209,7 +210,7 @@ def test_a_swapped_policy_ends_a_stream_of_a_task(guard: Any, answers: Any, serv
             chunks = response.aiter_bytes()
             await anext(chunks)
             guard.swap(settings={"hosts": {"deny": ["one.example"]}})
-            with pytest.raises(httpx.Denied):
+            with pytest.raises(words.Denied):
                 async for _ in chunks:
                     pass
 

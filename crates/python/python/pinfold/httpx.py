@@ -9,6 +9,11 @@
 authentication is judged, and goes to a judged address. `Transport` and `AsyncTransport` are for clients of your own.
 Proxies, mounts, unix sockets and HTTP/2 are refused with `PolicyError`: they would go around the guard. Environment
 variables for proxies are not read; those for certificates are, unless `trust_env=False`.
+
+What is raised is one of httpx's exceptions, so that handlers keep working, and one of `pinfold`'s: `Denied` is a
+`ConnectError`, `InvalidURL` is both an `InvalidURL` and an `UnsupportedProtocol`, `NetworkError` a `ConnectError`,
+`Timeout` a `ConnectTimeout`, `BudgetExceeded` a `ReadError` or `TooManyRedirects`, `DeadlineExceeded` a `ReadTimeout`.
+All other names are those of httpx.
 """
 
 from __future__ import annotations
@@ -18,38 +23,122 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import httpx
+from httpx import (
+    URL,
+    USE_CLIENT_DEFAULT,
+    AsyncBaseTransport,
+    AsyncByteStream,
+    Auth,
+    BaseTransport,
+    BasicAuth,
+    ByteStream,
+    CloseError,
+    ConnectError,
+    ConnectTimeout,
+    CookieConflict,
+    Cookies,
+    DecodingError,
+    DigestAuth,
+    Headers,
+    HTTPError,
+    HTTPStatusError,
+    InvalidURL,
+    Limits,
+    LocalProtocolError,
+    MockTransport,
+    NetRCAuth,
+    NetworkError,
+    PoolTimeout,
+    ProtocolError,
+    ProxyError,
+    QueryParams,
+    ReadError,
+    ReadTimeout,
+    RemoteProtocolError,
+    Request,
+    RequestError,
+    RequestNotRead,
+    Response,
+    ResponseNotRead,
+    StreamClosed,
+    StreamConsumed,
+    StreamError,
+    SyncByteStream,
+    Timeout,
+    TimeoutException,
+    TooManyRedirects,
+    TransportError,
+    UnsupportedProtocol,
+    WriteError,
+    WriteTimeout,
+    codes,
+    create_ssl_context,
+)
 
 from pinfold import _native
 from pinfold._httpx_decode import ACCEPTED
-from pinfold._httpx_errors import (
-    ConnectError,
-    ConnectTimeout,
-    DeadlineExceeded,
-    Denied,
-    InvalidURL,
-    TooLarge,
-    TooManyRedirects,
-    ambiguous,
-    option_refused,
-    translated,
-)
+from pinfold._httpx_errors import ambiguous, option_refused, translated
 from pinfold._httpx_hops import exchanging, mark_redirect, mark_text
 from pinfold._httpx_transport import LIMITS, AsyncTransport, Cert, Transport, Verify, refuse
 from pinfold.budget import Budget
 from pinfold.guard import Guard
 
 __all__ = [
+    "URL",
+    "USE_CLIENT_DEFAULT",
+    "AsyncBaseTransport",
+    "AsyncByteStream",
     "AsyncClient",
+    "AsyncHTTPTransport",
     "AsyncTransport",
+    "Auth",
+    "BaseTransport",
+    "BasicAuth",
+    "ByteStream",
     "Client",
+    "CloseError",
     "ConnectError",
     "ConnectTimeout",
-    "DeadlineExceeded",
-    "Denied",
+    "CookieConflict",
+    "Cookies",
+    "DecodingError",
+    "DigestAuth",
+    "HTTPError",
+    "HTTPStatusError",
+    "HTTPTransport",
+    "Headers",
     "InvalidURL",
-    "TooLarge",
+    "Limits",
+    "LocalProtocolError",
+    "MockTransport",
+    "NetRCAuth",
+    "NetworkError",
+    "PoolTimeout",
+    "ProtocolError",
+    "ProxyError",
+    "QueryParams",
+    "ReadError",
+    "ReadTimeout",
+    "RemoteProtocolError",
+    "Request",
+    "RequestError",
+    "RequestNotRead",
+    "Response",
+    "ResponseNotRead",
+    "StreamClosed",
+    "StreamConsumed",
+    "StreamError",
+    "SyncByteStream",
+    "Timeout",
+    "TimeoutException",
     "TooManyRedirects",
     "Transport",
+    "TransportError",
+    "UnsupportedProtocol",
+    "WriteError",
+    "WriteTimeout",
+    "codes",
+    "create_ssl_context",
     "delete",
     "get",
     "head",
@@ -62,11 +151,17 @@ __all__ = [
 ]
 
 
+# Where a program names the transport itself.
+HTTPTransport = Transport
+AsyncHTTPTransport = AsyncTransport
+
+
 class Client(httpx.Client):
     """`httpx.Client`, guarded. `guard` is the default guard unless one is given; `subject` and `labels` are what the
     policy is told, `budget` bounds each exchange.
 
     Takes what `httpx.Client` takes, but for what goes around the guard; `transport` has to be a `Transport`.
+    `response.extensions["pinfold"]` is the `Decision` about the request, for the operator.
     """
 
     def __init__(
