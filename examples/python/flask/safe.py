@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Flask, Response, abort, request
 
+from pinfold import Settings
 from pinfold.flask import Pinfold
 
 outside = Pinfold()
@@ -22,7 +23,6 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.config.update(
         DISCOVERY_DOMAIN="internal",
         DISCOVERY_PORT=8500,
-        PINFOLD_TIMEOUT=5,
         PINFOLD_SUBJECT=who_asks,
         PINFOLD_SETTINGS=SETTINGS,
     )
@@ -66,17 +66,9 @@ def who_asks() -> str:
 
 
 # Strangers' URLs go to the public internet. The endpoint for discovery goes to internal names, and nowhere else: not
-# even to the public internet.
-SETTINGS = {
-    "subjects": [
-        {
-            "match": ["endpoint/discover"],
-            "schemes": ["http"],
-            "hosts": {"allow": ["*.internal"]},
-            "names": {"allow": ["*.internal"]},
-            # Names only: not even a redirect of an internal service leads to an address.
-            "ip_literals": "deny",
-            "networks": {"allow": ["10.0.0.0/8"]},
-        }
-    ]
-}
+# even to the public internet, nor to an address in place of a name.
+SETTINGS = Settings(
+    internal_names={"*.internal": ["endpoint/discover"]},
+    internal_networks=["10.0.0.0/8"],
+    timeout=5,
+)

@@ -51,8 +51,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         """Asks an internal service how it is."""
         service = request.args["service"]
         domain, port = app.config["DISCOVERY_DOMAIN"], app.config["DISCOVERY_PORT"]
-        # OPEN: `service=evil.example/%23` (a `#`) makes it `http://evil.example/#.internal:8500/status`. The caller chooses the
-        # whole URL, and what answers there may redirect to anything that this machine can reach.
+        # OPEN: `service=evil.example/%23` (a `#`) makes it `http://evil.example/#.internal:8500/status`. The caller
+        # chooses the whole URL, and what answers there may redirect to anything that this machine can reach.
         return requests.get(f"http://{service}.{domain}:{port}/status", timeout=5).json()
 
     return app

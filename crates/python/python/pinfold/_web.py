@@ -142,10 +142,10 @@ def _budget(options: Mapping[str, Any]) -> Budget:
     changes = {field: options[name] for name, field in _BOUNDS.items() if name in options}
     if "TIMEOUT" in options:
         changes["connect"], changes["read"] = _pair(options["TIMEOUT"])
-    return replace(budget, **changes)
+    return replace(budget, **{field: value for field, value in changes.items() if value is not None})
 
 
-def _pair(timeout: Any) -> tuple[float, float]:
+def _pair(timeout: Any) -> tuple[float | None, float | None]:
     """Seconds for a connection and for each wait for bytes, or one number for both, as `requests` has it."""
     return (timeout[0], timeout[1]) if isinstance(timeout, list | tuple) else (timeout, timeout)
 

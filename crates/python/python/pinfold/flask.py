@@ -23,6 +23,7 @@ import flask
 from werkzeug.local import LocalProxy
 
 from pinfold import _fields, _flask_errors, _flask_events, _web
+from pinfold._fields import FieldError
 from pinfold._flask_cli import commands
 from pinfold._flask_events import decision_made, policy_swapped
 from pinfold._flask_fields import CurrentRequest
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pinfold.requests import Session
 
 __all__ = [
+    "FieldError",
     "Pinfold",
     "acting_as",
     "check_fields",
@@ -130,8 +132,14 @@ class Pinfold:
             # A door that nobody comes through is a mistake, and the view it was meant for is unchecked.
             raise _web.mistake(f"fields are declared for `{unknown[0]}`, which is no endpoint", "see `flask routes`")
         fields = self._doors.get(flask.request.endpoint or "")
-        if fields is not None:
+        if fields is not None and not _is_preflight():
             fields.check(current_guard, CurrentRequest())
+
+
+def _is_preflight() -> bool:
+    """Whether Flask answers by itself: the view that the fields are for does not run."""
+    automatic: bool | None = getattr(flask.request.url_rule, "provide_automatic_options", False)
+    return flask.request.method == "OPTIONS" and bool(automatic)
 
 
 def check_fields(
