@@ -5,18 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
-import re
-import socket
-import subprocess
-import sys
-import textwrap
 import threading
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +18,8 @@ from django.http import HttpRequest, HttpResponse  # noqa: E402 - after the skip
 from django.urls import path  # noqa: E402 - after the skip
 
 import pinfold  # noqa: E402 - after the skip
+from support.lab import Lab  # noqa: E402 - after the skip
+from support.web import GOOD, NAMES, VERDICTS, cannot_be_rebound, names_address, served  # noqa: E402 - after the skip
 
 _MIDDLEWARE = "pinfold.django.middleware.PinfoldMiddleware"
 _ANSWERS = pinfold.FixedAnswers()
@@ -55,36 +46,11 @@ from django.test import AsyncClient, Client, override_settings  # noqa: E402 - n
 
 import pinfold.django as ours  # noqa: E402 - needs settings
 
-_ADDRESS = re.compile(r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b|\[?::|fd00:|fe80:")
-_NAMES = {
-    "hooks.example.com": ["127.0.0.2"],
-    "internal.example.com": ["10.0.0.7"],
-    "mixed.example.com": ["127.0.0.2", "192.168.1.1"],
-    "mapped.example.com": ["::ffff:10.0.0.7"],
-    "metadata.example.com": ["169.254.169.254"],
-}
-_GOOD = "http://hooks.example.com/x"
-_VERDICTS = [
-    ("allowed", _GOOD, 200, None),
-    ("private address", "http://internal.example.com/", 403, "address-not-public"),
-    ("mixed answers", "http://mixed.example.com/", 403, None),
-    ("wrapped address", "http://mapped.example.com/", 403, None),
-    ("metadata", "http://metadata.example.com/", 403, None),
-    ("loopback literal", "http://127.0.0.1/", 403, "address-floor"),
-    ("unusual literal", "http://0x7f.1/", 403, None),
-    ("userinfo", "http://a:b@hooks.example.com/", 403, None),
-    ("localhost", "http://localhost./", 403, "name-special-use"),
-    ("unknown scheme", "gopher://hooks.example.com/", 400, "scheme-unsupported"),
-    ("other scheme", "ftp://hooks.example.com/", 400, "scheme-denied"),
-    ("no URL", "nonsense", 400, "url-invalid"),
-    ("unknown name", "http://nowhere.example.com/", 502, "resolve-no-answer"),
-]
-
 
 @pytest.fixture(autouse=True)
 def names() -> None:
     _ANSWERS.clear()
-    for name, addresses in _NAMES.items():
+    for name, addresses in NAMES.items():
         _ANSWERS.set(name, addresses)
 
 
@@ -121,7 +87,7 @@ def fetches(request: HttpRequest) -> HttpResponse:
 
 
 def who(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(str(ours.guard().check(_GOOD).subject))
+    return HttpResponse(str(ours.guard().check(GOOD).subject))
 
 
 def fails(request: HttpRequest) -> HttpResponse:
@@ -152,7 +118,7 @@ def _ask(field: str, url: str) -> HttpResponse:
 
 
 @pytest.mark.parametrize("field", ["json", "form", "query", "hand", "async"])
-@pytest.mark.parametrize(("name", "url", "status", "code"), _VERDICTS, ids=[row[0] for row in _VERDICTS])
+@pytest.mark.parametrize(("name", "url", "status", "code"), VERDICTS, ids=[row[0] for row in VERDICTS])
 def test_a_bad_url_is_refused_at_the_door(field: str, name: str, url: str, status: int, code: str | None) -> None:
     response = _ask(field, url)
     assert response.status_code == status, name
@@ -275,7 +241,7 @@ def test_a_server_with_a_wrong_configuration_does_not_start() -> None:
         Client().get("/who")
 
 
-@pytest.mark.parametrize(("url", "status"), [(_GOOD, 0), ("http://internal.example.com/", 1), ("nonsense", 1)])
+@pytest.mark.parametrize(("url", "status"), [(GOOD, 0), ("http://internal.example.com/", 1), ("nonsense", 1)])
 def test_the_command_says_what_becomes_of_a_url(url: str, status: int) -> None:
     out = io.StringIO()
     try:
@@ -290,14 +256,14 @@ def test_the_command_says_what_becomes_of_a_url(url: str, status: int) -> None:
 
 def test_the_command_gives_records() -> None:
     out = io.StringIO()
-    call_command("pinfold_check", _GOOD, "--json", "--method", "POST", "--subject", "billing", stdout=out)
+    call_command("pinfold_check", GOOD, "--json", "--method", "POST", "--subject", "billing", stdout=out)
     record = json.loads(out.getvalue())
     assert (record["verdict"], record["method"], record["subject"]) == ("allow", "POST", "billing")
 
 
 def test_the_command_says_when_nothing_can_be_judged() -> None:
     with override_settings(PINFOLD={"GRANT": []}), pytest.raises(CommandError, match="did you mean") as raised:
-        call_command("pinfold_check", _GOOD)
+        call_command("pinfold_check", GOOD)
     assert raised.value.returncode == 2
 
 
@@ -326,7 +292,7 @@ def test_who_asks_is_asked_of_the_request(subject: Any) -> None:
     with override_settings(PINFOLD={**_CONFIG, "SUBJECT": subject}):
         assert Client().get("/who", headers={"X-Team": "billing"}).content == b"billing"
         assert Client().get("/who").content == b"None"
-        assert ours.guard().check(_GOOD).subject is None
+        assert ours.guard().check(GOOD).subject is None
 
 
 # Validators.
@@ -337,7 +303,7 @@ class _Form(forms.Form):
 
 
 def test_a_form_says_that_a_url_cannot_be_fetched() -> None:
-    assert _Form({"url": _GOOD}).is_valid()
+    assert _Form({"url": GOOD}).is_valid()
     form = _Form({"url": "http://internal.example.com/"})
     assert form.errors["url"] == ["This URL cannot be fetched (address-not-public)."]
 
@@ -346,7 +312,7 @@ def test_a_validator_tells_no_address() -> None:
     with pytest.raises(ValidationError) as raised:
         ours.validate_fetchable("http://internal.example.com/")
     assert raised.value.code == "address-not-public"
-    assert not _ADDRESS.search(str(raised.value))
+    assert not names_address(str(raised.value))
     assert raised.value.__cause__ is None
 
 
@@ -439,85 +405,18 @@ if __name__ == "__main__":
     execute_from_command_line(sys.argv)
 """
 
-
-def _gunicorn(port: int) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "--preload",
-        "-w",
-        "2",
-        "--threads",
-        "4",
-        "-b",
-        f"127.0.0.1:{port}",
-        "project",
-    ]
+_SERVERS = {
+    "gunicorn": ["-m", "gunicorn", "--preload", "-w", "2", "--threads", "4", "-b", "127.0.0.1:{port}", "project"],
+    "runserver": ["project.py", "runserver", "--noreload", "127.0.0.1:{port}"],
+}
 
 
-def _runserver(port: int) -> list[str]:
-    return [sys.executable, "project.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
-
-
-@pytest.mark.parametrize("command", [_gunicorn, _runserver])
-def test_a_served_application_cannot_be_rebound(lab: Any, tmp_path: Path, command: Any) -> None:
-    with _served(tmp_path, lab, command) as base:
-        before = lab.leaks()
-        ordinary = lab.name("ordinary", ["127.0.0.2"])
-        assert _get(base, f"http://{ordinary}:{lab.port}/")[0] == 200
-        for number in range(10):
-            # The check is answered 127.0.0.2, the fetch is not.
-            name = lab.name(f"rebound-{number}", ["127.0.0.2"], ["127.0.0.3"])
-            status, text = _get(base, f"http://{name}:{lab.port}/")
-            assert (status, "address-not-public" in text) == (403, True), text
-            assert not _ADDRESS.search(text)
-        assert lab.leaks() == before
-
-
-@contextmanager
-def _served(folder: Path, lab: Any, command: Any) -> Iterator[str]:
-    (folder / "project.py").write_text(textwrap.dedent(_PROJECT))
-    port = _free_port()
-    package = str(Path(pinfold.__file__).parent.parent)
-    environ = {**os.environ, "LAB_DNS": lab.dns, "PYTHONPATH": package}
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command(port), cwd=folder, env=environ, stdout=log, stderr=log)
-        try:
-            _wait_for(port, server, folder / "log")
-            yield f"http://127.0.0.1:{port}/fetch?url="
-        finally:
-            server.terminate()
-            server.wait(30)
-
-
-def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until and server.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(log.read_text())
-
-
-def _get(base: str, url: str) -> tuple[int, str]:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(base + urllib.request.quote(url, safe=""), timeout=30) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode() + str(error.headers)
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+@pytest.mark.parametrize("command", _SERVERS)
+def test_a_served_application_cannot_be_rebound(lab: Lab, tmp_path: Path, command: str) -> None:
+    with served(tmp_path, lab, _PROJECT, _SERVERS[command]) as base:
+        cannot_be_rebound(lab, base, f"django-{command}")
 
 
 def _tells_no_address(response: HttpResponse) -> None:
     text = response.content.decode() + str(response.headers)
-    assert not _ADDRESS.search(text), text
+    assert not names_address(text), text

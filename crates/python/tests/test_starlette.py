@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
-import socket
-import subprocess
-import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,38 +22,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import pinfold
 import pinfold.fastapi
 import pinfold.starlette
 from pinfold.fastapi import Client, FetchableUrl, GuardHere, JudgedRoute, fetchable_url
-
-_ADDRESS = re.compile(r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b|\[?::|fd00:|fe80:")
-_GOOD = "http://hooks.example.com/x"
-_VERDICTS = [
-    ("allowed", _GOOD, 200, None),
-    ("private address", "http://internal.example.com/", 403, "address-not-public"),
-    ("mixed answers", "http://mixed.example.com/", 403, None),
-    ("wrapped address", "http://mapped.example.com/", 403, None),
-    ("metadata", "http://metadata.example.com/", 403, None),
-    ("loopback literal", "http://127.0.0.1/", 403, "address-floor"),
-    ("unusual literal", "http://0x7f.1/", 403, None),
-    ("userinfo", "http://a:b@hooks.example.com/", 403, None),
-    ("localhost", "http://localhost./", 403, "name-special-use"),
-    ("other scheme", "ftp://hooks.example.com/", 400, "scheme-denied"),
-    ("no URL", "nonsense", 400, "url-invalid"),
-    ("unknown name", "http://nowhere.example.com/", 502, "resolve-no-answer"),
-]
+from support.lab import Lab
+from support.web import GOOD, NAMES, VERDICTS, cannot_be_rebound, names_address, served
 
 
 @pytest.fixture(autouse=True)
 def names(answers: pinfold.FixedAnswers) -> None:
-    answers.set("hooks.example.com", ["127.0.0.2"])
-    answers.set("internal.example.com", ["10.0.0.7"])
-    answers.set("mixed.example.com", ["127.0.0.2", "192.168.1.1"])
-    answers.set("mapped.example.com", ["::ffff:10.0.0.7"])
-    answers.set("metadata.example.com", ["169.254.169.254"])
+    for name, addresses in NAMES.items():
+        answers.set(name, addresses)
 
 
 # Applications.
@@ -90,7 +64,8 @@ async def _streams(request: Any) -> Response:
 
 async def _talks(socket_: WebSocket) -> None:
     await socket_.accept()
-    await socket_.send_text(str(await pinfold.starlette.guard(socket_).acheck(_GOOD)))
+    await socket_.send_text(str(await pinfold.starlette.guard(socket_).acheck(GOOD)))
+    await pinfold.starlette.client(socket_).get("http://internal.example.com/")
     await socket_.close()
 
 
@@ -124,6 +99,11 @@ class Callback(BaseModel):
     mirrors: list[FetchableUrl] = []
 
 
+class Plain(BaseModel):
+    url: str
+    mirrors: list[str] = []
+
+
 def _fastapi(guard: pinfold.Guard) -> FastAPI:
     app = FastAPI()
     pinfold.fastapi.install(app, guard)
@@ -135,6 +115,22 @@ def _fastapi(guard: pinfold.Guard) -> FastAPI:
     @app.post("/plain-model")
     def plain_model(callback: Callback) -> str:
         return f"{callback.url} {threading.current_thread() is threading.main_thread()}"
+
+    @app.post("/both")
+    async def both(callback: Plain, url: Annotated[str, Depends(fetchable_url(json="/url"))]) -> bool:
+        return callback.url == url
+
+    @app.post("/inside")
+    async def inside(callback: Callback) -> None:
+        Callback(url="http://internal.example.com/")
+
+    @app.post("/inside-thread")
+    def inside_thread(callback: Callback) -> str:
+        try:
+            Callback(url="http://internal.example.com/")
+        except ValidationError:
+            return "refused"
+        return "passed"
 
     @app.get("/query")
     async def query(url: FetchableUrl) -> str:
@@ -182,7 +178,7 @@ def _forgot() -> APIRouter:
 
 
 @pytest.mark.parametrize("place", ["query", "json", "form"])
-@pytest.mark.parametrize(("name", "url", "status", "code"), _VERDICTS, ids=[row[0] for row in _VERDICTS])
+@pytest.mark.parametrize(("name", "url", "status", "code"), VERDICTS, ids=[row[0] for row in VERDICTS])
 def test_starlette_refuses_a_bad_url(
     guard: pinfold.Guard, place: str, name: str, url: str, status: int, code: str | None
 ) -> None:
@@ -200,7 +196,7 @@ def test_starlette_refuses_a_bad_url(
 
 
 @pytest.mark.parametrize("path", ["model", "plain-model", "routed", "query", "depends", "depends-json", "mirrors"])
-@pytest.mark.parametrize(("name", "url", "status", "code"), _VERDICTS, ids=[row[0] for row in _VERDICTS])
+@pytest.mark.parametrize(("name", "url", "status", "code"), VERDICTS, ids=[row[0] for row in VERDICTS])
 def test_fastapi_refuses_a_bad_url(
     guard: pinfold.Guard, path: str, name: str, url: str, status: int, code: str | None
 ) -> None:
@@ -215,7 +211,7 @@ def _ask(client: TestClient, path: str, url: str) -> httpx.Response:
     if path == "depends-json":
         return client.post("/depends-json", json={"callback": {"url": url}})
     if path == "mirrors":
-        return client.post("/model", json={"url": _GOOD, "mirrors": [_GOOD, url]})
+        return client.post("/model", json={"url": GOOD, "mirrors": [GOOD, url]})
     return client.post(f"/{path}", json={"url": url})
 
 
@@ -226,7 +222,7 @@ def _is_answered(response: httpx.Response, name: str, status: int, code: str | N
     error = response.json()["error"]
     assert code in (None, error["code"]), name
     assert error["correlation_id"]
-    assert not _ADDRESS.search(response.text + str(response.headers)), response.text
+    assert not names_address(response.text + str(response.headers)), response.text
 
 
 def test_what_is_no_matter_of_urls_is_422_as_before(guard: pinfold.Guard) -> None:
@@ -237,31 +233,40 @@ def test_what_is_no_matter_of_urls_is_422_as_before(guard: pinfold.Guard) -> Non
 
 
 def test_one_field_has_one_url(guard: pinfold.Guard) -> None:
-    response = TestClient(_fastapi(guard)).get(f"/depends?url={_GOOD}&url={_GOOD}")
+    response = TestClient(_fastapi(guard)).get(f"/depends?url={GOOD}&url={GOOD}")
     assert (response.status_code, response.json()["error"]["code"]) == (400, "field-too-many")
 
 
 def test_a_body_has_so_many_urls_and_no_more(guard: pinfold.Guard) -> None:
     many = [f"http://host-{number}.example.com/" for number in range(30)]
-    response = TestClient(_fastapi(guard)).post("/model", json={"url": _GOOD, "mirrors": many})
+    response = TestClient(_fastapi(guard)).post("/model", json={"url": GOOD, "mirrors": many})
     assert (response.status_code, response.json()["error"]["code"]) == (400, "field-too-many")
 
 
 def test_a_router_that_would_not_judge_fails_and_says_what_to_do(guard: pinfold.Guard) -> None:
     with pytest.raises(RuntimeError, match="route_class=JudgedRoute"):
-        TestClient(_fastapi(guard)).post("/forgot/routed", json={"url": _GOOD})
+        TestClient(_fastapi(guard)).post("/forgot/routed", json={"url": GOOD})
+
+
+def test_what_an_endpoint_validates_itself_is_not_taken_unjudged(guard: pinfold.Guard) -> None:
+    client = TestClient(_fastapi(guard))
+    with pytest.raises(RuntimeError, match="no route judges"):
+        client.post("/inside", json={"url": GOOD})
+    assert client.post("/inside-thread", json={"url": GOOD}).json() == "refused"
+
+
+def test_a_field_of_a_body_that_the_endpoint_reads_as_well(guard: pinfold.Guard) -> None:
+    client = TestClient(_fastapi(guard))
+    assert client.post("/both", json={"url": GOOD}).json() is True
+    assert client.post("/both", json={"url": "http://internal.example.com/"}).status_code == 403
 
 
 def test_a_plain_endpoint_runs_in_a_thread(guard: pinfold.Guard) -> None:
-    response = TestClient(_fastapi(guard)).post("/plain-model", json={"url": _GOOD})
-    assert response.json() == f"{_GOOD} False"
+    response = TestClient(_fastapi(guard)).post("/plain-model", json={"url": GOOD})
+    assert response.json() == f"{GOOD} False"
 
 
 def test_the_documents_of_an_api_are_the_same(guard: pinfold.Guard) -> None:
-    class Plain(BaseModel):
-        url: str
-        mirrors: list[str] = []
-
     assert Callback.model_json_schema()["properties"] == Plain.model_json_schema()["properties"]
     described = _fastapi(guard).openapi()
     parameters = {path: described["paths"][path]["get"]["parameters"] for path in ("/query", "/depends")}
@@ -273,11 +278,11 @@ def test_the_documents_of_an_api_are_the_same(guard: pinfold.Guard) -> None:
 def test_outside_of_a_route_a_model_is_judged_at_once(guard: pinfold.Guard) -> None:
     pinfold.set_default_guard(guard)
     try:
-        assert Callback(url=_GOOD).url == _GOOD
+        assert Callback(url=GOOD).url == GOOD
         for url in ("http://internal.example.com/", "nonsense"):
             with pytest.raises(ValidationError) as raised:
                 Callback(url=url)
-            assert not _ADDRESS.search(str(raised.value))
+            assert not names_address(str(raised.value))
     finally:
         pinfold.set_default_guard(None)
 
@@ -351,15 +356,18 @@ def test_the_guard_is_in_the_state(guard: pinfold.Guard) -> None:
     assert TestClient(_starlette(guard)).get("/state").text == "True"
 
 
-def test_a_web_socket_has_the_guard(guard: pinfold.Guard) -> None:
+def test_a_web_socket_has_the_guard_and_ends_with_a_refusal(guard: pinfold.Guard) -> None:
     with TestClient(_starlette(guard)).websocket_connect("/talk") as talk:
         assert talk.receive_text().startswith("allowed")
+        with pytest.raises(WebSocketDisconnect) as ended:
+            talk.receive_text()
+    assert (ended.value.code, ended.value.reason) == (1008, "address-not-public")
 
 
 def test_without_the_middleware_it_says_so() -> None:
     app = Starlette(routes=[Route("/fetch", _fetch)])
     with pytest.raises(RuntimeError, match="install"):
-        TestClient(app).get("/fetch", params={"url": _GOOD})
+        TestClient(app).get("/fetch", params={"url": GOOD})
 
 
 def test_the_middleware_alone_answers(guard: pinfold.Guard) -> None:
@@ -390,70 +398,16 @@ async def fetch(url: pinfold.fastapi.FetchableUrl, client: pinfold.fastapi.Clien
     return (await client.get(url)).text
 """
 
-
-def _uvicorn(port: int) -> list[str]:
-    return [sys.executable, "-m", "uvicorn", "project:app", "--host", "127.0.0.1", "--port", str(port)]
-
-
-def _gunicorn(port: int) -> list[str]:
-    return [
-        *(sys.executable, "-m", "gunicorn", "project:app", "-k", "uvicorn.workers.UvicornWorker"),
-        *("--preload", "-w", "2", "-b", f"127.0.0.1:{port}"),
-    ]
+_SERVERS = {
+    "uvicorn": ["-m", "uvicorn", "project:app", "--host", "127.0.0.1", "--port", "{port}"],
+    "gunicorn": [
+        *("-m", "gunicorn", "project:app", "-k", "uvicorn.workers.UvicornWorker"),
+        *("--preload", "-w", "2", "-b", "127.0.0.1:{port}"),
+    ],
+}
 
 
-@pytest.mark.parametrize("command", [_uvicorn, _gunicorn])
-def test_a_served_application_cannot_be_rebound(lab: Any, tmp_path: Path, command: Any) -> None:
-    with _served(tmp_path, lab, command) as base:
-        before = lab.leaks()
-        ordinary = lab.name("ordinary-async", ["127.0.0.2"])
-        assert _get(base, f"http://{ordinary}:{lab.port}/")[0] == 200
-        for number in range(10):
-            # At the door the answer is 127.0.0.2, for the fetch it is not.
-            name = lab.name(f"rebound-async-{number}", ["127.0.0.2"], ["127.0.0.3"])
-            status, text = _get(base, f"http://{name}:{lab.port}/")
-            assert (status, "address-not-public" in text) == (403, True), text
-            assert not _ADDRESS.search(text)
-        assert lab.leaks() == before
-
-
-@contextmanager
-def _served(folder: Path, lab: Any, command: Any) -> Iterator[str]:
-    (folder / "project.py").write_text(_PROJECT)
-    port = _free_port()
-    environ = {**os.environ, "LAB_DNS": lab.dns, "PYTHONPATH": str(Path(pinfold.__file__).parent.parent)}
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command(port), cwd=folder, env=environ, stdout=log, stderr=log)
-        try:
-            _wait_for(port, server, folder / "log")
-            yield f"http://127.0.0.1:{port}/fetch?url="
-        finally:
-            server.terminate()
-            server.wait(30)
-
-
-def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until and server.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(log.read_text())
-
-
-def _get(base: str, url: str) -> tuple[int, str]:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(base + urllib.request.quote(url, safe=""), timeout=30) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode() + str(error.headers)
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+@pytest.mark.parametrize("command", _SERVERS)
+def test_a_served_application_cannot_be_rebound(lab: Lab, tmp_path: Path, command: str) -> None:
+    with served(tmp_path, lab, _PROJECT, _SERVERS[command]) as base:
+        cannot_be_rebound(lab, base, f"fastapi-{command}")

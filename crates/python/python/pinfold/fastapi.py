@@ -131,9 +131,14 @@ def _judging(endpoint: Callable[..., Any]) -> Callable[..., Any]:
 
     async def judged(*args: Any, **kwargs: Any) -> Any:
         await _judge(_NOTED.get() or [])
-        if inspect.iscoroutinefunction(endpoint):
-            return await endpoint(*args, **kwargs)
-        return await run_in_threadpool(endpoint, *args, **kwargs)
+        # What the endpoint itself validates would be noted, and never judged.
+        token = _NOTED.set(None)
+        try:
+            if inspect.iscoroutinefunction(endpoint):
+                return await endpoint(*args, **kwargs)
+            return await run_in_threadpool(endpoint, *args, **kwargs)
+        finally:
+            _NOTED.reset(token)
 
     functools.update_wrapper(judged, endpoint)
     # FastAPI looks through to what is wrapped, and would call `judged` in a thread because of it.

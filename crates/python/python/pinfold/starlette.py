@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json as jsons
+import logging
 from collections.abc import Sequence
 from contextvars import ContextVar
 from http.cookiejar import DefaultCookiePolicy
@@ -22,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
+from starlette.status import WS_1008_POLICY_VIOLATION
+from starlette.websockets import WebSocket
 
 from pinfold._answers import ANSWERED, HEADERS, Answer, Style, answer, network
 from pinfold._fields import MOST_URLS, FieldError, Fields, Names, declared
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PinfoldMiddleware", "check_fields", "client", "exception_handlers", "guard", "install"]
 
+_LOG = logging.getLogger("pinfold.starlette")
 # What exception handlers are for: refusals, the network's failures, and the failures of a library by itself.
 _HANDLED: tuple[type[Exception], ...] = (*ANSWERED, FieldError, httpx.TransportError)
 _MARK = "pinfold.correlation_id"
@@ -196,22 +200,28 @@ async def _mark(request: httpx.Request) -> None:
     request.extensions = {**request.extensions, _MARK: new_correlation_id()}
 
 
-async def _answered(request: Request, error: Exception) -> Response:
-    told = _answer(error, _ready(request).style)
+async def _answered(connection: HTTPConnection, error: Exception) -> Response | None:
+    ready = connection.scope.get("state", {}).get(_KEY)
+    told = _answer(error, ready.style if isinstance(ready, _Ready) else "reasons")
     if told is None:
         raise error
+    if isinstance(connection, WebSocket):
+        await connection.close(WS_1008_POLICY_VIOLATION, told.error["code"])
+        return None
     return _response(told)
 
 
 def _answer(error: Exception, style: Style) -> Answer | None:
     """What is told; `None` for a failure that is not of the ready client."""
     if isinstance(error, PinfoldError):
+        if error.decision is None:
+            # What has a decision is in the log already.
+            _LOG.warning("%s", error, extra={"correlation_id": error.correlation_id, "detail": error.detail})
         return answer(error, style)
-    if not isinstance(error, httpx.TransportError):
-        return None
-    correlation_id = _marked(error)
+    correlation_id = _marked(error) if isinstance(error, httpx.TransportError) else None
     if correlation_id is None:
         return None
+    _LOG.warning("failed at stage `exchange`", extra={"correlation_id": correlation_id}, exc_info=error)
     late = isinstance(error, httpx.TimeoutException)
     return network("exchange-timeout" if late else "exchange-failed", correlation_id, style)
 

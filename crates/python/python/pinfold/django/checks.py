@@ -39,7 +39,9 @@ def check_mode(**_: Any) -> list[CheckMessage]:
     if mode == "enforce":
         return []
     hint = "set it to `enforce` when the log has no refusals that are not meant"
-    return [checks.Warning(f"`PINFOLD.MODE` is `{mode}`: the policy refuses nothing", hint=hint, id="pinfold.W002")]
+    return [
+        checks.Warning(f"`PINFOLD.MODE` is `{mode}`: what the policy refuses may pass", hint=hint, id="pinfold.W002")
+    ]
 
 
 def _problems(error: PolicyError) -> Iterator[CheckMessage]:
