@@ -107,8 +107,8 @@ def _pages(server: Server) -> None:
         return 200, {"content-type": "application/octet-stream"}, request.body
 
     @server.route("/short")
-    def short(_: Any) -> Any:
-        return 200, {"content-length": "100"}, iter([b"short"])
+    def short(request: Any) -> Any:
+        request.raw.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort")
 
     @server.route("/nonsense")
     def nonsense(request: Any) -> Any:

@@ -3,7 +3,7 @@
     >>> import pinfold.httpx
     >>> pinfold.httpx.get("http://169.254.169.254/latest/meta-data/")
     Traceback (most recent call last):
-    pinfold._httpx_errors.Denied: refused at stage `name`: literal-denied
+    pinfold._httpx_errors.Denied: refused at stage `address`: address-metadata
 
 `Client` and `AsyncClient` are httpx's own with the guard below them: each request, each redirect, each request of an
 authentication is judged, and goes to a judged address. `Transport` and `AsyncTransport` are for clients of your own.
