@@ -19,7 +19,7 @@ use crate::{
     limits,
     local::Local,
     resolver::FixedAnswers,
-    runtime::Threads,
+    runtime::{self, Threads},
     session::Session,
     watch::{self, Watched, Watcher},
 };
@@ -313,9 +313,15 @@ impl Observer for Told {
     fn observe(&self, decision: &Arc<pinfold::Decision>) {
         // None while the interpreter ends: then nobody listens.
         let _ = ending::attach(|py| {
-            let told = self.0.call1(py, (Decision::new(Arc::clone(decision)),));
+            // A pin may be dropped in the middle of an exception, which Python code must not meet.
+            let pending = PyErr::take(py);
+            let told =
+                runtime::telling(|| self.0.call1(py, (Decision::new(Arc::clone(decision)),)));
             if let Err(error) = told {
                 error.write_unraisable(py, None);
+            }
+            if let Some(pending) = pending {
+                pending.restore(py);
             }
         });
     }

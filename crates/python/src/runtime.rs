@@ -1,6 +1,6 @@
 //! The threads of a guard, and the two ways to wait for them.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{cell::Cell, future::Future, sync::Arc, time::Duration};
 
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 use tokio::{
@@ -27,6 +27,19 @@ const SIGNALS: Duration = Duration::from_millis(100);
 const INSIDE: &str =
     "a listener of decisions must not ask a guard: it is called in the middle of a decision";
 
+thread_local! {
+    /// Whether this thread tells a listener of a decision.
+    static TELLS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Tells a listener: it cannot wait for another decision meanwhile.
+pub(crate) fn telling<R>(tell: impl FnOnce() -> R) -> R {
+    let before = TELLS.replace(true);
+    let told = tell();
+    TELLS.set(before);
+    told
+}
+
 /// The threads of one guard.
 #[derive(Clone)]
 pub(crate) struct Threads(Arc<Owned>);
@@ -52,7 +65,7 @@ impl Threads {
         F::Output: Send,
     {
         let runtime = self.runtime()?;
-        if Handle::try_current().is_ok() {
+        if TELLS.get() || Handle::try_current().is_ok() {
             return Err(PyRuntimeError::new_err(INSIDE));
         }
         ending::detach(py, || runtime.block_on(interruptible(work)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import json
 import logging
@@ -289,8 +290,13 @@ class Guard:
 
 def _told(guard: weakref.ref[Guard], native: _native.Decision) -> None:
     listens = guard()
-    if listens is not None:
+    if listens is None:
+        return
+    try:
         listens.tell(Decision(native))
+    except KeyboardInterrupt:
+        # Nobody above takes it: it comes again where somebody does.
+        _thread.interrupt_main()
 
 
 def _chain(policy: Policy, settings: Document, layers: Sequence[Layer]) -> list[_native.Part]:

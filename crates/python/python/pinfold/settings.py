@@ -38,8 +38,8 @@ class Settings:
       name alone, `*.name` every name below it, `**.name` both; a port may follow.
     - `denied_hosts`: names that are refused, written in the same way.
     - `internal_names`: names inside, each with the subjects that may reach it: `{"*.internal": ["discovery"]}`.
-      `prefix/*` is every subject that begins so. Such a subject reaches its internal names and the partners, and nothing
-      else: otherwise any name could be pointed into the internal network. For all others the names stay refused.
+      `prefix/*` is every subject that begins so. Such a subject reaches its internal names and the partners, and
+      nothing else: otherwise any name could be pointed into the internal network. For others the names stay refused.
     - `internal_networks`: where the internal names are: `["10.0.0.0/8"]`. They are allowed to the same subjects only.
     - `ports`: ports that may be fetched from, and ranges of them: `[443, "8000-8999"]`.
     - `https_only`: whether `http` is refused, redirects included.
