@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
@@ -350,6 +352,39 @@ def test_an_opaque_answer_says_nothing_about_the_inside(guard: pinfold.Guard) ->
 def test_an_answer_that_has_begun_is_not_followed_by_another(guard: pinfold.Guard) -> None:
     with pytest.raises((pinfold.Denied, RuntimeError)):
         TestClient(_starlette(guard)).get("/stream")
+    sent: list[str] = []
+
+    async def begins(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await scope["state"]["guard"].aresolve("http://internal.example.com/")
+
+    async def note(message: Any) -> None:
+        sent.append(message["type"])
+
+    middleware = pinfold.starlette.PinfoldMiddleware(begins, guard)
+    with pytest.raises(pinfold.Denied):
+        asyncio.run(middleware({"type": "http"}, note, note))
+    assert sent == ["http.response.start"]
+
+
+def test_a_client_of_another_loop_is_not_used(guard: pinfold.Guard) -> None:
+    clients: list[Any] = []
+
+    async def takes(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            clients.append(pinfold.starlette.client(HTTPConnection(scope)))
+            return
+        # The life of the application: two requests on its loop, one on another.
+        for _ in range(2):
+            await middleware({"type": "http"}, receive, send)
+        await asyncio.to_thread(lambda: asyncio.run(middleware({"type": "http"}, receive, send)))
+
+    middleware = pinfold.starlette.PinfoldMiddleware(takes, guard)
+    nothing: Any = None
+    asyncio.run(middleware({"type": "lifespan"}, nothing, nothing))
+    assert clients[0] is clients[1]
+    assert clients[2] is not clients[0]
+    assert all(client.is_closed for client in clients)
 
 
 def test_the_guard_is_in_the_state(guard: pinfold.Guard) -> None:
