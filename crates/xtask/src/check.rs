@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::{
-    demo, setup, shell,
+    demo, python, setup, shell,
     shell::{Step, run_all},
     suite, tables, tidy, wit,
 };
@@ -15,6 +15,7 @@ pub(crate) fn all() -> ExitCode {
     let mut steps = cheap();
     steps.push(Step::cargo("clippy", &[], CLIPPY));
     steps.push(tests(&["--lib", "--bins", "--tests"]));
+    steps.push(Step::task("python", "cargo xtask python", python::run));
     steps.push(Step::cargo(
         "doctests",
         &[],

@@ -24,7 +24,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// The path of an executable among cargo's messages.
-fn executable(messages: &str, target: &str) -> Option<String> {
+pub(crate) fn executable(messages: &str, target: &str) -> Option<String> {
     parsed(messages)
         .filter(|message| message["target"]["name"] == target)
         .find_map(|message| message["executable"].as_str().map(str::to_owned))

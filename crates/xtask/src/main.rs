@@ -20,6 +20,7 @@ mod fuzz;
 mod languages;
 mod load;
 mod page;
+mod python;
 mod setup;
 mod shell;
 mod suite;
@@ -65,6 +66,8 @@ fn task(words: &[&str]) -> Result<()> {
         ["fuzz", seconds] => fuzz::run(Some(seconds)),
         ["languages", rest @ ..] => languages::run(rest),
         ["load", rest @ ..] => load::run(rest),
+        ["python"] => python::run(),
+        ["wheel", rest @ ..] => python::wheel(rest),
         ["doc", rest @ ..] => setup::run().and_then(|()| check::doc(rest)),
         _ => bail!("no such task: `{}`\n\n{USAGE}", words.join(" ")),
     }
@@ -75,7 +78,7 @@ Usage: cargo xtask <task>
 
   setup            install what a build needs and the machine lacks
   build [ARGS]     build the library and the `pinfold` binary (ARGS go to cargo, e.g. --release)
-  test             every check: format, rules, contract, tables, lints, tests, doctests, docs
+  test             every check: format, rules, contract, tables, lints, tests, doctests, docs, Python
   test --quick     the inner loop: the cheap checks and the unit tests
   tidy             the rules of the repository (layers, sizes, exceptions, documents)
   wit              the contract: parses, documented, no 64-bit integers, imports nothing
@@ -86,5 +89,7 @@ Usage: cargo xtask <task>
   languages        one policy in four languages, and docs/languages.md from it (--debug: as it is built)
   load             the gateway beside tinyproxy and squid, and docs/load.md from it (--tiny: see that it works)
   load envoy       what it costs an Envoy to ask, and docs/envoy-cost.md from it (--tiny: see that it works)
+  python           the package for Python: lint, types, and its tests against an installed wheel
+  wheel [ARGS]     the wheel that ships for this machine, into target/wheels (ARGS go to maturin)
   doc [ARGS]       the documentation, warnings are errors (ARGS go to cargo, e.g. --open)
 ";
