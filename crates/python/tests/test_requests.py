@@ -335,9 +335,13 @@ def test_a_trickle_ends_with_the_deadline(guard: pinfold.Guard, server: Server, 
 def test_a_silent_server_ends_with_the_deadline(guard: pinfold.Guard, server: Server) -> None:
     @server.route("/silent")
     def page(request: Request) -> Any:
-        request.over.wait(30)
+        # Then it hangs up: whoever waits for longer than the deadline sees that.
+        request.over.wait(10)
 
-    with requests.Session(guard=guard, budget=Budget(total=0.3)) as session, pytest.raises(requests.DeadlineExceeded):
+    with (
+        requests.Session(guard=guard, budget=Budget(total=0.3, read=60)) as session,
+        pytest.raises(requests.DeadlineExceeded),
+    ):
         session.get(server.url("/silent"))
 
 
