@@ -222,7 +222,8 @@ def outcome(behaviour: Callable[[Server, Any], Any], server: Server, opener: Any
     try:
         return behaviour(server, opener)
     except urllib.error.HTTPError as error:
-        return "HTTPError", error.code, error.reason, error.read(), dict(error.headers)
+        with error:
+            return "HTTPError", error.code, error.reason, error.read(), dict(error.headers)
     except (OSError, http.client.HTTPException) as error:
         return type(error).__name__, str(error)
 
@@ -318,8 +319,10 @@ def test_a_redirect_to_a_rebound_name_is_refused(server: Server, lab: Lab, lab_g
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.3/x", "gopher://127.0.0.3/"])
 def test_a_redirect_to_another_scheme_is_not_followed(location: str, server: Server, guard: pinfold.Guard) -> None:
     server.route("/go")(lambda _: (302, {"location": location}, b""))
-    with pytest.raises(urllib.error.URLError):
+    with pytest.raises(urllib.error.URLError) as refused:
         guarded.urlopen(server.url("/go"), guard=guard)
+    if isinstance(refused.value, urllib.error.HTTPError):
+        refused.value.close()
 
 
 def test_a_location_that_reads_two_ways_is_refused(
