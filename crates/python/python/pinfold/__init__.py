@@ -27,11 +27,13 @@ from pinfold.errors import (
     Timeout,
 )
 from pinfold.guard import Guard, Layer, PinnedSocket, Resolved, Swap, Watch, default_guard, set_default_guard
+from pinfold.process import ConnectRefused, ProcessGuard, guard_process
 from pinfold.settings import Settings
 
 __all__ = [
     "Budget",
     "BudgetExceeded",
+    "ConnectRefused",
     "DeadlineExceeded",
     "Decision",
     "Denied",
@@ -45,6 +47,7 @@ __all__ = [
     "PinfoldError",
     "PinnedSocket",
     "PolicyError",
+    "ProcessGuard",
     "Resolved",
     "Settings",
     "Swap",
@@ -54,5 +57,6 @@ __all__ = [
     "__version__",
     "codes",
     "default_guard",
+    "guard_process",
     "set_default_guard",
 ]

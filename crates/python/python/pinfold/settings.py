@@ -90,7 +90,7 @@ class Settings:
     def budget(self) -> Budget:
         """The bounds of each fetch."""
         connect, read = self.timeout if isinstance(self.timeout, tuple) else (self.timeout, self.timeout)
-        given = {
+        given: dict[str, Any] = {
             "connect": connect,
             "read": read,
             "total": self.total_timeout,
