@@ -105,11 +105,10 @@ class HTTPConnection(http.client.HTTPConnection):
         for block in blocks:
             self._send(block)
 
-    def getresponse(self) -> http.client.HTTPResponse:
-        """As of http.client, within the budget."""
-        # Called, and nothing else is asked of it.
-        self.response_class = self._response  # type: ignore[assignment] # see above
-        return super().getresponse()
+    @property
+    def response_class(self) -> Any:  # type: ignore[override] # called, and nothing else is asked of it
+        """What http.client makes answers with."""
+        return self._response
 
     def set_tunnel(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: a proxy would look the name up, and connect where the guard does not see it."""
