@@ -90,9 +90,11 @@ def main() -> None:
     """Measures and writes."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--tiny", action="store_true")
-    tiny = arguments.parse_args().tiny
-    figures = measured(Size(3, 20, 50, 1) if tiny else Size())
-    if not tiny:
+    arguments.add_argument("--rounds", type=int, default=Size.rounds)
+    arguments.add_argument("--requests", type=int, default=Size.requests, help="of each round")
+    given = arguments.parse_args()
+    figures = measured(Size(3, 20, 50, 1) if given.tiny else Size(given.rounds, given.requests))
+    if not given.tiny:
         (DOCS / "python-cost.md").write_text(page.text(figures, datetime.datetime.now(tz=datetime.UTC).date()))
         (DOCS / "python-cost.svg").write_text(page.picture(figures))
 

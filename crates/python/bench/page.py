@@ -45,6 +45,8 @@ python bench/cost.py --tiny   # shows that it runs
 ```
 """
 
+BUSY = "Other programs were running at the time, as the load averages and the spreads show: read the ratios as rough."
+
 
 def text(figures: Any, date: datetime.date) -> str:
     """The whole page."""
@@ -53,7 +55,8 @@ def text(figures: Any, date: datetime.date) -> str:
         f"Measured on {date.isoformat()}: {figures.machine}.\n"
         f"pinfold {pinfold.__version__}. One run of {figures.seconds:.0f} s, {size.rounds} rounds of "
         f"{size.requests} requests.\n"
-        f"Load average of the machine before the run: {figures.load[0]}; after it: {figures.load[1]}.",
+        f"Load average of the machine before the run: {figures.load[0]}; after it: {figures.load[1]}."
+        + ("" if quiet(figures) else f"\n\n{BUSY}"),
         "![Requests a second of the plain library's](python-cost.svg)",
         "## Requests a second, of the plain library's\n\n" + table(ratios(figures)),
         "## Threads\n\n" + table(threads(figures)),
@@ -62,6 +65,11 @@ def text(figures: Any, date: datetime.date) -> str:
         "## Memory\n\n" + table(memory(figures)),
     ]
     return TEXT.format(measured="\n\n".join(parts))
+
+
+def quiet(figures: Any) -> bool:
+    """Whether nothing else was running, nearly."""
+    return float(figures.load[0].split(",")[0]) <= 1.5
 
 
 def ratios(figures: Any) -> list[list[str]]:
