@@ -110,8 +110,10 @@ impl Target {
 
     /// Whether a library that speaks of this scheme, host and port means the same place. Whatever cannot be read as
     /// strictly means another one.
-    fn goes_to(&self, scheme: Text<'_>, host: Text<'_>, port: u16) -> bool {
-        let (Ok(scheme), Ok(host)) = (scheme.as_str(), host.as_str()) else {
+    fn goes_to(&self, scheme: Text<'_>, host: Text<'_>, port: i64) -> bool {
+        let (Ok(scheme), Ok(host), Ok(port)) =
+            (scheme.as_str(), host.as_str(), u16::try_from(port))
+        else {
             return false;
         };
         Self::at(scheme, host, port).is_ok_and(|other| self.is_at(&other))

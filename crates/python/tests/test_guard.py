@@ -343,6 +343,25 @@ def test_a_redirect_is_read_as_the_server_wrote_it(guard: pinfold.Guard) -> None
         assert exchange.check(location, redirect=True).code == code, location
 
 
+def test_whether_a_library_means_the_same_place() -> None:
+    target = pinfold.Target.parse("http://A.example.:80/x")
+    assert target.goes_to("http", "a.example", 80)
+    for other in [
+        ("https", "a.example", 80),
+        ("http", "b.example", 80),
+        ("http", "a.example", 81),
+        ("http", "a.example", 65616),
+        ("http", "a.example", -1),
+        ("http", "a.example\udc80", 80),
+        ("http", "a.example/", 80),
+        ("", "a.example", 80),
+        ("http", "", 80),
+    ]:
+        assert not target.goes_to(*other), other
+    assert pinfold.Target.parse("http://[::1]/").goes_to("http", "::1", 80)
+    assert pinfold.Target.parse("http://[::1]/").goes_to("http", "[::1]", 80)
+
+
 def test_the_sixth_redirect_is_refused(guard: pinfold.Guard) -> None:
     exchange = guard.exchange()
     assert exchange.check("http://127.0.0.2/")

@@ -365,6 +365,15 @@ mod tests {
     }
 
     #[test]
+    fn a_forked_child_shares_nothing_with_its_parent() {
+        let own = Shape::of(&Limits::default());
+        let process = own.process.wrapping_add(1);
+        assert_eq!(own, Shape::of(&Limits::default()));
+        assert_ne!(own, Shape { process, ..own });
+        assert!(!is_forked());
+    }
+
+    #[test]
     fn what_is_lacking_is_told() {
         for (scans, reserved, expected) in [
             (true, true, &[][..]),
