@@ -84,6 +84,11 @@ def config(module: str, lab: Lab, code_cache: Path) -> dict[str, Any]:
     }
 
 
+def discovery(hosts: str) -> dict[str, Any]:
+    """The endpoint for discovery may go there, and nobody else."""
+    return {"subjects": [{"match": ["endpoint/discover"], "schemes": ["http"], "hosts": {"allow": [hosts]}}]}
+
+
 def hosts(lab: Lab, label: str, attempts: int) -> Iterator[str]:
     """A name for each attempt, each twice in a row, the strategies in turn."""
     for number in range(attempts):
@@ -146,6 +151,29 @@ def test_redirects_lead_the_vulnerable_inside_and_the_safe_nowhere(
     assert lab.leaks() == between, statuses
 
 
+def test_an_internal_name_that_is_rebound_leads_only_the_vulnerable_on(
+    lab: Lab, start: Callable[..., Gunicorn]
+) -> None:
+    """The discovery as it is meant to be used, but somebody answers for the names of the domain."""
+    lab.route("/status", headers={"content-type": "application/json"}, body='{"up": true}')
+    more = {"DISCOVERY_DOMAIN": f"svc.{lab.apex}"}
+    services = [f"s{number // 2}" for number in range(ATTEMPTS)]
+    counted = {}
+    for module, own in (("vulnerable", {}), ("safe", {"PINFOLD_SETTINGS": discovery(f"*.svc.{lab.apex}")})):
+        lab.name("*.svc", ["127.0.0.2"], [INTERNAL])
+        before = lab.leaks()
+        with start(module, **more, **own) as app, ThreadPoolExecutor(AT_ONCE) as pool:
+            outcomes = pool.map(lambda service, app=app: app.get(f"/discover?service={service}"), services)
+            statuses = Counter(status for status, _ in outcomes)
+        counted[module] = (lab.leaks() - before, statuses)
+    assert counted["vulnerable"][0] == ATTEMPTS // 2, counted
+    leaks, statuses = counted["safe"]
+    assert leaks == 0, counted
+    # How many are refused depends on which requests of a name meet the first answer.
+    assert statuses[200] + statuses[403] == ATTEMPTS, counted
+    assert statuses[403] >= ATTEMPTS // 10, counted
+
+
 def test_ordinary_fetches_are_unchanged(
     request: pytest.FixtureRequest, lab: Lab, start: Callable[..., Gunicorn]
 ) -> None:
@@ -156,13 +184,8 @@ def test_ordinary_fetches_are_unchanged(
     # The lab has no zone `internal`: an honest name of it plays it. The subject may go there, and nobody else.
     inside = f"billing.{lab.apex}"
     more = {"DISCOVERY_DOMAIN": lab.apex}
-    settings = {
-        "subjects": [
-            {"match": ["endpoint/discover"], "schemes": ["http"], "hosts": {"allow": [f"*.{lab.apex}"]}},
-        ]
-    }
     seen = {}
-    for module, own in (("vulnerable", {}), ("safe", {"PINFOLD_SETTINGS": settings})):
+    for module, own in (("vulnerable", {}), ("safe", {"PINFOLD_SETTINGS": discovery(f"*.{lab.apex}")})):
         lab.clear()
         with start(module, **more, **own) as app:
             url = lab.url("public", "/picture")
