@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 import time
@@ -162,4 +163,9 @@ def _wait_for(is_so: Callable[[], bool]) -> None:
 
 def _watching() -> int:
     """Threads of this process that watch."""
-    return sum((task / "comm").read_text().startswith("pinfold-watch") for task in Path("/proc/self/task").iterdir())
+    count = 0
+    for task in Path("/proc/self/task").iterdir():
+        # It may end while it is looked at.
+        with contextlib.suppress(OSError):
+            count += (task / "comm").read_text().startswith("pinfold-watch")
+    return count
