@@ -75,6 +75,7 @@ impl Pythons {
             let new = Python::ask(program).filter(|python| python.minor >= OLDEST);
             found.extend(new.filter(|new| found.iter().all(|old| old.minor != new.minor)));
         }
+        say_skipped(&found);
         let mut found = found.into_iter();
         let first = found.next().with_context(|| {
             format!(
@@ -90,6 +91,18 @@ impl Pythons {
 
     fn all(&self) -> impl Iterator<Item = &Python> {
         std::iter::once(&self.first).chain(&self.others)
+    }
+}
+
+/// The wheel is for versions that are not here, too.
+fn say_skipped(found: &[Python]) {
+    let is_there = |minor: &u32| found.iter().any(|python| python.minor == *minor);
+    let skipped: Vec<_> = (OLDEST..=NEWEST)
+        .filter(|minor| !is_there(minor))
+        .map(|minor| format!("3.{minor}"))
+        .collect();
+    if !skipped.is_empty() {
+        println!("not on PATH, so not tried: Python {}", skipped.join(", "));
     }
 }
 
@@ -264,6 +277,8 @@ const CHECKS: [&[&str]; 3] = [
     &["ruff", "format", "--check", "."],
     &["mypy"],
 ];
+/// The newest version that is looked for.
+const NEWEST: u32 = 14;
 /// Where interpreters are looked for, on PATH.
 const PROGRAMS: [&str; 5] = [
     "python3",
