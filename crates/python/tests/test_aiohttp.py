@@ -309,7 +309,7 @@ def test_url_object_is_judged_as_it_is(guard: Any, internal_server: Server, text
 
 
 def test_library_that_would_go_elsewhere(guard: Any, names: Any, server: Server) -> None:
-    from pinfold._aiohttp_chain import agree, read
+    from pinfold._aiohttp.chain import agree, read
 
     for url in ("http://other.example.com/", "https://public.example.com/", "http://public.example.com:81/", "/x"):
         with pytest.raises(pinfold.InvalidURL) as caught:

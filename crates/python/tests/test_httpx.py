@@ -10,9 +10,9 @@ import httpx as plain
 import pytest
 
 import pinfold
-from pinfold import _httpx_errors as words
 from pinfold import _native, httpx
-from pinfold._httpx_hops import Mark, checked
+from pinfold._httpx import errors as words
+from pinfold._httpx.hops import Mark, checked
 from support.httpx_asking import Ask, ask
 from support.server import Server
 

@@ -16,8 +16,8 @@ import httpx as plain
 import pytest
 
 import pinfold
-from pinfold import _httpx_errors as words
 from pinfold import httpx
+from pinfold._httpx import errors as words
 from support.server import Server
 
 # Headers of responses that name no time.

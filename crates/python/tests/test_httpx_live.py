@@ -17,9 +17,9 @@ import httpx as plain
 import pytest
 
 import pinfold
-from pinfold import _httpx_errors as words
 from pinfold import httpx
-from pinfold._httpx_dial import in_thread
+from pinfold._httpx import errors as words
+from pinfold._httpx.dial import in_thread
 from support.httpx_asking import Ask, ask
 from support.lab import Lab
 from support.server import Server

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 import pinfold
-from pinfold._process_addresses import Destination
-from pinfold._process_allowed import Allowed
+from pinfold._process.addresses import Destination
+from pinfold._process.allowed import Allowed
 
 PACKAGE = Path(pinfold.__file__).parents[1]
 HOST = "127.0.0.3"

@@ -241,7 +241,7 @@ def test_a_bomb_ends(guard: pinfold.Guard, server: Server, read: str, encoding: 
 def test_decoders_that_cannot_be_told_to_stop(
     guard: pinfold.Guard, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pinfold._urllib3_body._STOPS", False)
+    monkeypatch.setattr("pinfold._urllib3.body._STOPS", False)
     text = os.urandom(5000) * 3
     bodies = {"/good": text, "/bomb": bytes(100 << 20)}
     for path, body in bodies.items():

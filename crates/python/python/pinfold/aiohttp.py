@@ -35,9 +35,9 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from pinfold import _native, errors
-from pinfold._aiohttp_body import Handler, Use, within
-from pinfold._aiohttp_chain import Chain, Hop, current, read
-from pinfold._aiohttp_errors import (
+from pinfold._aiohttp.body import Handler, Use, within
+from pinfold._aiohttp.chain import Chain, Hop, current, read
+from pinfold._aiohttp.errors import (
     BudgetExceeded,
     DeadlineExceeded,
     Denied,

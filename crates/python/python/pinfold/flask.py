@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 import flask
 from werkzeug.local import LocalProxy
 
-from pinfold import _fields, _flask_errors, _flask_events, _web
+from pinfold import _fields, _web
 from pinfold._fields import FieldError
-from pinfold._flask_cli import commands
-from pinfold._flask_events import decision_made, policy_swapped
-from pinfold._flask_fields import CurrentRequest
-from pinfold._flask_state import KEY, State, current_state
+from pinfold._flask import errors as _errors
+from pinfold._flask import events as _events
+from pinfold._flask.cli import commands
+from pinfold._flask.events import decision_made, policy_swapped
+from pinfold._flask.fields import CurrentRequest
+from pinfold._flask.state import KEY, State, current_state
 from pinfold._web import acting_as
 from pinfold.guard import set_default_guard
 
@@ -74,8 +76,8 @@ class Pinfold:
             raise _web.mistake("this application has the extension already", "call `init_app` once")
         state = State.of(app.config)
         app.extensions[KEY] = state
-        _flask_events.connect(app, state)
-        _flask_errors.register(app, state)
+        _events.connect(app, state)
+        _errors.register(app, state)
         app.before_request(functools.partial(self._judge_at_door, app))
         app.cli.add_command(commands)
         if state.options.get("DEFAULT"):

@@ -3,7 +3,7 @@
     >>> import pinfold.httpx
     >>> pinfold.httpx.get("http://169.254.169.254/latest/meta-data/")
     Traceback (most recent call last):
-    pinfold._httpx_errors.Denied: refused at stage `address`: address-metadata
+    pinfold._httpx.errors.Denied: refused at stage `address`: address-metadata
 
 `Client` and `AsyncClient` are httpx's own with the guard below them: each request, each redirect, each request of an
 authentication is judged, and goes to a judged address. `Transport` and `AsyncTransport` are for clients of your own.
@@ -76,10 +76,10 @@ from httpx import (
 )
 
 from pinfold import _native
-from pinfold._httpx_decode import ACCEPTED
-from pinfold._httpx_errors import ambiguous, option_refused, translated
-from pinfold._httpx_hops import exchanging, mark_redirect, mark_text
-from pinfold._httpx_transport import LIMITS, AsyncTransport, Cert, Transport, Verify, refuse
+from pinfold._httpx.decode import ACCEPTED
+from pinfold._httpx.errors import ambiguous, option_refused, translated
+from pinfold._httpx.hops import exchanging, mark_redirect, mark_text
+from pinfold._httpx.transport import LIMITS, AsyncTransport, Cert, Transport, Verify, refuse
 from pinfold.budget import Budget
 from pinfold.guard import Guard
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pinfold import errors, exchange
-from pinfold._process_addresses import read
-from pinfold._process_allowed import Allowed
-from pinfold._process_callers import caller
+from pinfold._process.addresses import read
+from pinfold._process.allowed import Allowed
+from pinfold._process.callers import caller
 from pinfold.decision import new_correlation_id
 
 if TYPE_CHECKING:

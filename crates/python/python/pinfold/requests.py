@@ -54,7 +54,7 @@ from requests.utils import get_environ_proxies, select_proxy
 from pinfold._http import Ended, ending, not_taken
 from pinfold._native import Target
 from pinfold._redirects import to_drop
-from pinfold._requests_errors import (
+from pinfold._requests.errors import (
     WORDS,
     BudgetExceeded,
     DeadlineExceeded,
@@ -66,7 +66,7 @@ from pinfold._requests_errors import (
     RedirectsExceeded,
     in_words,
 )
-from pinfold._urllib3_hop import Door, Hop, current, on_the_way
+from pinfold._urllib3.hop import Door, Hop, current, on_the_way
 from pinfold.budget import Budget
 from pinfold.errors import PinfoldError, PolicyError
 from pinfold.urllib3 import PoolManager

@@ -19,9 +19,9 @@ from urllib.request import Request
 from pinfold import errors
 from pinfold._native import Target
 from pinfold._redirects import STATUSES, to_drop
-from pinfold._urllib_connection import USUAL, Hop, HTTPConnection, HTTPSConnection, ambiguous, http_connection, no_url
-from pinfold._urllib_connection import unsupported as _unsupported
-from pinfold._urllib_wire import (
+from pinfold._urllib.connection import USUAL, Hop, HTTPConnection, HTTPSConnection, ambiguous, http_connection, no_url
+from pinfold._urllib.connection import unsupported as _unsupported
+from pinfold._urllib.wire import (
     BudgetExceeded,
     DeadlineExceeded,
     Denied,

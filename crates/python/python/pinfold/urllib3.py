@@ -31,7 +31,7 @@ from urllib3.util import parse_url
 
 from pinfold._http import ending
 from pinfold._native import Target
-from pinfold._urllib3_errors import (
+from pinfold._urllib3.errors import (
     WORDS,
     BudgetExceeded,
     ConnectError,
@@ -43,8 +43,8 @@ from pinfold._urllib3_errors import (
     NetworkTimeout,
     in_words,
 )
-from pinfold._urllib3_hop import Door, Hop, current, on_the_way
-from pinfold._urllib3_pool import HTTPConnectionPool, HTTPSConnectionPool, refuse_options
+from pinfold._urllib3.hop import Door, Hop, current, on_the_way
+from pinfold._urllib3.pool import HTTPConnectionPool, HTTPSConnectionPool, refuse_options
 from pinfold.budget import Budget
 
 if TYPE_CHECKING:

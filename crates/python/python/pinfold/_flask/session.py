@@ -8,7 +8,7 @@ import requests
 import urllib3
 
 from pinfold import errors
-from pinfold._flask_errors import Failed, TimedOut
+from pinfold._flask.errors import Failed, TimedOut
 from pinfold.requests import Session
 
 

@@ -14,8 +14,8 @@ from aiohttp.http import RawResponseMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from pinfold import _native, errors
-from pinfold._aiohttp_decode import decoder
-from pinfold._aiohttp_errors import in_words, words
+from pinfold._aiohttp.decode import decoder
+from pinfold._aiohttp.errors import in_words, words
 from pinfold.budget import Spending, exceeded
 
 if TYPE_CHECKING:

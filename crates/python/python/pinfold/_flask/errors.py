@@ -13,7 +13,7 @@ from pinfold.decision import new_correlation_id
 
 if TYPE_CHECKING:
     from pinfold._answers import Answer, Style
-    from pinfold._flask_state import State
+    from pinfold._flask.state import State
 
 _LOG = logging.getLogger("pinfold.flask")
 

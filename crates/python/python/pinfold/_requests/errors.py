@@ -11,7 +11,7 @@ from requests import exceptions as theirs
 from pinfold import errors
 from pinfold._http import Ended
 from pinfold._translate import Translator
-from pinfold._urllib3_errors import remembered
+from pinfold._urllib3.errors import remembered
 
 
 class _OfRequest:

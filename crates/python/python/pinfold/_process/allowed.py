@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pinfold import errors
-from pinfold._process_addresses import Address, Destination
+from pinfold._process.addresses import Address, Destination
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -10,11 +10,11 @@ import flask
 from blinker import Namespace
 
 from pinfold import _web
-from pinfold._flask_state import KEY, PREFIX
+from pinfold._flask.state import KEY, PREFIX
 
 if TYPE_CHECKING:
     from pinfold import Decision, Swap
-    from pinfold._flask_state import State
+    from pinfold._flask.state import State
 
 _signals = Namespace()
 

@@ -11,11 +11,11 @@ import httpcore
 import httpx
 
 from pinfold import _native, errors
-from pinfold._httpx_bodies import AsyncBody, Body, response
-from pinfold._httpx_dial import AsyncConnection, Connection, Hop, Option
-from pinfold._httpx_errors import option_refused, translated
-from pinfold._httpx_hops import checked, core_request, exchange_of, is_redirect_in
-from pinfold._httpx_pool import AsyncPool, Pool, Slot
+from pinfold._httpx.bodies import AsyncBody, Body, response
+from pinfold._httpx.dial import AsyncConnection, Connection, Hop, Option
+from pinfold._httpx.errors import option_refused, translated
+from pinfold._httpx.hops import checked, core_request, exchange_of, is_redirect_in
+from pinfold._httpx.pool import AsyncPool, Pool, Slot
 from pinfold.budget import Budget
 from pinfold.exchange import Exchange
 from pinfold.guard import Guard, default_guard

@@ -65,7 +65,7 @@ def current_state() -> State:
 
 def _session(guard: AppGuard) -> Session:
     # Not at the top: an application without `requests` uses the guard with another library.
-    from pinfold._flask_session import AppSession
+    from pinfold._flask.session import AppSession
 
     session = AppSession(guard=guard)
     # Kept cookies would go from what one stranger fetched to what the next one fetches.

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from pinfold._httpx_errors import translated
+from pinfold._httpx.errors import translated
 from pinfold.budget import Spending
 
 # Bytes of output after which they are counted.

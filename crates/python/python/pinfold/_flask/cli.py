@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from flask.cli import AppGroup
 
-from pinfold._flask_state import current_state
+from pinfold._flask.state import current_state
 from pinfold.decision import codes as all_codes
 from pinfold.guard import Guard
 

@@ -11,8 +11,8 @@ from aiohttp import hdrs
 from yarl import URL
 
 from pinfold import _native, errors
-from pinfold._aiohttp_decode import ACCEPTED
-from pinfold._aiohttp_errors import ambiguous, words
+from pinfold._aiohttp.decode import ACCEPTED
+from pinfold._aiohttp.errors import ambiguous, words
 from pinfold._redirects import STATUSES, to_drop
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import httpcore
 import httpx
 
 from pinfold import _native, errors
-from pinfold._httpx_errors import ambiguous, option_refused
+from pinfold._httpx.errors import ambiguous, option_refused
 from pinfold._redirects import to_drop
 from pinfold.exchange import Exchange
 

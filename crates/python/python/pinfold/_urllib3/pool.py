@@ -17,9 +17,9 @@ from urllib3.util.ssl_ import ALPN_PROTOCOLS
 
 from pinfold import _http, errors
 from pinfold._http import Ended, ending, not_taken
-from pinfold._urllib3_body import GuardedResponse
-from pinfold._urllib3_errors import WORDS, in_words
-from pinfold._urllib3_hop import Door, Hop, current, on_the_way
+from pinfold._urllib3.body import GuardedResponse
+from pinfold._urllib3.errors import WORDS, in_words
+from pinfold._urllib3.hop import Door, Hop, current, on_the_way
 from pinfold.budget import Budget, exceeded
 from pinfold.exchange import PinnedSocket
 

@@ -14,8 +14,8 @@ import httpcore
 import httpx
 
 from pinfold import _native, errors
-from pinfold._httpx_errors import Unconnected
-from pinfold._httpx_streams import AsyncStream, Stream, Usage
+from pinfold._httpx.errors import Unconnected
+from pinfold._httpx.streams import AsyncStream, Stream, Usage
 from pinfold.exchange import Exchange, PinnedSocket
 
 T = TypeVar("T")

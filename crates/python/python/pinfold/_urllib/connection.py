@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pinfold import errors
 from pinfold._native import Target
-from pinfold._urllib_wire import HTTPResponse, Wire, timely, translated
+from pinfold._urllib.wire import HTTPResponse, Wire, timely, translated
 from pinfold.decision import new_correlation_id
 from pinfold.guard import default_guard
 

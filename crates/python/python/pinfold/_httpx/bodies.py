@@ -10,9 +10,9 @@ import anyio
 import httpcore
 import httpx
 
-from pinfold._httpx_decode import Decoder
-from pinfold._httpx_dial import AsyncConnection, Connection
-from pinfold._httpx_errors import translated
+from pinfold._httpx.decode import Decoder
+from pinfold._httpx.dial import AsyncConnection, Connection
+from pinfold._httpx.errors import translated
 from pinfold.budget import Spending
 from pinfold.decision import Decision
 

@@ -1,0 +1,1 @@
+"""What `pinfold.aiohttp` is made of."""

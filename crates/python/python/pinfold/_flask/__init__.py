@@ -1,0 +1,1 @@
+"""What `pinfold.flask` is made of."""

@@ -1,0 +1,1 @@
+"""What `pinfold.httpx` is made of."""

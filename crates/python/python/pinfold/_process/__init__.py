@@ -1,0 +1,1 @@
+"""What `pinfold.process` is made of."""

@@ -1,0 +1,1 @@
+"""What `pinfold.requests` is made of."""

@@ -1,0 +1,1 @@
+"""What `pinfold.urllib` is made of."""

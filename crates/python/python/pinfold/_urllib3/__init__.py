@@ -1,0 +1,1 @@
+"""What `pinfold.urllib3` is made of; `pinfold.requests` stands on it."""
