@@ -138,9 +138,9 @@ impl Pin {
 
     /// As `connect`, in the background.
     #[pyo3(signature = (done, within = None))]
-    fn connect_soon(&self, done: Py<PyAny>, within: Option<f64>) -> PyResult<Task> {
+    fn connect_soon(&self, py: Python<'_>, done: Py<PyAny>, within: Option<f64>) -> PyResult<Task> {
         let (inner, work) = self.dial(within)?;
-        inner.threads.start_work(work, done)
+        inner.threads.start_work(py, work, done)
     }
 }
 

@@ -1,6 +1,12 @@
 //! The threads of a guard, and the two ways to wait for them.
 
-use std::{cell::Cell, future::Future, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    future::Future,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 use tokio::{
@@ -71,18 +77,35 @@ impl Threads {
         ending::detach(py, || runtime.block_on(interruptible(work)))
     }
 
-    /// Goes on in the background and calls `done(result, error)` on a thread of its own; one of both is `None`.
-    pub(crate) fn start_work<F, T>(&self, work: F, done: Py<PyAny>) -> PyResult<Task>
+    /// Goes on in the background and calls `done(result, error)` on a thread of its own; one of both is `None`. What is
+    /// done at once, a literal or an answer that is kept, is told before this returns: another thread would cost more.
+    pub(crate) fn start_work<F, T>(
+        &self,
+        py: Python<'_>,
+        work: F,
+        done: Py<PyAny>,
+    ) -> PyResult<Task>
     where
         F: Future<Output = Result<T, Failure>> + Send + 'static,
         T: for<'py> IntoPyObject<'py> + Send + 'static,
     {
-        let task = self.runtime()?.spawn(async move {
+        let runtime = self.runtime()?;
+        let mut work = Box::pin(work);
+        let first = ending::detach(py, || {
+            let _inside = runtime.enter();
+            work.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        });
+        if let Poll::Ready(result) = first {
+            tell(py, result, &done);
+            return Ok(Task(Local::new(None)));
+        }
+        // It is polled anew there, so that nothing waits for the waker of here.
+        let task = runtime.spawn(async move {
             let result = work.await;
             // None while the interpreter ends: then nobody waits.
             let _ = ending::attach(|py| tell(py, result, &done));
         });
-        Ok(Task(Local::new(task.abort_handle())))
+        Ok(Task(Local::new(Some(task.abort_handle()))))
     }
 
     fn runtime(&self) -> PyResult<&Runtime> {
@@ -128,15 +151,17 @@ where
     }
 }
 
-/// Work in the background.
+/// Work in the background; none when it was done at once.
 #[pyclass(frozen, module = "pinfold._native")]
-pub(crate) struct Task(Local<AbortHandle>);
+pub(crate) struct Task(Local<Option<AbortHandle>>);
 
 #[pymethods]
 impl Task {
     /// Ends it. `done` is not called any more, unless that has begun.
     fn cancel(&self) -> PyResult<()> {
-        self.0.get()?.abort();
+        if let Some(task) = self.0.get()? {
+            task.abort();
+        }
         Ok(())
     }
 }

@@ -67,6 +67,7 @@ impl Session {
     #[pyo3(signature = (done, url, method = "GET", redirect = false, within = None))]
     fn pin_soon(
         &self,
+        py: Python<'_>,
         done: Py<PyAny>,
         url: Asked<'_>,
         method: &str,
@@ -75,7 +76,7 @@ impl Session {
     ) -> PyResult<Task> {
         let inner = self.0.get()?;
         let work = inner.clone().judge(url, method, redirect, within)?;
-        inner.threads.start_work(work, done)
+        inner.threads.start_work(py, work, done)
     }
 
     /// Generation of the policy that judges it.

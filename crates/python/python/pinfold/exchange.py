@@ -146,9 +146,18 @@ async def soon(start: Callable[[Callable[[Any, BaseException | None], None]], _n
         else:
             future.set_result(result)
 
-    task = start(lambda result, error: _call(loop, settle, result, error))
+    caller = threading.get_ident()
+
+    def done(result: Any, error: BaseException | None) -> None:
+        if threading.get_ident() == caller:
+            # It was done at once, before `start` returns.
+            settle(result, error)
+        else:
+            _call(loop, settle, result, error)
+
+    task = start(done)
     try:
-        return await future
+        return future.result() if future.done() else await future
     except BaseException:
         task.cancel()
         # Cancelled in the moment in which it was done: nobody takes what came.
