@@ -20,11 +20,14 @@ from contextvars import ContextVar
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
-import httpx
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, Response
-from starlette.status import WS_1008_POLICY_VIOLATION
-from starlette.websockets import WebSocket
+from pinfold._extras import needed
+
+with needed("starlette"):
+    import httpx
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import JSONResponse, Response
+    from starlette.status import WS_1008_POLICY_VIOLATION
+    from starlette.websockets import WebSocket
 
 from pinfold._answers import ANSWERED, HEADERS, Answer, Style, answer, network
 from pinfold._fields import MOST_URLS, FieldError, Fields, Names, declared

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import requests
-import urllib3
+from pinfold._extras import needed
+
+with needed("flask"):
+    import requests
+    import urllib3
 
 from pinfold import errors
 from pinfold._flask.errors import Failed, TimedOut

@@ -11,11 +11,14 @@ correlation id, and with no address. `manage.py check` says what is wrong with p
 pinfold_check URL` what becomes of a URL.
 """
 
+from pinfold._extras import needed
 from pinfold._web import acting_as
-from pinfold.django.ready import guard, new_session, session
-from pinfold.django.signals import decision_made
-from pinfold.django.validators import FetchableValidator, validate_fetchable
-from pinfold.django.views import check_fields, fields_checked
+
+with needed("django"):
+    from pinfold.django.ready import guard, new_session, session
+    from pinfold.django.signals import decision_made
+    from pinfold.django.validators import FetchableValidator, validate_fetchable
+    from pinfold.django.views import check_fields, fields_checked
 
 __all__ = [
     "FetchableValidator",

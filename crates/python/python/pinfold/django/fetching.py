@@ -5,7 +5,10 @@ from __future__ import annotations
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
-import requests
+from pinfold._extras import needed
+
+with needed("django"):
+    import requests
 
 from pinfold.decision import new_correlation_id
 from pinfold.errors import PinfoldError
