@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import fields, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -81,15 +81,27 @@ def known(config: Mapping[str, Any], prefix: str, keys: Iterable[str]) -> dict[s
     for name in given:
         if name not in keys:
             near = difflib.get_close_matches(name, keys, n=1)
-            hint = f"did you mean `{prefix}{near[0]}`?" if near else f"it is one of {', '.join(keys)}"
+            hint = f"did you mean `{prefix}{near[0]}`?" if near else _elsewhere(name, prefix, keys)
             raise mistake(f"`{prefix}{name}` is no setting", hint)
     return {name: value for name, value in given.items() if value is not None}
 
 
+def _elsewhere(name: str, prefix: str, keys: list[str]) -> str:
+    argument = name.lower()
+    if argument in {field.name for field in fields(Settings)}:
+        return f"it is an argument of `pinfold.Settings`: `{prefix}SETTINGS = pinfold.Settings({argument}=...)`"
+    return f"it is one of {', '.join(prefix + key for key in keys)}"
+
+
 def guard_of(options: Mapping[str, Any], prefix: str) -> AppGuard:
     """Makes the guard. Raises `PolicyError`."""
+    asker = options.get("SUBJECT")
+    if not (asker is None or isinstance(asker, str) or callable(asker)):
+        raise mistake(f"`{prefix}SUBJECT` is `{asker!r}`", "give a function that says who asks, or a text")
+    if "DNS" in options and "RESOLVER" in options:
+        raise mistake(f"`{prefix}DNS` and `{prefix}RESOLVER` are both given", "only one can be asked: drop the other")
     try:
-        return AppGuard(subject=options.get("SUBJECT"), budget=_budget(options), **_chosen(options))
+        return AppGuard(subject=asker, budget=_budget(options), **_chosen(options))
     except (ValueError, TypeError, AttributeError, OSError) as error:
         if isinstance(error, errors.PolicyError):
             raise
@@ -105,7 +117,11 @@ def watch_of(guard: Guard, options: Mapping[str, Any], prefix: str, told: Callab
     if not files:
         hint = f"give `{prefix}POLICY` or `{prefix}SETTINGS` as a path"
         raise mistake(f"`{prefix}WATCH` is on, but there is no file to watch", hint)
-    return guard.watch(**files, interval=1.0 if wanted is True else float(wanted), on_swap=told)
+    if isinstance(wanted, bool):
+        wanted = 1.0
+    elif not isinstance(wanted, int | float) or wanted <= 0:
+        raise mistake(f"`{prefix}WATCH` is `{wanted!r}`", "give true, or seconds between looks")
+    return guard.watch(**files, interval=float(wanted), on_swap=told)
 
 
 def mistake(message: str, hint: str) -> errors.PolicyError:
@@ -119,6 +135,11 @@ def one_of(options: Mapping[str, Any], prefix: str, name: str, choices: tuple[An
     if value not in choices:
         raise mistake(f"`{prefix}{name}` is `{value}`", f"it is one of {', '.join(map(repr, choices))}")
     return value
+
+
+def switch(options: Mapping[str, Any], prefix: str, name: str) -> bool:
+    """An option that is on or off; off is the default."""
+    return bool(one_of(options, prefix, name, (False, True)))
 
 
 def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,7 +168,11 @@ def _budget(options: Mapping[str, Any]) -> Budget:
 
 def _pair(timeout: Any) -> tuple[float | None, float | None]:
     """Seconds for a connection and for each wait for bytes, or one number for both, as `requests` has it."""
-    return (timeout[0], timeout[1]) if isinstance(timeout, list | tuple) else (timeout, timeout)
+    if not isinstance(timeout, list | tuple):
+        return timeout, timeout
+    if len(timeout) != 2:
+        raise ValueError(f"`TIMEOUT` is {timeout!r}: a number, or a pair of numbers")
+    return timeout[0], timeout[1]
 
 
 def _is_path(value: object) -> bool:

@@ -19,19 +19,22 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-import flask
-from werkzeug.local import LocalProxy
-
 from pinfold import _fields, _web
+from pinfold._extras import needed
 from pinfold._fields import FieldError
-from pinfold._flask import errors as _errors
-from pinfold._flask import events as _events
-from pinfold._flask.cli import commands
-from pinfold._flask.events import decision_made, policy_swapped
-from pinfold._flask.fields import CurrentRequest
-from pinfold._flask.state import KEY, State, current_state
 from pinfold._web import acting_as
 from pinfold.guard import set_default_guard
+
+with needed("flask"):
+    import flask
+    from werkzeug.local import LocalProxy
+
+    from pinfold._flask import errors as _errors
+    from pinfold._flask import events as _events
+    from pinfold._flask.cli import commands
+    from pinfold._flask.events import decision_made, policy_swapped
+    from pinfold._flask.fields import CurrentRequest
+    from pinfold._flask.state import KEY, State, current_state
 
 if TYPE_CHECKING:
     from pinfold._web import AppGuard
@@ -80,7 +83,7 @@ class Pinfold:
         _errors.register(app, state)
         app.before_request(functools.partial(self._judge_at_door, app))
         app.cli.add_command(commands)
-        if state.options.get("DEFAULT"):
+        if state.is_default:
             set_default_guard(state.guard)
 
     @property
@@ -129,6 +132,7 @@ class Pinfold:
         return check_fields(json=json, form=form, query=query, path=path, required=required, method=method, most=most)
 
     def _judge_at_door(self, app: flask.Flask) -> None:
+        current_state()
         unknown = sorted(set(self._doors) - set(app.view_functions))
         if unknown:
             # A door that nobody comes through is a mistake, and the view it was meant for is unchecked.

@@ -29,16 +29,32 @@ class State:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
         self.errors: Style | None = _web.one_of(options, PREFIX, "ERRORS", ("reasons", "opaque", False)) or None
-        self.request_id_header: str | None = options.get("REQUEST_ID_HEADER")
+        self.is_default = _web.switch(options, PREFIX, "DEFAULT")
+        self.request_id_header = _header(options.get("REQUEST_ID_HEADER"))
         self.guard: AppGuard = _web.guard_of(options, PREFIX)
         self.watch: Watch | None = None
+        self._read: dict[str, Any] = {}
         self._making = threading.Lock()
         self._session: tuple[int, Session] | None = None
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> State:
         """Reads the configuration of an application. Raises `PolicyError`."""
-        return cls(_web.known(config, PREFIX, KEYS))
+        state = cls(_web.known(config, PREFIX, KEYS))
+        state._read = _snapshot(config)
+        return state
+
+    def require_same(self, config: Mapping[str, Any]) -> None:
+        """Raises `PolicyError` when the configuration is not what the guard was made from: it would be ignored."""
+        now = _snapshot(config)
+        if now == self._read:
+            return
+        changed = next(name for name in {**now, **self._read} if (name in now, now.get(name)) != self._had(name))
+        hint = "set it before `init_app`; make the application in a function that is given the configuration of tests"
+        raise _web.mistake(f"`{changed}` was changed after the extension had read it", hint)
+
+    def _had(self, name: str) -> tuple[bool, Any]:
+        return name in self._read, self._read.get(name)
 
     @property
     def session(self) -> Session:
@@ -60,7 +76,25 @@ def current_state() -> State:
     state: State | None = flask.current_app.extensions.get(KEY)
     if state is None:
         raise _web.mistake("this application does not have the extension", "call `Pinfold().init_app(app)`")
+    state.require_same(flask.current_app.config)
     return state
+
+
+def _snapshot(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the extension reads, as it is now: lists and tables may be changed in place."""
+    return {name: _copied(value) for name, value in config.items() if name.startswith(PREFIX)}
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(inner) for key, inner in value.items()}
+    return [_copied(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _header(name: Any) -> str | None:
+    if name is None or isinstance(name, str):
+        return name
+    raise _web.mistake(f"`{PREFIX}REQUEST_ID_HEADER` is `{name!r}`", "give the name of a header")
 
 
 def _session(guard: AppGuard) -> Session:
