@@ -19,7 +19,7 @@ from django.urls import path  # noqa: E402 - after the skip
 
 import pinfold  # noqa: E402 - after the skip
 from support.lab import Lab  # noqa: E402 - after the skip
-from support.web import GOOD, NAMES, VERDICTS, cannot_be_rebound, names_address, served  # noqa: E402 - after the skip
+from support.web import GOOD, NAMES, VERDICTS, cannot_be_rebound, hint_is_for_clients, names_address, served  # noqa: E402 - after the skip
 
 _MIDDLEWARE = "pinfold.django.middleware.PinfoldMiddleware"
 _ANSWERS = pinfold.FixedAnswers()
@@ -127,6 +127,7 @@ def test_a_bad_url_is_refused_at_the_door(field: str, name: str, url: str, statu
     error = response.json()["error"]
     assert code in (None, error["code"]), name
     assert error["correlation_id"]
+    assert hint_is_for_clients(error)
     assert "url" in error["field"]
     _tells_no_address(response)
 

@@ -15,6 +15,7 @@ import pinfold
 import pinfold.flask
 from pinfold.flask import Pinfold, current_guard
 from support.flask_app import PARTNERS, PUBLIC, app_maker, told
+from support.web import hint_is_for_clients
 
 
 @pytest.fixture
@@ -52,6 +53,7 @@ def test_what_is_refused_is_answered(make_app, url, status, code):
     error = told(response)
     assert code in (None, error["code"])
     assert error["correlation_id"] not in ("-", "")
+    assert hint_is_for_clients(error)
     assert "127.0.0" not in response.text
     assert "169.254" not in response.text
     assert response.headers["Cache-Control"] == "no-store"
@@ -218,12 +220,51 @@ def test_each_application_has_its_own_guard(make_app):
         ({"SETTINGS": {"nonsense": 1}}, "nonsense"),
         ({"BUDGET": {"speed": 1}}, "speed"),
         ({"SETTINGS": "/nowhere/settings.json"}, "settings.json"),
+        ({"TIMEOUT": (1, 2, 3)}, "pair of numbers"),
+        ({"DEFAULT": "yes"}, "PINFOLD_DEFAULT"),
+        ({"REQUEST_ID_HEADER": 5}, "name of a header"),
+        ({"DNS": "192.0.2.53"}, "PINFOLD_RESOLVER"),
+        ({"SUBJECT": 5}, "PINFOLD_SUBJECT"),
+        ({"SETTINGS": {}, "WATCH": "often"}, "no file to watch"),
+        ({"PARTNERS": ["a.example"]}, "PINFOLD_SETTINGS = pinfold.Settings(partners=...)"),
+        ({"NONSENSE": 1}, "PINFOLD_GRANTS"),
     ],
 )
 def test_a_configuration_that_is_wrong_is_no_application(make_app, options, says):
     with pytest.raises(pinfold.PolicyError) as caught:
         make_app(**options)
     assert says in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PINFOLD_RESOLVER", pinfold.FixedAnswers()), ("PINFOLD_SETINGS", {}), ("PINFOLD_MODE", "report")],
+)
+def test_what_is_set_too_late_is_an_error(make_app, name, value):
+    app = make_app()
+    app.config[name] = value
+    with app.app_context(), pytest.raises(pinfold.PolicyError, match=name):
+        current_guard.check("http://example.com/")
+    with pytest.raises(pinfold.PolicyError, match="after the extension had read it"):
+        app.test_client().get("/")
+
+
+def test_what_is_changed_in_place_or_removed_is_an_error_too(make_app):
+    app = make_app()
+    app.config["PINFOLD_GRANTS"].append("127.0.0.3")
+    with app.app_context(), pytest.raises(pinfold.PolicyError, match="PINFOLD_GRANTS"):
+        pinfold.flask.session.get("http://example.com/")
+    app = make_app()
+    del app.config["PINFOLD_GRANTS"]
+    with pytest.raises(pinfold.PolicyError, match="PINFOLD_GRANTS"):
+        app.test_client().get("/")
+
+
+def test_a_watch_needs_seconds(make_app, tmp_path):
+    settings = tmp_path / "settings.json"
+    settings.write_text("{}")
+    with pytest.raises(pinfold.PolicyError, match="PINFOLD_WATCH"):
+        make_app(SETTINGS=settings, WATCH="often")
 
 
 def test_an_application_without_the_extension_says_so():

@@ -31,7 +31,7 @@ import pinfold.fastapi
 import pinfold.starlette
 from pinfold.fastapi import Client, FetchableUrl, GuardHere, JudgedRoute, fetchable_url
 from support.lab import Lab
-from support.web import GOOD, NAMES, VERDICTS, cannot_be_rebound, names_address, served
+from support.web import GOOD, NAMES, VERDICTS, cannot_be_rebound, hint_is_for_clients, names_address, served
 
 
 @pytest.fixture(autouse=True)
@@ -224,6 +224,7 @@ def _is_answered(response: httpx.Response, name: str, status: int, code: str | N
     error = response.json()["error"]
     assert code in (None, error["code"]), name
     assert error["correlation_id"]
+    assert hint_is_for_clients(error)
     assert not names_address(response.text + str(response.headers)), response.text
 
 
@@ -266,6 +267,30 @@ def test_a_field_of_a_body_that_the_endpoint_reads_as_well(guard: pinfold.Guard)
 def test_a_plain_endpoint_runs_in_a_thread(guard: pinfold.Guard) -> None:
     response = TestClient(_fastapi(guard)).post("/plain-model", json={"url": GOOD})
     assert response.json() == f"{GOOD} False"
+
+
+class _Object:
+    async def __call__(self, url: FetchableUrl) -> str:
+        return url
+
+
+class _Generator:
+    def __call__(self, url: FetchableUrl) -> Iterator[str]:
+        yield url
+
+
+def test_an_endpoint_may_be_an_object(guard: pinfold.Guard) -> None:
+    app = FastAPI()
+    pinfold.fastapi.install(app, guard)
+    app.add_api_route("/object", _Object())
+    client = TestClient(app)
+    assert client.get("/object", params={"url": GOOD}).json() == GOOD
+    assert client.get("/object", params={"url": "http://internal.example.com/"}).status_code == 403
+    assert app.openapi()["paths"]["/object"]["get"]["summary"].strip() == "Object"
+    # What is not judged is not served.
+    app.add_api_route("/generator", _Generator(), response_model=None)
+    with pytest.raises(RuntimeError, match="no route judges"):
+        client.get("/generator", params={"url": GOOD})
 
 
 def test_the_documents_of_an_api_are_the_same(guard: pinfold.Guard) -> None:

@@ -14,6 +14,9 @@ Style = Literal["reasons", "opaque"]
 # What a handler is registered for. Other exceptions of ours are faults of the program or the operator: a 500.
 ANSWERED: tuple[type[errors.PinfoldError], ...] = (errors.Denied, errors.NetworkError, errors.BudgetExceeded)
 
+# Stages that judge what the client wrote, and nothing else: the hints of others are for who writes the policy.
+_CLIENT = ("parse", "request")
+
 # A refusal is true of this moment only, and its text must never be taken for markup.
 HEADERS: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -41,7 +44,8 @@ def answer(error: errors.PinfoldError, style: Style = "reasons") -> Answer:
     """What is told to the client. What the client wrote wrongly is told in each style: it tells nothing about us."""
     if style == "opaque" and error.status != 400:
         return Answer(502, {"code": "fetch-failed", "correlation_id": _correlation(error)})
-    told = {"code": error.code, "stage": error.stage, "hint": error.hint, "field": field_of(error)}
+    hint = error.hint if error.stage in _CLIENT else None
+    told = {"code": error.code, "stage": error.stage, "hint": hint, "field": field_of(error)}
     present = {name: text for name, text in told.items() if text}
     return Answer(error.status, {**present, "correlation_id": _correlation(error)})
 

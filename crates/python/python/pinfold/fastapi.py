@@ -17,20 +17,23 @@ from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
-from fastapi.routing import APIRoute
-from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
-
-from pinfold import starlette
 from pinfold._answers import Style
+from pinfold._extras import needed
 from pinfold._fields import MOST_URLS, FieldError, declared
 from pinfold.decision import new_correlation_id
 from pinfold.errors import PinfoldError, PolicyError
 from pinfold.guard import Guard, default_guard
-from pinfold.httpx import AsyncClient
-from pinfold.starlette import PinfoldMiddleware, exception_handlers
+
+with needed("fastapi"):
+    from fastapi import Depends, Query, Request, Response
+    from fastapi.concurrency import run_in_threadpool
+    from fastapi.routing import APIRoute
+    from pydantic import AfterValidator
+    from pydantic_core import PydanticCustomError
+
+    from pinfold import starlette
+    from pinfold.httpx import AsyncClient
+    from pinfold.starlette import PinfoldMiddleware, exception_handlers
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -100,10 +103,13 @@ class JudgedRoute(APIRoute):
     """A route that judges the `FetchableUrl`s of a request, all at once, before its endpoint is called.
 
     A validator cannot wait, and a lookup in one would stop the whole loop: it notes the URL, and the route judges it.
+    Dependencies come before that, and are given what was not judged yet: in those use `fetchable_url`, which waits.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **more: Any) -> None:
-        self._judges = not (inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint))
+        self._judges = not any(
+            _is_any(kind, endpoint) for kind in (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+        )
         super().__init__(path, _judging(endpoint) if self._judges else endpoint, **more)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -134,17 +140,23 @@ def _judging(endpoint: Callable[..., Any]) -> Callable[..., Any]:
         # What the endpoint itself validates would be noted, and never judged.
         token = _NOTED.set(None)
         try:
-            if inspect.iscoroutinefunction(endpoint):
+            if _is_any(inspect.iscoroutinefunction, endpoint):
                 return await endpoint(*args, **kwargs)
             return await run_in_threadpool(endpoint, *args, **kwargs)
         finally:
             _NOTED.reset(token)
 
     functools.update_wrapper(judged, endpoint)
+    judged.__name__ = getattr(endpoint, "__name__", type(endpoint).__name__)
     # FastAPI looks through to what is wrapped, and would call `judged` in a thread because of it.
     del judged.__wrapped__  # type: ignore[attr-defined] # set by `update_wrapper`
     judged.__signature__ = _signature(endpoint)  # type: ignore[attr-defined] # functions may have one
     return judged
+
+
+def _is_any(kind: Callable[[Any], bool], endpoint: Callable[..., Any]) -> bool:
+    """Whether an endpoint is of a kind: a function, or an object that is called like one."""
+    return kind(endpoint) or kind(type(endpoint).__call__)
 
 
 def _signature(endpoint: Callable[..., Any]) -> inspect.Signature:
@@ -204,5 +216,6 @@ def _too_many() -> FieldError:
 FetchableUrl = Annotated[str, AfterValidator(_note)]
 """A string that is a URL that may be fetched: a parameter of an endpoint, or a field of a model.
 
-Outside of a route, and where no loop runs, it is judged at once, and what is refused is a `ValidationError`.
+A dependency that declares one is called before it is judged: use `fetchable_url` there. Outside of a route, and where
+no loop runs, it is judged at once, and what is refused is a `ValidationError`.
 """

@@ -64,6 +64,11 @@ def cannot_be_rebound(lab: Lab, base: str, label: str) -> None:
     assert lab.leaks() == before
 
 
+def hint_is_for_clients(error: dict[str, str]) -> bool:
+    """Whether a hint is told where, and only where, the client's own text is at fault."""
+    return ("hint" in error) == (error["stage"] in ("parse", "request"))
+
+
 @contextmanager
 def served(folder: Path, lab: Lab, project: str, arguments: Sequence[str]) -> Iterator[str]:
     """A server as a process; what `{port}` stands for is free. Gives what the URL to fetch is added to."""
