@@ -53,6 +53,12 @@ impl Decision {
         self.denial().and_then(Denial::hint)
     }
 
+    /// The reason code of what would have been denied, where a policy is only tried out.
+    #[getter]
+    fn would_deny(&self) -> Option<&str> {
+        self.0.would_deny.as_ref().map(Denial::code)
+    }
+
     /// The whole record. For the operator: it may name internal addresses.
     fn json(&self) -> PyResult<String> {
         serde_json::to_string(&*self.0).map_err(errors::argument)

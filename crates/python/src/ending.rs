@@ -41,7 +41,8 @@ pub(crate) fn detach<R: Send>(py: Python<'_>, work: impl FnOnce() -> R + Send) -
     result
 }
 
-/// Before the interpreter ends: lets nobody in, and waits for those inside.
+/// Before the interpreter ends, and after its last exit handler, which may wait for threads that want in: lets nobody
+/// in, and waits for those inside.
 #[pyfunction]
 pub(crate) fn end(py: Python<'_>) {
     ENDS.set(true);

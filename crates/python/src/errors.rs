@@ -1,7 +1,7 @@
 //! Exceptions. They are defined in Python (`pinfold/errors.py`): here they are only made.
 
 use pinfold::{Denial, Error, policy::LoadError};
-use pyo3::{prelude::*, types::PyDict};
+use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyDict};
 
 use crate::decision::Decision;
 
@@ -11,6 +11,8 @@ pub(crate) enum Failure {
     Guard(Error),
     /// What the operating system says.
     System(std::io::Error),
+    /// A fault of the host. What it was is on standard error.
+    Panic,
 }
 
 impl From<Error> for Failure {
@@ -30,6 +32,7 @@ impl From<Failure> for PyErr {
         match failure {
             Failure::Guard(error) => failed(error),
             Failure::System(error) => error.into(),
+            Failure::Panic => PyRuntimeError::new_err("a fault in the guard: it panicked"),
         }
     }
 }

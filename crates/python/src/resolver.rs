@@ -19,7 +19,7 @@ const TTL: Duration = Duration::from_secs(60);
 type Names = HashMap<Domain, Result<Answers, ResolveError>>;
 
 /// Fixed answers. Names that are not among them do not exist.
-#[pyclass(frozen, from_py_object, module = "pinfold._native")]
+#[pyclass(frozen, from_py_object, module = "pinfold")]
 #[derive(Clone, Default)]
 pub(crate) struct FixedAnswers {
     names: Arc<Mutex<Names>>,

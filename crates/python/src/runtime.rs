@@ -100,12 +100,19 @@ impl Threads {
             return Ok(Task(Local::new(None)));
         }
         // It is polled anew there, so that nothing waits for the waker of here.
-        let task = runtime.spawn(async move {
-            let result = work.await;
+        let task = runtime.spawn(work);
+        let handle = task.abort_handle();
+        runtime.spawn(async move {
+            let result = match task.await {
+                Ok(result) => result,
+                Err(error) if error.is_panic() => Err(Failure::Panic),
+                // Whoever cancelled it waits no longer.
+                Err(_) => return,
+            };
             // None while the interpreter ends: then nobody waits.
             let _ = ending::attach(|py| tell(py, result, &done));
         });
-        Ok(Task(Local::new(Some(task.abort_handle()))))
+        Ok(Task(Local::new(Some(handle))))
     }
 
     fn runtime(&self) -> PyResult<&Runtime> {

@@ -9,7 +9,7 @@ use pyo3::{exceptions::PyTypeError, prelude::*, types::PyString};
 use crate::{asking::Asking, errors};
 
 /// A URL as the guard understands it.
-#[pyclass(frozen, eq, hash, module = "pinfold._native")]
+#[pyclass(frozen, eq, hash, module = "pinfold")]
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Target(pinfold_addr::Target);
 

@@ -1,7 +1,7 @@
 //! Swaps when files change.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -20,6 +20,9 @@ use crate::{
     layers::{Given, Layers},
     local::Local,
 };
+
+const EMPTIED: &str =
+    "the file says nothing any more: to lift all rules, swap them for `{}` in the program";
 
 /// Watches files while it lives.
 #[pyclass(frozen, module = "pinfold._native")]
@@ -93,9 +96,7 @@ impl Watched {
             None => Watch::shipped(),
         };
         match &self.settings {
-            Some(path) if path.extension().is_some_and(|kind| kind == "toml") => {
-                watch.settings(path).parse(from_toml)
-            }
+            Some(path) if is_toml(path) => watch.settings(path).parse(from_toml),
             Some(path) => watch.settings(path),
             None => watch,
         }
@@ -123,6 +124,7 @@ impl Watched {
     fn given(&self, source: Source, settings: &Value) -> Result<Given, LoadError> {
         let loaded = self.layers.named(&self.name);
         let loaded = loaded.ok_or_else(|| self.unknown())?;
+        self.require_whole(settings, &loaded)?;
         Ok(Given {
             component: match source {
                 Source::Bytes(bytes) => Some(bytes),
@@ -134,6 +136,18 @@ impl Watched {
             },
             name: loaded.name,
         })
+    }
+
+    /// The beginning of a TOML file is TOML as well: one that is about to be written anew says nothing, and must not lift
+    /// what was there.
+    fn require_whole(&self, settings: &Value, loaded: &Given) -> Result<(), LoadError> {
+        let lost = self.settings.as_deref().is_some_and(is_toml)
+            && says_nothing(settings)
+            && !says_nothing(&loaded.document()?);
+        match lost {
+            true => Err(LoadError::Settings(vec![problem(EMPTIED.into())])),
+            false => Ok(()),
+        }
     }
 
     fn unknown(&self) -> LoadError {
@@ -153,14 +167,27 @@ fn from_toml(text: &str) -> Result<Value, Problem> {
             .call_method1("json_of_toml", (text,))?;
         read.extract::<String>()
     });
-    let problem = |message: String| Problem {
-        path: String::new(),
-        message,
-    };
     match read {
         Some(Ok(json)) => settings_from_json(&json),
         Some(Err(error)) => Err(problem(error.to_string())),
         None => Err(problem("the interpreter ends".into())),
+    }
+}
+
+fn is_toml(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind == "toml")
+}
+
+/// Whether there is no setting in it, be there tables or not.
+fn says_nothing(settings: &Value) -> bool {
+    let table = settings.as_object();
+    table.is_some_and(|table| table.values().all(says_nothing))
+}
+
+fn problem(message: String) -> Problem {
+    Problem {
+        path: String::new(),
+        message,
     }
 }
 

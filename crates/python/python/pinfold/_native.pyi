@@ -1,7 +1,7 @@
 """The native half. Its objects are used by the package; what a program uses is in the modules around it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, final
+from typing import Any, Literal, TypeAlias, final
 
 VERSION: str
 Part: TypeAlias = tuple[str, bytes | None, str]
@@ -18,11 +18,13 @@ class Decision:
     @property
     def id(self) -> int: ...
     @property
-    def verdict(self) -> str: ...
+    def verdict(self) -> Literal["allow", "deny", "failed"]: ...
     @property
     def code(self) -> str | None: ...
     @property
     def hint(self) -> str | None: ...
+    @property
+    def would_deny(self) -> str | None: ...
     def json(self) -> str: ...
 
 @final

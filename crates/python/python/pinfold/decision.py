@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
 import secrets
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from pinfold import _explain, _native
+
+
+Verdict: TypeAlias = Literal["allow", "deny", "failed"]
 
 
 class Code(NamedTuple):
@@ -70,7 +74,7 @@ class Decision:
     ) -> None:
         self.url = url if url is None else _explain.redacted(url)
         self.native = native
-        self._process = _PROCESS.word
+        self._process = _PROCESS.key
         if record is not None:
             self.__dict__["record"] = record
 
@@ -88,12 +92,16 @@ class Decision:
     @property
     def correlation_id(self) -> str:
         """Unique among processes. It names nothing: a client may be told."""
-        return str(self.record.get("correlation_id") or f"{self._process}-{self.id}")
+        given = None if self.native else self.record.get("correlation_id")
+        return str(given or _number(self._process, "decision", self.id))
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """`allow`, `deny` or `failed`."""
-        return self.native.verdict if self.native else str(self.record["verdict"])
+        if self.native:
+            return self.native.verdict
+        verdict: Verdict = self.record["verdict"]
+        return verdict
 
     @property
     def allowed(self) -> bool:
@@ -181,6 +189,8 @@ class Decision:
     @property
     def would_deny(self) -> str | None:
         """What would have been denied, where a policy is only tried out: the reason code."""
+        if self.native:
+            return self.native.would_deny
         denial = self.record.get("would_deny")
         return denial["code"] if denial else None
 
@@ -191,8 +201,19 @@ class Decision:
     def __str__(self) -> str:
         outcome = {"allow": "allowed", "deny": "denied", "failed": "failed"}[self.verdict]
         reason = f" at stage `{self.stage}` by `{self.code}`" if self.code else ""
+        if self.would_deny:
+            reason = f", would be denied by `{self.would_deny}`"
         peer = f", {'kept connection to' if self.reused else 'connected to'} {self.peer}" if self.peer else ""
         return f"{outcome} {self.target}{reason}{peer}"
+
+    def line(self) -> str:
+        """As the log has it: with the correlation id, what was refused, and who asked. For the operator."""
+        refused = [f"{judged.address} {judged.kind}" for judged in self.addresses if not judged.allowed]
+        # Of what came to no policy there is no more than that.
+        what = refused[:_SHOWN] if self.policy else [self.detail or ""]
+        who = f"subject {self.subject}" if self.subject else ""
+        more = ", ".join(part for part in (*what, who) if part)
+        return _explain.printable(f"{self} [{self.correlation_id}] {more}".rstrip())
 
     def __repr__(self) -> str:
         return f"<Decision {self.correlation_id}: {self}>"
@@ -219,14 +240,18 @@ def unrecorded(refusal: dict[str, Any], *, url: str | None, target: str | None) 
     return Decision(None, record, url=url)
 
 
+# Addresses that a line of the log shows.
+_SHOWN = 3
+
+
 class _Process:
-    """A word that tells this process from others; another one after a fork."""
+    """A key that only this process has; another one after a fork."""
 
     def __init__(self) -> None:
         self.renew()
 
     def renew(self) -> None:
-        self.word = secrets.token_hex(4)
+        self.key = secrets.token_bytes(16)
         self.count = itertools.count(1)
 
 
@@ -237,7 +262,12 @@ if hasattr(os, "register_at_fork"):
 
 def new_correlation_id() -> str:
     """For what has no decision."""
-    return f"{_PROCESS.word}-u{next(_PROCESS.count)}"
+    return _number(_PROCESS.key, "other", next(_PROCESS.count))
+
+
+def _number(key: bytes, kind: str, count: int) -> str:
+    """It tells a stranger neither the count nor the kind nor the process: none of them is his business."""
+    return hashlib.blake2b(f"{kind}{count}".encode(), key=key, digest_size=8).hexdigest()
 
 
 def _address(judged: dict[str, Any]) -> JudgedAddress:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pinfold import _native, errors
 from pinfold.budget import Budget, Spending, exceeded
-from pinfold.decision import Decision, unrecorded
+from pinfold.decision import Decision, new_correlation_id, unrecorded
 
 if TYPE_CHECKING:
     from pinfold.guard import Guard, Resolved
@@ -61,8 +61,11 @@ class Exchange:
     the `Location` as the server wrote it.
     """
 
-    def __init__(self, guard: Guard, session: _native.Session, budget: Budget) -> None:
+    def __init__(
+        self, guard: Guard, session: _native.Session, budget: Budget, *, subject: str | None = None
+    ) -> None:
         self.guard = guard
+        self._subject = subject
         self.spending = Spending(budget)
         self._session = session
         self._hops = 0
@@ -87,13 +90,21 @@ class Exchange:
     def pin(self, url: str | _native.Target, method: str = "GET", *, redirect: bool = False) -> _native.Pin:
         """Judges a hop and looks it up once."""
         self._count(redirect)
-        return self._pinned(self._session.pin(url, method, redirect, self.spending.left()))
+        try:
+            return self._pinned(self._session.pin(url, method, redirect, self.spending.left()))
+        except errors.Denied as error:
+            self.refused(error, url, method)
+            raise
 
     async def apin(self, url: str | _native.Target, method: str = "GET", *, redirect: bool = False) -> _native.Pin:
         """As `pin`, for asyncio."""
         self._count(redirect)
         left = self.spending.left()
-        pin: _native.Pin = await soon(lambda done: self._session.pin_soon(done, url, method, redirect, left))
+        try:
+            pin: _native.Pin = await soon(lambda done: self._session.pin_soon(done, url, method, redirect, left))
+        except errors.Denied as error:
+            self.refused(error, url, method)
+            raise
         return self._pinned(pin)
 
     def open(self, pin: _native.Pin, timeout: float | None = None) -> PinnedSocket:
@@ -105,6 +116,13 @@ class Exchange:
         within = self._connect_time(timeout)
         fd, link = await soon(lambda done: pin.connect_soon(done, within))
         return PinnedSocket.take(fd, link)
+
+    def refused(
+        self, error: errors.PinfoldError, url: str | _native.Target | None = None, method: str | None = None
+    ) -> errors.PinfoldError:
+        """As the function `refused`, for a hop of this exchange."""
+        target = url if isinstance(url, _native.Target) else None
+        return refused(self.guard, error, target=target, method=method, subject=self._subject, hop=self._hops)
 
     def handed_over(self, pin: _native.Pin) -> Resolved:
         """Spends a pin on addresses that somebody else dials."""
@@ -127,6 +145,28 @@ class Exchange:
     def _pinned(self, pin: _native.Pin) -> _native.Pin:
         self.spending.tighten(pin.terms)
         return pin
+
+
+def refused(
+    guard: Guard,
+    error: errors.PinfoldError,
+    *,
+    target: _native.Target | None = None,
+    method: str | None = None,
+    subject: str | None = None,
+    hop: int = 0,
+) -> errors.PinfoldError:
+    """Makes a refusal that came before the policy was asked a decision, and tells the log and the listeners of it, once.
+
+    Gives the error back, with the decision.
+    """
+    if error.decision is not None or not isinstance(error, errors.Denied):
+        return error
+    more = {"method": method, "subject": subject, "hop": hop, "correlation_id": new_correlation_id()}
+    decision = unrecorded(_refusal(error) | more, url=None, target=None if target is None else target.origin)
+    error.decision, error.correlation_id = decision, decision.correlation_id
+    guard.tell(decision)
+    return error
 
 
 # The exchange that the library above is in the middle of: what ties its redirects together.
@@ -199,11 +239,15 @@ def _told(error: errors.PinfoldError, url: str | _native.Target, asked: str | No
     if isinstance(error, errors.ForkError | errors.PolicyError):
         raise error
     if error.decision is not None:
-        return Decision(error.decision.native, url=asked)
-    refusal = {name: getattr(error, name) for name in ("stage", "code", "detail", "hint", "correlation_id")}
-    refusal["verdict"] = "deny" if isinstance(error, errors.Denied) else "failed"
+        native = error.decision.native
+        return Decision(native, None if native else error.decision.record, url=asked)
     target = url.origin if isinstance(url, _native.Target) else None
-    return unrecorded(refusal, url=asked, target=target)
+    return unrecorded(_refusal(error), url=asked, target=target)
+
+
+def _refusal(error: errors.PinfoldError) -> dict[str, Any]:
+    refusal = {name: getattr(error, name) for name in ("stage", "code", "detail", "hint", "correlation_id")}
+    return {**refusal, "verdict": "deny" if isinstance(error, errors.Denied) else "failed"}
 
 
 class _Approved:

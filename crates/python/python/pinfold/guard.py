@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal, TypeAlias
 
-from pinfold import _native
+from pinfold import _native, errors
 from pinfold._documents import Document, Policy, component, json_of
 from pinfold._watch import File, Swap, Watch
 from pinfold.budget import Budget
@@ -76,6 +76,10 @@ class Guard:
         mode: Mode = "enforce",
         on_decision: Listener | None = None,
     ) -> None:
+        _require("budget", budget, Budget)
+        _require("on_decision", on_decision, Callable)
+        for layer in layers:
+            _require("layers", layer, Layer)
         self._has_own_budget = budget is not None
         self.budget = budget or (settings.budget() if isinstance(settings, Settings) else Budget())
         self.watches: set[Watch] = set()
@@ -165,7 +169,7 @@ class Guard:
         Raises `Denied` or `NetworkError`.
         """
         exchange = self.exchange(subject=subject, labels=labels)
-        pin = exchange.pin(_native.Target.of(scheme, host, port), "CONNECT")
+        pin = exchange.pin(_target(exchange, scheme, host, port), "CONNECT")
         return exchange.open(pin, timeout)
 
     async def aconnect(
@@ -180,7 +184,7 @@ class Guard:
     ) -> PinnedSocket:
         """As `connect`, for asyncio: the socket does not block."""
         exchange = self.exchange(subject=subject, labels=labels)
-        pin = await exchange.apin(_native.Target.of(scheme, host, port), "CONNECT")
+        pin = await exchange.apin(_target(exchange, scheme, host, port), "CONNECT")
         opened = await exchange.aopen(pin, timeout)
         opened.setblocking(False)
         return opened
@@ -196,7 +200,7 @@ class Guard:
         """Begins a request with its redirects, under the policy of now: what adapters are made from."""
         pairs = list((labels or {}).items())
         session = self.native().session(subject, pairs, mode)
-        return Exchange(self, session, budget or self.budget)
+        return Exchange(self, session, budget or self.budget, subject=subject)
 
     def swap(self, policy: Policy = None, settings: Document = None, *, layer: str | None = None) -> int:
         """Replaces the policy (of one layer), and returns the new generation. A bad one is left: `PolicyError`.
@@ -265,9 +269,20 @@ class Guard:
 
     def tell(self, decision: Decision) -> None:
         """Hands a decision to the log and to all listeners."""
-        level = logging.DEBUG if decision.allowed else logging.WARNING
+        level = _level(decision)
         if _LOG.isEnabledFor(level):
-            _LOG.log(level, "%s", decision, extra={"decision": decision, "correlation_id": decision.correlation_id})
+            extra = {"decision": decision, "correlation_id": decision.correlation_id}
+            _LOG.log(level, "%s", decision.line(), extra=extra)
+        if getattr(_INSIDE, "telling", False):
+            # A listener asks what is no URL: told of that, it would ask again.
+            return
+        _INSIDE.telling = True
+        try:
+            self._hand_to_listeners(decision)
+        finally:
+            _INSIDE.telling = False
+
+    def _hand_to_listeners(self, decision: Decision) -> None:
         for listener in tuple(self._listeners):
             try:
                 listener(decision)
@@ -299,6 +314,24 @@ def _told(guard: weakref.ref[Guard], native: _native.Decision) -> None:
         _thread.interrupt_main()
 
 
+def _level(decision: Decision) -> int:
+    """A policy that is tried out is looked at before it is enforced; a name that does not exist is nothing to mend."""
+    if decision.verdict == "deny" or decision.would_deny:
+        return logging.WARNING
+    return logging.DEBUG if decision.allowed else logging.INFO
+
+
+def _target(exchange: Exchange, scheme: str, host: str, port: int) -> _native.Target:
+    try:
+        return _native.Target.of(scheme, host, port)
+    except errors.Denied as error:
+        if "://" in host:
+            error = type(error).of(error)
+            error.hint = "give a host and a port here; for a URL there is `resolve`"
+            error.__notes__ = [f"hint: {error.hint}"]
+        raise exchange.refused(error, method="CONNECT") from None
+
+
 def _chain(policy: Policy, settings: Document, layers: Sequence[Layer]) -> list[_native.Part]:
     if policy is None and settings is None and layers:
         return [_part(layer) for layer in layers]
@@ -307,6 +340,11 @@ def _chain(policy: Policy, settings: Document, layers: Sequence[Layer]) -> list[
 
 def _part(layer: Layer) -> _native.Part:
     return layer.name, component(layer.policy), json_of(layer.settings)
+
+
+def _require(name: str, given: object, kind: Any) -> None:
+    if given is not None and not isinstance(given, kind):
+        raise TypeError(f"`{name}` takes a `{kind.__name__}`, and not {given!r}")
 
 
 def _listed(name: str, texts: Iterable[str]) -> list[str]:
@@ -324,6 +362,8 @@ def _with_port(server: str) -> str:
     return server if ":" in server else f"{server}:53"
 
 
+# Whether this thread tells listeners of a decision.
+_INSIDE = threading.local()
 _GUARDS: weakref.WeakSet[Guard] = weakref.WeakSet()
 
 
@@ -341,7 +381,28 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_native.after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )
-atexit.register(_native.end)
+
+
+class _Last:
+    """Ends the native half after the last exit handler: one of them may wait for a thread that uses a guard.
+
+    They run in reverse order, so those of whoever was imported before come after ours; but all are let go of only when
+    all have run.
+    """
+
+    ends = False
+
+    def begin(self) -> None:
+        self.ends = True
+
+    def __del__(self, end: Callable[[], None] = _native.end) -> None:
+        # Not if the handlers were only forgotten (`multiprocessing` does that in a child): then the program goes on.
+        if self.ends:
+            end()
+
+
+# Nothing else may keep it.
+atexit.register(_Last().begin)
 
 
 _default: Guard | None = None
