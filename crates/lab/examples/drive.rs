@@ -46,6 +46,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut line = Vec::new();
         input.by_ref().take(LINE).read_until(b'\n', &mut line)?;
         if !line.ends_with(b"\n") {
+            // Nothing that a client holds open keeps it.
+            runtime.shutdown_background();
             return Ok(());
         }
         let answer = runtime.block_on(obey(&lab, &line));

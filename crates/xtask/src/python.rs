@@ -21,12 +21,12 @@ pub(crate) fn run() -> Result<()> {
     let venv = Venv::with_requirements(&pythons.first)?;
     let checked = CHECKS.map(|words| venv.check(words));
     println!("building the wheel (slow the first time)");
-    let lab = lab()?;
+    let programs = Programs::build()?;
     let wheel = build(&venv, WHEEL_OF_TESTS, &["--profile", "dev"], true)?;
     for python in pythons.all() {
         installs_alone(python, &wheel)?;
     }
-    let tested = venv.tests(&wheel, &lab);
+    let tested = venv.tests(&wheel, &programs);
     all(checked.into_iter().chain([tested]))
 }
 
@@ -164,11 +164,13 @@ impl Venv {
     }
 
     /// Runs the tests against the installed wheel.
-    fn tests(&self, wheel: &Path, lab: &str) -> Result<()> {
+    fn tests(&self, wheel: &Path, programs: &Programs) -> Result<()> {
         self.install(wheel)?;
         self.is_installed()?;
         let mut command = self.python(&["-m", "pytest", "--durations", "5"]);
-        command.env("PINFOLD_LAB", lab);
+        command
+            .env("PINFOLD_LAB", &programs.lab)
+            .env("PINFOLD_CLI", &programs.cli);
         shell::status_within(&mut command, LONGEST)
     }
 
@@ -224,11 +226,23 @@ fn installs_alone(python: &Python, wheel: &Path) -> Result<()> {
     alone(venv.python(&["-I", "-W", "error", "-c", WORKS]))
 }
 
-/// The lab that the tests start. The whole workspace is built with it, and the wheel from that.
-fn lab() -> Result<String> {
-    let built = shell::output(&mut shell::command("cargo", BUILD))?;
-    fs::write(home().join(BUILT), &built).context("cannot note what was built")?;
-    demo::executable(&built, LAB).context("cargo built no lab")
+/// What the tests start.
+struct Programs {
+    lab: String,
+    cli: String,
+}
+
+impl Programs {
+    /// The whole workspace is built with them, and the wheel from that.
+    fn build() -> Result<Self> {
+        let built = shell::output(&mut shell::command("cargo", BUILD))?;
+        fs::write(home().join(BUILT), &built).context("cannot note what was built")?;
+        let named = |name| demo::executable(&built, name);
+        Ok(Self {
+            lab: named(LAB).context("cargo built no lab")?,
+            cli: named(CLI).context("cargo built no `pinfold`")?,
+        })
+    }
 }
 
 /// Lets maturin make a wheel, alone in this folder.
@@ -295,6 +309,8 @@ const WHEEL_OF_TESTS: &str = "target/python/wheel";
 const WHEELS: &str = "target/wheels";
 /// The example of the lab's crate that other languages drive.
 const LAB: &str = "drive";
+/// The command line, whose verdicts are compared with those of the package.
+const CLI: &str = "pinfold";
 /// What cargo told of that build: `crates/python/workspace-cargo.sh` tells maturin.
 const BUILT: &str = "built.json";
 const BUILD: &[&str] = &[
@@ -302,6 +318,7 @@ const BUILD: &[&str] = &[
     "--message-format=json-render-diagnostics",
     "--workspace",
     "--lib",
+    "--bin=pinfold",
     "--example=drive",
 ];
 /// For all tests. They take a tenth of it on two busy cores.

@@ -98,8 +98,13 @@ class Lab:
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.close()
-        self._process.wait(10)
-        self._process.stdout.close()
+        try:
+            self._process.wait(30)
+        finally:
+            # On a busy machine it may still be closing what others hold open.
+            self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
 
     def _do(self, what: str, **more: Any) -> dict[str, Any]:
         assert self._process.stdin
