@@ -11,7 +11,8 @@ origins. `TCPConnector` is for a session that somebody else makes: every connect
 redirect is a request of its own there, and its headers are aiohttp's choice.
 
 A websocket is judged with the scheme of its URL: `ws` and `wss` must be among the `schemes` of the settings, which
-they are not unless an operator writes them. Its exchange ends with the handshake; after that only the policy ends it.
+they are not unless an operator writes them. Its exchange ends with the handshake; after that only the policy ends it,
+and no budget counts its messages: what bounds one is aiohttp's `max_msg_size`, which is 4 MiB unless you raise it.
 
 What differs from aiohttp: there are no DNS events in a `TraceConfig` and no resolver; a proxy, `trust_env`,
 `local_addr` and a `server_hostname` other than the URL's are refused; credentials in a URL are the policy's to judge.
@@ -28,7 +29,10 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
+from pinfold._extras import needed
+
+with needed("aiohttp"):
+    import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_exceptions import cert_errors, ssl_errors
 from aiohttp.connector import Connection
@@ -36,7 +40,7 @@ from yarl import URL
 
 from pinfold import _native, errors
 from pinfold._aiohttp.body import Handler, Use, within
-from pinfold._aiohttp.chain import Chain, Hop, current, read
+from pinfold._aiohttp.chain import Chain, Hop, current, read, told
 from pinfold._aiohttp.errors import (
     BudgetExceeded,
     DeadlineExceeded,
@@ -51,6 +55,7 @@ from pinfold._aiohttp.errors import (
     refused,
     words,
 )
+from pinfold._aiohttp.library import check
 from pinfold.budget import Budget
 from pinfold.guard import Guard, default_guard
 
@@ -120,7 +125,12 @@ class TCPConnector(aiohttp.TCPConnector):
             )
         chain = current.get()
         hop = chain.hop(request) if chain is not None else None
-        return _Attempt(request, hop or Hop(self.begin(), read(str(request.url))))
+        return _Attempt(request, hop or self._hop(request))
+
+    def _hop(self, request: aiohttp.ClientRequest) -> Hop:
+        exchange = self.begin()
+        with told(exchange):
+            return Hop(exchange, read(str(request.url)))
 
     async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
         if not self._conns.get(key):
@@ -168,18 +178,28 @@ class TCPConnector(aiohttp.TCPConnector):
 
     async def _wrapped(self, request: aiohttp.ClientRequest, opened: socket.socket) -> Handler:
         """TLS for the name of the URL, as aiohttp does it."""
-        context = self._get_ssl_context(request)
-        options: dict[str, Any] = {}
-        if context is not None:
-            options["server_hostname"] = (request.url.raw_host or "").rstrip(".")
-            if self._ssl_shutdown_timeout:
-                options["ssl_shutdown_timeout"] = self._ssl_shutdown_timeout
+        try:
+            options = self._tls(request)
+        except BaseException:
+            # From here on the loop closes it.
+            opened.close()
+            raise
         with _tls_errors(request):
             handler: Any
-            transport, handler = await self._loop.create_connection(self._factory, sock=opened, ssl=context, **options)
+            transport, handler = await self._loop.create_connection(self._factory, sock=opened, **options)
         self._check_fingerprint(request, transport)
         made: Handler = handler
         return made
+
+    def _tls(self, request: aiohttp.ClientRequest) -> dict[str, Any]:
+        context = self._get_ssl_context(request)
+        if context is None:
+            return {}
+        options: dict[str, Any] = {"ssl": context, "server_hostname": (request.url.raw_host or "").rstrip(".")}
+        # aiohttp has it since 3.12.4.
+        if shutdown := getattr(self, "_ssl_shutdown_timeout", None):
+            options["ssl_shutdown_timeout"] = shutdown
+        return options
 
     def _check_fingerprint(self, request: aiohttp.ClientRequest, transport: asyncio.Transport) -> None:
         fingerprint = self._get_fingerprint(request) if request.is_ssl() else None
@@ -236,11 +256,15 @@ with warnings.catch_warnings():
             middlewares: Sequence[Any] | None = None,
             **options: Any,
         ) -> aiohttp.ClientResponse:
-            target = self._target(str_or_url)
-            chain = Chain(self._judged.begin(), target, self.cookie_jar)
-            inner = self._middlewares if middlewares is None else middlewares
-            with words(), _set(current, chain):
-                async with within(chain.exchange.spending):
+            if self._connector is not None and self._connector is not self._judged:
+                raise refused("the connector of this session was put in the place of a judged one", _HINT)
+            exchange = self._judged.begin()
+            with told(exchange):
+                chain = Chain(exchange, self._target(str_or_url), self.cookie_jar)
+            given = self._middlewares if middlewares is None else middlewares
+            inner = [chain.at_home(each) for each in given]
+            with words(), told(exchange), _set(current, chain):
+                async with within(exchange.spending):
                     return await super()._request(method, str_or_url, middlewares=(chain.middleware, *inner), **options)
 
         def _target(self, url: str | URL) -> _native.Target:
@@ -339,7 +363,11 @@ def _reuse(connection: Connection, attempt: _Attempt, pin: _native.Pin) -> None:
 def _begin_use(connection: Connection, attempt: _Attempt) -> None:
     handler: Any = connection.protocol
     exchange = attempt.hop.exchange
-    handler.use = Use(exchange.guard, exchange.spending, attempt.link or handler.link)
+    if attempt.link is None:
+        # It came by another way than through this connector's methods: nobody has judged it for this request.
+        connection.close()
+        raise refused("a connection that was not judged for this request is not used", _HINT)
+    handler.begin(Use(exchange.guard, exchange.spending, attempt.link))
 
 
 def _is_host(name: str | None, url: URL) -> bool:
@@ -363,3 +391,10 @@ def _tls_errors(request: aiohttp.ClientRequest) -> Iterator[None]:
         raise
     except OSError as error:
         raise aiohttp.ClientConnectorError(request.connection_key, error) from error
+
+
+check()
+
+# What people see of an exception is where it can be had from.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

@@ -16,6 +16,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from pinfold import _native, errors
 from pinfold._aiohttp.decode import decoder
 from pinfold._aiohttp.errors import in_words, words
+from pinfold._http import HEAD_BYTES, STEP
 from pinfold.budget import Spending, exceeded
 
 if TYPE_CHECKING:
@@ -64,6 +65,15 @@ class Handler(ResponseHandler):
     link: _native.Link
     use: Use | None = None
     _decodes = True
+    # Bytes that came for this request before the body of its response.
+    _head = 0
+    _payload_before: object = None
+
+    def begin(self, use: Use) -> None:
+        """From now on used for another request."""
+        self.use = use
+        self._head = 0
+        self._payload_before = self._payload
 
     def set_response_params(
         self, *, auto_decompress: bool = True, read_timeout: float | None = None, **params: Any
@@ -89,7 +99,10 @@ class Handler(ResponseHandler):
         return message, Body(payload, message, self, use, self._decodes)
 
     def data_received(self, data: bytes) -> None:
-        """What came over a websocket is passed on only while the policy allows it."""
+        """What came over a websocket is passed on only while the policy allows it.
+
+        What comes before a body is counted: interim responses may be sent without end.
+        """
         if self.upgraded and self.use is not None:
             try:
                 self.use.confirm_now()
@@ -97,12 +110,19 @@ class Handler(ResponseHandler):
                 self._end(in_words(error))
                 return
         super().data_received(data)
+        if self.use is not None and not self.upgraded and self._is_in_head():
+            self._head += len(data)
+            if self._head > HEAD_BYTES + STEP:
+                self._end(in_words(exceeded("response-too-large", f"{HEAD_BYTES} bytes of headers were allowed")))
 
     def drop(self) -> None:
         """Ends the connection at once."""
         self.force_close()
         if self.transport is not None:
             self.transport.abort()
+
+    def _is_in_head(self) -> bool:
+        return self._payload is None or self._payload is EMPTY_PAYLOAD or self._payload is self._payload_before
 
     def _end(self, error: errors.PinfoldError) -> None:
         if self._payload is not None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from http.cookies import Morsel
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp import hdrs
@@ -34,6 +37,10 @@ _MECHANICS = frozenset(
 )
 
 
+# What answers challenges with a password.
+_DIGEST: Any = getattr(aiohttp, "DigestAuthMiddleware", ())
+
+
 def read(text: str) -> _native.Target:
     """Reads the text of a URL. Raises `InvalidURL`, in the words of aiohttp."""
     with words():
@@ -44,6 +51,16 @@ def agree(target: _native.Target, url: URL) -> None:
     """Raises when aiohttp reads the URL as another place than the one that is judged."""
     if not target.goes_to(url.scheme, url.raw_host or "", url.port or 0):
         raise ambiguous(f"aiohttp would go to {url.scheme}://{url.raw_host}:{url.port}, judged is {target.origin}")
+
+
+@contextmanager
+def told(exchange: Exchange) -> Iterator[None]:
+    """Makes a decision of what is refused inside before the policy was asked."""
+    try:
+        yield
+    except errors.PinfoldError as error:
+        exchange.refused(error)
+        raise
 
 
 class Hop:
@@ -58,7 +75,8 @@ class Hop:
         """Judges it. The first one of a redirect counts as such, the next ones are retries."""
         redirect, self._redirect = self._redirect, False
         pin = await self.exchange.apin(self._target, request.method, redirect=redirect)
-        agree(pin.target, request.url)
+        with told(self.exchange):
+            agree(pin.target, request.url)
         return pin
 
 
@@ -96,6 +114,19 @@ class Chain:
         self._location = _location(response)
         return response
 
+    def at_home(self, middleware: Any) -> Any:
+        """A middleware that holds a password is for the origin that was asked for: others may not challenge it."""
+        if not isinstance(middleware, _DIGEST):
+            return middleware
+
+        async def only_at_home(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
+            if self._crossed:
+                return await handler(request)
+            answered: aiohttp.ClientResponse = await middleware(request, handler)
+            return answered
+
+        return only_at_home
+
     def hop(self, request: aiohttp.ClientRequest) -> Hop | None:
         """What is judged for a request; nothing when it is not of this chain."""
         if request is not self._request:
@@ -127,7 +158,14 @@ class Chain:
         for name in {name for name in headers if name.lower() in self._dropped - _MECHANICS}:
             headers.popall(name)
         headers[hdrs.HOST] = request.url.host_port_subcomponent or ""
-        request.update_cookies(self._jar.filter_cookies(request.url))
+        headers.popall(hdrs.COOKIE, None)
+        request.update_cookies(self._cookies_with_domain(request.url))
+
+    def _cookies_with_domain(self, url: URL) -> dict[str, Morsel[str]]:
+        """Cookies that a caller set for no domain are for the origin that it asked for, and for no other."""
+        shared = {(morsel.key, morsel.value) for morsel in self._jar if not morsel["domain"]}
+        chosen = self._jar.filter_cookies(url).items()
+        return {name: morsel for name, morsel in chosen if (name, morsel.value) not in shared}
 
     def _accept_what_is_decoded(self, request: aiohttp.ClientRequest) -> None:
         usual = request.DEFAULT_HEADERS[hdrs.ACCEPT_ENCODING]
