@@ -3,7 +3,7 @@
     >>> import pinfold.httpx
     >>> pinfold.httpx.get("http://169.254.169.254/latest/meta-data/")
     Traceback (most recent call last):
-    pinfold._httpx.errors.Denied: refused at stage `address`: address-metadata
+    pinfold.httpx.Denied: refused at stage `address`: address-metadata
 
 `Client` and `AsyncClient` are httpx's own with the guard below them: each request, each redirect, each request of an
 authentication is judged, and goes to a judged address. `Transport` and `AsyncTransport` are for clients of your own.
@@ -13,16 +13,20 @@ variables for proxies are not read; those for certificates are, unless `trust_en
 What is raised is one of httpx's exceptions, so that handlers keep working, and one of `pinfold`'s: `Denied` is a
 `ConnectError`, `InvalidURL` is both an `InvalidURL` and an `UnsupportedProtocol`, `NetworkError` a `ConnectError`,
 `Timeout` a `ConnectTimeout`, `BudgetExceeded` a `ReadError` or `TooManyRedirects`, `DeadlineExceeded` a `ReadTimeout`.
-All other names are those of httpx.
+`Denied`, `TooLarge` and `DeadlineExceeded` can be had from here; all other names are those of httpx.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import httpx
+from pinfold._extras import needed
+
+with needed("httpx"):
+    import anyio  # noqa: F401 # Brought by the extra, not by httpx of all versions.
+    import httpx
 from httpx import (
     URL,
     USE_CLIENT_DEFAULT,
@@ -77,10 +81,12 @@ from httpx import (
 
 from pinfold import _native
 from pinfold._httpx.decode import ACCEPTED
-from pinfold._httpx.errors import ambiguous, option_refused, translated
-from pinfold._httpx.hops import exchanging, mark_redirect, mark_text
+from pinfold._httpx.errors import DeadlineExceeded, Denied, TooLarge, ambiguous, option_refused, translated
+from pinfold._httpx.hops import at_home, exchanging, mark_redirect, mark_text, told
+from pinfold._httpx.library import check
 from pinfold._httpx.transport import LIMITS, AsyncTransport, Cert, Transport, Verify, refuse
 from pinfold.budget import Budget
+from pinfold.exchange import Exchange
 from pinfold.guard import Guard
 
 __all__ = [
@@ -101,7 +107,9 @@ __all__ = [
     "ConnectTimeout",
     "CookieConflict",
     "Cookies",
+    "DeadlineExceeded",
     "DecodingError",
+    "Denied",
     "DigestAuth",
     "HTTPError",
     "HTTPStatusError",
@@ -131,6 +139,7 @@ __all__ = [
     "SyncByteStream",
     "Timeout",
     "TimeoutException",
+    "TooLarge",
     "TooManyRedirects",
     "Transport",
     "TransportError",
@@ -183,7 +192,8 @@ class Client(httpx.Client):
         **settings: Any,
     ) -> None:
         refuse(http1=http1, http2=http2, proxy=proxy, mounts=mounts)
-        self._guarded = _given(transport, Transport) or Transport(
+        _check_given(transport, Transport, guard=guard, subject=subject, labels=labels, budget=budget)
+        self._guarded = transport or Transport(
             verify=verify,
             cert=cert,
             trust_env=trust_env,
@@ -197,7 +207,7 @@ class Client(httpx.Client):
 
     def build_request(self, method: str, url: httpx.URL | str, **parts: Any) -> httpx.Request:
         """As httpx does; what is wrong with the text of the URL is raised when it is sent."""
-        with _reading(url):
+        with _reading(url, self._guarded.exchange):
             made = super().build_request(method, url, **parts)
         mark_text(made, url)
         return made
@@ -205,7 +215,10 @@ class Client(httpx.Client):
     def send(self, request: httpx.Request, **how: Any) -> httpx.Response:
         """As httpx does, in one exchange: its redirects and its authentication share the budget."""
         with translated(), exchanging(self._guarded, self._guarded.exchange()):
-            return super().send(request, **how)
+            return super().send(request, **at_home(request, how))
+
+    def _transport_for_url(self, url: httpx.URL) -> httpx.BaseTransport:
+        return _still_guarded(super()._transport_for_url(url), Transport)
 
     def _build_redirect_request(self, request: httpx.Request, response: httpx.Response) -> httpx.Request:
         made = super()._build_redirect_request(request, response)
@@ -235,7 +248,8 @@ class AsyncClient(httpx.AsyncClient):
         **settings: Any,
     ) -> None:
         refuse(http1=http1, http2=http2, proxy=proxy, mounts=mounts)
-        self._guarded = _given(transport, AsyncTransport) or AsyncTransport(
+        _check_given(transport, AsyncTransport, guard=guard, subject=subject, labels=labels, budget=budget)
+        self._guarded = transport or AsyncTransport(
             verify=verify,
             cert=cert,
             trust_env=trust_env,
@@ -249,7 +263,7 @@ class AsyncClient(httpx.AsyncClient):
 
     def build_request(self, method: str, url: httpx.URL | str, **parts: Any) -> httpx.Request:
         """As httpx does; what is wrong with the text of the URL is raised when it is sent."""
-        with _reading(url):
+        with _reading(url, self._guarded.exchange):
             made = super().build_request(method, url, **parts)
         mark_text(made, url)
         return made
@@ -257,7 +271,10 @@ class AsyncClient(httpx.AsyncClient):
     async def send(self, request: httpx.Request, **how: Any) -> httpx.Response:
         """As httpx does, in one exchange: its redirects and its authentication share the budget."""
         with translated(), exchanging(self._guarded, self._guarded.exchange()):
-            return await super().send(request, **how)
+            return await super().send(request, **at_home(request, how))
+
+    def _transport_for_url(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
+        return _still_guarded(super()._transport_for_url(url), AsyncTransport)
 
     def _build_redirect_request(self, request: httpx.Request, response: httpx.Response) -> httpx.Request:
         made = super()._build_redirect_request(request, response)
@@ -333,25 +350,42 @@ def _ready(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "headers": headers}
 
 
+def _check_given(transport: object, kind: type, **asking: object) -> None:
+    """Raises `PolicyError` for a transport that has no guard, or has one beside the one that is given."""
+    if transport is None:
+        return
+    if not isinstance(transport, kind):
+        hint = f"give a `pinfold.httpx.{kind.__name__}`, or leave it out"
+        raise option_refused("transport", "it is not guarded", hint)
+    for name, value in asking.items():
+        if value is not None:
+            raise option_refused(name, "the transport that is given has its own", "give it to the transport")
+
+
+def _still_guarded(transport: _T, kind: type) -> _T:
+    """What httpx has chosen for a request. Raises `PolicyError` when it was put in the place of a guarded one."""
+    if not isinstance(transport, kind):
+        hint = "give a guarded one as `transport=` when the client is made"
+        raise option_refused("transport", "it was put in the place of a guarded one", hint)
+    return transport
+
+
 _T = TypeVar("_T")
 
 
-def _given(transport: object, kind: type[_T]) -> _T | None:
-    if transport is None or isinstance(transport, kind):
-        return transport
-    raise option_refused(
-        "transport",
-        "it is not guarded",
-        f"give a `pinfold.httpx.{kind.__name__}`, or leave it out",
-    )
-
-
 @contextmanager
-def _reading(url: object) -> Iterator[None]:
+def _reading(url: object, begin: Callable[[], Exchange]) -> Iterator[None]:
     """Raises what httpx cannot read in words that are ours as well."""
     try:
         yield
     except httpx.InvalidURL as error:
-        with translated():
+        with translated(), told(begin()):
             _native.Target.parse(str(url))
-        raise ambiguous("httpx cannot read it") from error
+            raise ambiguous("httpx cannot read it") from error
+
+
+check()
+
+# What people see of an exception is where it can be had from.
+for _made in (Denied, TooLarge, DeadlineExceeded):
+    _made.__module__ = __name__

@@ -80,6 +80,7 @@ def response(
     """What httpx makes of what httpcore has read; decoded in bounded steps."""
     extensions = dict(answer.extensions)
     if connection.usage is not None:
+        connection.usage.head = None
         extensions["pinfold"] = Decision(connection.usage.link.decision)
     made = httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=extensions)
     # Where httpx keeps the decoder of a response; it makes one of its own only where there is none.

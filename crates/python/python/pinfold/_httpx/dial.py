@@ -14,7 +14,8 @@ import httpcore
 import httpx
 
 from pinfold import _native, errors
-from pinfold._httpx.errors import Unconnected
+from pinfold._httpx.errors import Unconnected, ambiguous
+from pinfold._httpx.hops import PORTS
 from pinfold._httpx.streams import AsyncStream, Stream, Usage
 from pinfold.exchange import Exchange, PinnedSocket
 
@@ -37,18 +38,19 @@ class Hop:
     def pin(self) -> _native.Pin:
         """Judges and looks up once; again when it was spent, which is the same hop."""
         if self._pin is None:
-            self._pin = self.exchange.pin(self.target, self._method, redirect=self._first())
+            self._pin = self._spoken(self.exchange.pin(self.target, self._method, redirect=self._first()))
         return self._pin
 
     async def apin(self) -> _native.Pin:
         """As `pin`, on any event loop."""
         if self._pin is None:
             if on_asyncio():
-                self._pin = await self.exchange.apin(self.target, self._method, redirect=self._first())
+                pin = await self.exchange.apin(self.target, self._method, redirect=self._first())
             else:
-                self._pin = await in_thread(
+                pin = await in_thread(
                     lambda: self.exchange.pin(self.target, self._method, redirect=self._first()), _nothing
                 )
+            self._pin = self._spoken(pin)
         return self._pin
 
     def open(self, timeout: float | None) -> PinnedSocket:
@@ -68,6 +70,12 @@ class Hop:
         pin, self._pin = self._pin, None
         assert pin is not None
         return Usage(pin.reuse(link), self.exchange.spending)
+
+    def _spoken(self, pin: _native.Pin) -> _native.Pin:
+        """A policy may allow a scheme that is not spoken here."""
+        if pin.target.scheme not in PORTS:
+            raise self.exchange.refused(ambiguous(f"httpx does not speak {pin.target.scheme}"), pin.target)
+        return pin
 
     def _first(self) -> bool:
         first, self._redirect = self._redirect, False
@@ -95,7 +103,7 @@ class Opened:
     def serve(self, usage: Usage) -> None:
         """From now on used for another request."""
         assert self.usage is not None
-        self.usage.link, self.usage.spending = usage.link, usage.spending
+        self.usage.link, self.usage.spending, self.usage.head = usage.link, usage.spending, 0
 
 
 class Dial(httpcore.NetworkBackend, Opened):

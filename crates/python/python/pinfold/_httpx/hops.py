@@ -18,6 +18,9 @@ from pinfold.exchange import Exchange
 
 # The key in `Request.extensions`.
 _KEY = "pinfold"
+# The schemes that are spoken.
+PORTS = {"http": 80, "https": 443}
+_Default = type(httpx.USE_CLIENT_DEFAULT)
 # httpx writes these anew for each hop: from the URL, and from its jar.
 _WRITTEN = frozenset({"host", "cookie"})
 
@@ -87,6 +90,23 @@ def mark_redirect(made: httpx.Request, before: httpx.Request, location: str, jar
     _set(made, Mark(made.url, after, None if scope is None else scope.exchange, crossed))
 
 
+def at_home(request: httpx.Request, how: dict[str, Any]) -> dict[str, Any]:
+    """How a request is sent: the client's own `auth` is for the origin that was asked for, not for where it led."""
+    if _mark(request).crossed and isinstance(how.get("auth", httpx.USE_CLIENT_DEFAULT), _Default):
+        return {**how, "auth": None}
+    return how
+
+
+@contextmanager
+def told(exchange: Exchange) -> Iterator[None]:
+    """Makes a decision of what is refused inside before the policy was asked."""
+    try:
+        yield
+    except errors.PinfoldError as error:
+        exchange.refused(error)
+        raise
+
+
 def target_of(request: httpx.Request) -> _native.Target | errors.PinfoldError:
     """What is judged: the text, as long as it is still the URL of the request."""
     return _mark(request).target
@@ -98,12 +118,16 @@ def is_redirect_in(request: httpx.Request, exchange: Exchange) -> bool:
 
 
 def checked(request: httpx.Request) -> _native.Target:
-    """The target, which httpx understands as we do. Raises what is wrong with it."""
+    """The target, which httpx understands as we do. Raises what is wrong with it, but for a scheme that is not spoken:
+    the policy is asked first.
+    """
     target = target_of(request)
     if isinstance(target, errors.PinfoldError):
         raise target
+    if target.scheme not in PORTS:
+        return target
     url = request.url
-    port = {"http": 80, "https": 443}.get(url.scheme) if url.port is None else url.port
+    port = PORTS.get(url.scheme) if url.port is None else url.port
     if port is None or not target.goes_to(url.scheme, url.raw_host.decode("ascii"), port):
         raise ambiguous(f"judged as `{target.origin}`, read by httpx as `{url.scheme}://{url.host}:{port}`")
     return target

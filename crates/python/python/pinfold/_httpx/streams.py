@@ -13,7 +13,8 @@ import anyio
 import httpcore
 
 from pinfold import _native
-from pinfold.budget import Spending
+from pinfold._http import HEAD_BYTES, STEP
+from pinfold.budget import Spending, exceeded
 from pinfold.exchange import PinnedSocket
 
 # Bytes of a TLS record, and how much is read at once.
@@ -31,6 +32,16 @@ class Usage:
     def __init__(self, link: _native.Link, spending: Spending) -> None:
         self.link = link
         self.spending = spending
+        # Bytes of the response that came before its body; none once the body has begun.
+        self.head: int | None = 0
+
+    def came(self, data: bytes) -> bytes:
+        """Counts what comes before a body: interim responses may be sent without end."""
+        if self.head is not None:
+            self.head += len(data)
+            if self.head > HEAD_BYTES + STEP:
+                raise exceeded("response-too-large", f"{HEAD_BYTES} bytes of headers were allowed")
+        return data
 
     def wait(self, timeout: float | None) -> float:
         """Seconds for one wait."""
@@ -48,7 +59,8 @@ class Stream(httpcore.NetworkStream):
         """Some bytes; none at the end."""
         self._usage.link.confirm()
         with self._waiting(timeout, _READ):
-            return self._socket.recv(max_bytes)
+            data = self._socket.recv(max_bytes)
+        return self._usage.came(data)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """All of these bytes."""
@@ -105,9 +117,10 @@ class AsyncStream(httpcore.AsyncNetworkStream):
         self._usage.link.confirm()
         async with self._waiting(timeout, _READ):
             if self._tls is None:
-                return await self._receive(max_bytes)
-            read: bytes = await self._encrypted(self._tls.reading(max_bytes))
-            return read
+                data = await self._receive(max_bytes)
+            else:
+                data = await self._encrypted(self._tls.reading(max_bytes))
+        return self._usage.came(data)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """All of these bytes."""

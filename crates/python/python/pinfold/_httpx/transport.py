@@ -14,7 +14,7 @@ from pinfold import _native, errors
 from pinfold._httpx.bodies import AsyncBody, Body, response
 from pinfold._httpx.dial import AsyncConnection, Connection, Hop, Option
 from pinfold._httpx.errors import option_refused, translated
-from pinfold._httpx.hops import checked, core_request, exchange_of, is_redirect_in
+from pinfold._httpx.hops import checked, core_request, exchange_of, is_redirect_in, told
 from pinfold._httpx.pool import AsyncPool, Pool, Slot
 from pinfold.budget import Budget
 from pinfold.exchange import Exchange
@@ -67,8 +67,9 @@ class _Guarded(Generic[P]):
         return self.guard.exchange(**self._asking)
 
     def _hop(self, request: httpx.Request) -> tuple[Hop, httpcore.Request]:
-        target = checked(request)
         exchange = exchange_of(self) or self.exchange()
+        with told(exchange):
+            target = checked(request)
         exchange.spending.next_response()
         hop = Hop(exchange, target, request.method, is_redirect_in(request, exchange))
         return hop, core_request(request, target)
