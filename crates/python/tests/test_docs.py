@@ -28,7 +28,7 @@ def test_a_page_is_so(stage: pages.Stage, page: Path) -> None:
 
 
 def test_there_are_pages() -> None:
-    assert {"python.md", "python-flask.md"} <= {page.name for page in PAGES}
+    assert {"python.md", "python-flask.md", "python-testing.md"} <= {page.name for page in PAGES}
 
 
 WRONG = [

@@ -12,7 +12,7 @@ import pytest
 
 import pinfold
 import pinfold.flask
-from pinfold.flask import current_guard, decision_made, policy_swapped
+from pinfold.flask import Pinfold, current_guard, decision_made, policy_swapped
 from support.flask_app import INSIDE, OUTSIDE, PARTNERS, app_maker, told
 
 
@@ -47,10 +47,26 @@ def test_the_log_says_which_endpoint_and_the_correlation_id_of_the_answer(make_a
     assert first.levelname == "WARNING"
 
 
-def test_what_has_no_decision_is_logged_once(make_app, caplog):
+def test_what_is_no_url_is_logged_once(make_app, caplog):
     with caplog.at_level(logging.DEBUG, "pinfold"):
         response = make_app().test_client().get("/fetch", query_string={"url": "no url"})
     (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert record.correlation_id == told(response)["correlation_id"]
+
+
+def test_what_has_no_decision_is_logged_once(make_app, caplog):
+    ext = Pinfold()
+    app = make_app(ext)
+
+    @app.post("/hooks")
+    @ext.check_fields(json="/url")
+    def hooks():
+        raise AssertionError("not called")
+
+    with caplog.at_level(logging.DEBUG, "pinfold"):
+        response = app.test_client().post("/hooks", json={})
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("pinfold.flask", "WARNING")
     assert record.correlation_id == told(response)["correlation_id"]
 
 

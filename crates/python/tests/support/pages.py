@@ -22,6 +22,7 @@ import asyncio
 import doctest
 import inspect
 import json
+import logging
 import re
 import socket
 from collections.abc import Iterator
@@ -107,6 +108,8 @@ class Stage:
     def run(self, page: Path) -> None:
         """Runs a page."""
         self._patch.chdir(self._folder)
+        # What a page adds to the log is its own.
+        self._patch.setattr(logging.getLogger("pinfold.decision"), "handlers", [])
         self._patch.setattr(socket, "getaddrinfo", self._lookup)
         self._guards(_names(page))
         pinfold.set_default_guard(None)
