@@ -20,11 +20,14 @@ ROOT = Path(__file__).parents[3]
 VECTORS = {name: ROOT / "tests" / "vectors" / f"{name}.jsonl" for name in ("corpus", "more")}
 COMMAND = Path(os.environ.get("PINFOLD_CLI", ROOT / "target" / "debug" / "pinfold"))
 
-pytestmark = pytest.mark.skipif(
-    not COMMAND.exists(), reason="there is no command line: `cargo build -p pinfold-cli`, or name it in `PINFOLD_CLI`"
-)
-
 Case = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def command() -> None:
+    """Without it nothing is compared, and nothing may look as if it were."""
+    if not COMMAND.exists():
+        pytest.fail(f"no command line at {COMMAND}: `cargo build -p pinfold-cli`, or name one in `PINFOLD_CLI`")
 
 
 class Judged(NamedTuple):

@@ -265,6 +265,51 @@ def test_a_name_given_to_connect_is_refused_unless_it_is_listed(recorders: tuple
     assert finish(recorders) == (0, 0)
 
 
+def test_what_an_object_says_of_itself_is_not_what_is_read(recorders: tuple[Recorder, Recorder]) -> None:
+    """C reads what is in it. All of these say that they are what is listed."""
+    code = """
+        import enum
+        guard_process(allow=[f"127.0.0.2:{unlisted}", f"{host}:{listed}"])
+        class Text(str):
+            def __str__(self): return "127.0.0.2"
+            __repr__ = __format__ = __str__
+            def __getitem__(self, at): return "127.0.0.2"[at]
+        class Octets(bytes):
+            def __bytes__(self): return b"127.0.0.2"
+            def __buffer__(self, flags): return memoryview(b"127.0.0.2")
+        class Array(bytearray):
+            def __bytes__(self): return b"127.0.0.2"
+            def __buffer__(self, flags): return memoryview(b"127.0.0.2")
+        class Pair(tuple):
+            def __getitem__(self, at): return ("127.0.0.2", unlisted)[at]
+            def __iter__(self): return iter(("127.0.0.2", unlisted))
+        class Port(int):
+            def __int__(self): return listed
+            __index__ = __int__
+        class Word(str, enum.Enum):
+            HOST = host
+        def connects(told):
+            with socket.socket() as sock:
+                sock.connect(told)
+        places = [(Text(host), unlisted), (Octets(host.encode()), unlisted), (Array(host.encode()), unlisted),
+                  Pair((host, unlisted)), (host, Port(unlisted))]
+        found = [attempt(connects, place)[0] for place in places]
+        plain = [attempt(connects, place)[0] for place in [(Word.HOST, listed), (bytearray(host.encode()), listed)]]
+        guard_process(lookups="refuse")
+        asked = attempt(lambda name: socket.getaddrinfo(name, None), Text("localhost"))[0]
+        print(json.dumps([found, plain, asked]))
+    """
+    found, plain, asked = run(code, HOST, recorders[0].port, recorders[1].port)
+    assert finish(recorders) == (0, 2)
+    assert found == ["ConnectRefused"] * 5
+    assert plain == ["passed", "passed"]
+    assert asked == "ConnectRefused"
+
+
+def test_what_a_lookup_imports_is_there_before_a_fork() -> None:
+    assert run("import sys\nprint(json.dumps('encodings.idna' in sys.modules))", HOST, 1, 1)
+
+
 def test_a_scoped_address_is_refused() -> None:
     code = """
         handle = guard_process(allow=["[fe80::/10]:*"])
@@ -417,9 +462,34 @@ def test_report_mode_refuses_nothing_and_tells_who(recorders: tuple[Recorder, Re
     )  # fmt: skip
     assert finish(recorders) == (3, 1)
     assert found["mode"] == "report"
-    assert found["counts"]["reported"] == found["told"] == found["logs"] == 4
+    assert found["counts"]["reported"] == found["told"] == 4
+    # The log has each once.
+    assert found["logs"] == 2
     assert found["report"][0] == [f"{HOST}:{recorders[0].port}", f"{program}:{line}", 3]
     assert found["report"][1][0] == f"{HOST}:{recorders[1].port}"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_report_names_no_line_of_this_package(
+    recorders: tuple[Recorder, Recorder], tmp_path: Path, installed: bool
+) -> None:
+    """A pool has no line of the application on its stack; nor does what is run here."""
+    found = tmp_path / ("site-packages" if installed else "source")
+    found.mkdir()
+    (found / "pinfold").symlink_to(PACKAGE / "pinfold")
+    code = """
+        import concurrent.futures, urllib.request
+        assert pinfold.__file__.startswith(sys.argv[4]), pinfold.__file__
+        handle = guard_process(mode="report")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            pool.submit(urllib.request.urlopen, f"http://{host}:{unlisted}/").exception()
+        attempt(lambda port: urllib.request.urlopen(f"http://{host}:{port}/"), listed)
+        print(json.dumps([one.caller for one in handle.report()]))
+    """
+    callers = run(code, HOST, recorders[0].port, recorders[1].port, found, PYTHONPATH=str(found))
+    assert finish(recorders) == (1, 1)
+    assert len(callers) == 2
+    assert not any("pinfold" in caller for caller in callers)
 
 
 def test_report_mode_breaks_nothing_when_the_hook_itself_fails(recorders: tuple[Recorder, Recorder]) -> None:

@@ -132,11 +132,30 @@ def test_bounds_are_those_of_each_fetch(make_guard: Make) -> None:
     assert guard.exchange().spending.budget == expected
     assert Settings(timeout=4).budget() == Budget(connect=4, read=4)
     assert Settings(timeout=(None, 4)).budget() == Budget(read=4)
+    assert Settings(timeout=[3, 4]).budget() == Budget(connect=3, read=4)
     guard.swap(settings=Settings(redirects=2))
     assert guard.budget == Budget(redirects=2)
     own = make_guard(settings=settings, budget=Budget(total=1))
     own.swap(settings=Settings(redirects=2))
     assert own.budget == Budget(total=1)
+
+
+def test_a_list_that_adds_may_be_empty(judge: Callable[..., str]) -> None:
+    settings = Settings(trusted_networks=[], denied_hosts=[], internal_names={})
+    assert judge(settings, "http://api.example.com/") == "allow"
+    assert judge(settings, "http://trusted.example.org/") == "address-not-public"
+
+
+def test_who_is_none_of_the_subjects(judge: Callable[..., str]) -> None:
+    settings = Settings(internal_names={"*.internal": ["*"]}, internal_networks=["10.0.0.0/8"])
+    assert judge(settings, "http://billing.internal/", subject="anybody") == "allow"
+    assert judge(settings, "http://billing.internal/", subject=None) == "name-special-use"
+
+
+def test_special_names_in_a_trusted_network(judge: Callable[..., str]) -> None:
+    assert judge(Settings(trusted_networks=["10.0.0.0/8"]), "http://billing.internal/") == "name-special-use"
+    everybody = Settings(trusted_networks=["10.0.0.0/8"], more={"names": {"allow": ["*.internal"]}})
+    assert judge(everybody, "http://billing.internal/") == "allow"
 
 
 def test_no_redirects(make_guard: Make) -> None:
@@ -185,6 +204,14 @@ def test_what_cannot_be_meant_is_the_error_of_the_policy(
         {"max_bytes": -1},
         {"redirects": -1},
         {"timeout": True},
+        {"timeout": (1, 2, 3)},
+        {"https_only": "no"},
+        {"internal_names": ["*.internal"]},
+        {"more": []},
+        # A list that somebody fills from elsewhere: on the day on which it is empty, it must not allow everything.
+        {"partners": []},
+        {"ports": ()},
+        {"internal_names": {"*.internal": []}},
     ],
 )
 def test_what_is_no_setting_is_refused_at_once(wrong: dict[str, Any]) -> None:

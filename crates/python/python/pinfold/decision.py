@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from pinfold import _explain, _native
 
-
 Verdict: TypeAlias = Literal["allow", "deny", "failed"]
 
 

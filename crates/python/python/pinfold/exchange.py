@@ -61,9 +61,7 @@ class Exchange:
     the `Location` as the server wrote it.
     """
 
-    def __init__(
-        self, guard: Guard, session: _native.Session, budget: Budget, *, subject: str | None = None
-    ) -> None:
+    def __init__(self, guard: Guard, session: _native.Session, budget: Budget, *, subject: str | None = None) -> None:
         self.guard = guard
         self._subject = subject
         self.spending = Spending(budget)
@@ -156,7 +154,7 @@ def refused(
     subject: str | None = None,
     hop: int = 0,
 ) -> errors.PinfoldError:
-    """Makes a refusal that came before the policy was asked a decision, and tells the log and the listeners of it, once.
+    """Makes a refusal that came before the policy was asked a decision; tells the log and the listeners of it, once.
 
     Gives the error back, with the decision.
     """

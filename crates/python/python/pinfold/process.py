@@ -7,6 +7,8 @@ connects in C by itself is not seen: `docs/python-process.md` says what that is.
 
 from __future__ import annotations
 
+# `getaddrinfo` imports it: a child of a fork that another thread does meanwhile would wait for that import for ever.
+import encodings.idna  # noqa: F401 # for what it does when it is imported
 import errno
 import logging
 import os
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pinfold import errors, exchange
-from pinfold._process.addresses import read
+from pinfold._process.addresses import read, text
 from pinfold._process.allowed import Allowed
 from pinfold._process.callers import caller
 from pinfold.decision import new_correlation_id
@@ -110,7 +112,7 @@ class ProcessGuard:
         if event in _LOOKUPS:
             if self.lookups == "allow" or self._allowed.may_ask(arguments[0]):
                 return
-            self._refuse(event, f"lookup:{_text(arguments[0])}")
+            self._refuse(event, f"lookup:{text(arguments[0])}")
             return
         # `sendmsg` on a socket that is connected was judged when it connected.
         if event == "socket.sendmsg" and arguments[1] is None:
@@ -141,28 +143,40 @@ class ProcessGuard:
                 raise refusal(event, destination)
 
     def _tell(self, connecting: Connecting) -> None:
-        key = (connecting.destination, connecting.caller)
-        with self._turn:
-            self._counts["refused" if connecting.refused else "reported"] += 1
-            if key in self._groups or len(self._groups) < MOST_GROUPS:
-                self._groups[key] = self._groups.get(key, 0) + 1
-            else:
-                self._more += 1
+        # A database that is not listed yet is written to the log once, and counted from then on.
+        is_logged = not self._group(connecting) or connecting.refused
         if getattr(_INSIDE, "telling", False):
             # What tells connects, too: a log that goes over the network.
             return
         _INSIDE.telling = True
         try:
-            self._hand_over(connecting)
+            self._hand_over(connecting, is_logged)
         finally:
             _INSIDE.telling = False
 
-    def _hand_over(self, connecting: Connecting) -> None:
+    def _group(self, connecting: Connecting) -> bool:
+        """Counts it. Whether the same was there before."""
+        key = (connecting.destination, connecting.caller)
+        with self._turn:
+            self._counts["refused" if connecting.refused else "reported"] += 1
+            is_known = key in self._groups
+            if is_known or len(self._groups) < MOST_GROUPS:
+                self._groups[key] = self._groups.get(key, 0) + 1
+            else:
+                self._more += 1
+        return is_known
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {what}" for what, count in self.counts.items())
+        return f"<ProcessGuard {self.mode}: {counts}>"
+
+    def _hand_over(self, connecting: Connecting, is_logged: bool) -> None:
         word = "refused" if connecting.refused else "would be refused"
         try:
-            _LOG.warning(
-                "%s: %s at %s", word, connecting.destination, connecting.caller, extra={"connecting": connecting}
-            )
+            if is_logged:
+                _LOG.warning(
+                    "%s: %s at %s", word, connecting.destination, connecting.caller, extra={"connecting": connecting}
+                )
             if self._on_event is not None:
                 self._on_event(connecting)
         except Exception:  # noqa: BLE001 # A listener that fails must neither end the program nor let a connection pass.
@@ -249,10 +263,6 @@ def _hooked() -> bool:
     answers: list[bool] = []
     sys.audit(_PROBE, answers)
     return bool(answers)
-
-
-def _text(name: Any) -> str:
-    return name.decode("latin-1") if isinstance(name, bytes | bytearray) else str(name)
 
 
 def _quietly(message: str) -> None:

@@ -50,18 +50,40 @@ def read(sock: Any, told: Any) -> Destination:
         return Destination(path=_path(told))
     if family not in (socket.AF_INET, socket.AF_INET6):
         return Destination(family=_name_of(family))
-    host, port = _host(told[0]), int(told[1])
+    parts = _parts(told)
+    host, port = text(parts[0]), index(parts[1])
     ip = _ip(host)
     if ip is None:
         return Destination(name=host, port=port)
-    scoped = family == socket.AF_INET6 and ("%" in host or (len(told) > 3 and told[3] != 0))
+    scoped = family == socket.AF_INET6 and ("%" in host or (len(parts) > 3 and index(parts[3]) != 0))
     return Destination(ip=_unmapped(ip), port=port, scoped=bool(scoped))
 
 
-def _host(host: Any) -> str:
-    if isinstance(host, str):
-        return str(host)
-    return bytes(host).decode("latin-1")
+def text(told: Any) -> str:
+    """What C reads, whatever a subclass says of itself. Raises `TypeError` for what C does not take."""
+    if isinstance(told, str):
+        return str.__getitem__(told, slice(None))
+    return octets(told).decode("latin-1")
+
+
+def octets(told: Any) -> bytes:
+    """As `text`. A subclass may have a buffer of its own, which C reads at one place and not at another."""
+    if type(told) in (bytes, bytearray, memoryview):
+        return bytes(told)
+    raise TypeError(f"neither text nor bytes: {type(told).__name__}")
+
+
+def index(told: Any) -> int:
+    """As `text`, for a number. What only says that it is one could say another one to C: it is refused."""
+    if isinstance(told, int):
+        return int.__index__(told)
+    raise TypeError(f"no number: {type(told).__name__}")
+
+
+def _parts(told: Any) -> tuple[Any, ...]:
+    if isinstance(told, tuple):
+        return tuple.__getitem__(told, slice(None))
+    raise TypeError(f"no tuple: {type(told).__name__}")
 
 
 def _ip(host: str) -> Address | None:
@@ -79,7 +101,7 @@ def _unmapped(ip: Address) -> Address:
 
 def _path(told: Any) -> str:
     """An abstract name begins with `@`, as `ss` shows it."""
-    path = os.fsdecode(bytes(told) if isinstance(told, bytearray | memoryview) else told)
+    path = text(told) if isinstance(told, str) else os.fsdecode(octets(told))
     return f"@{path[1:]}" if path.startswith("\0") else path
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pinfold import errors
-from pinfold._process.addresses import Address, Destination
+from pinfold._process.addresses import Address, Destination, text
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -69,8 +69,8 @@ class Allowed:
             )
         if destination.name is not None:
             # C looks it up by itself: as good as the lookup of a name that is listed, if it is the very same one.
-            text = destination.name.lower().removesuffix(".")
-            return any(name.text == text for name, ports in listed.names if destination.port in ports)
+            asked = destination.name.lower().removesuffix(".")
+            return any(name.text == asked for name, ports in listed.names if destination.port in ports)
         if destination.path is not None:
             return "*" in listed.paths or destination.path in listed.paths
         return destination.family in listed.families
@@ -79,11 +79,11 @@ class Allowed:
         """Whether looking this up tells nobody anything: it is listed, or an address, or nothing."""
         if name is None or getattr(_LOOKING, "up", False):
             return True
-        text = bytes(name).decode("latin-1") if isinstance(name, bytes | bytearray) else str(name)
-        if text == "" or _is_address(text):
+        asked = text(name)
+        if asked == "" or _is_address(asked):
             return True
-        text = text.lower().removesuffix(".")
-        return any(listed.text == text for listed, _ in self._list.names)
+        asked = asked.lower().removesuffix(".")
+        return any(listed.text == asked for listed, _ in self._list.names)
 
     def forked(self) -> None:
         """Begins with locks that nobody holds."""

@@ -7,7 +7,10 @@ import sys
 import sysconfig
 from types import FrameType
 
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+import pinfold
+
+# The package, wherever its modules are in it.
+_HERE = os.path.dirname(os.path.abspath(pinfold.__file__)) + os.sep
 _STDLIB = tuple(
     os.path.join(path, "") for path in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")} if path
 )
