@@ -33,6 +33,12 @@ def test_there_are_pages() -> None:
 
 WRONG = [
     ("output", "```python\n>>> 1 + 1\n3\n```\n", AssertionError),
+    (
+        "the module of an exception",
+        "```python\n>>> import pinfold\n>>> pinfold.Guard(mode='off')\n"
+        "Traceback (most recent call last):\npinfold.elsewhere.PolicyError: ...\n```\n",
+        AssertionError,
+    ),
     ("exception", "text\n\n```python\nx = 1\nraise KeyError(x)\n```\n", KeyError),
     ("no exception", "<!-- raises: KeyError -->\n```python\nx = 1\n```\n", AssertionError),
     ("another exception", "<!-- raises: KeyError -->\n```python\nraise ValueError\n```\n", AssertionError),

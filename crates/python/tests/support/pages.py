@@ -1,8 +1,8 @@
 """Runs what the pages of documentation show.
 
 A page is the ```` ```python ```` blocks of a file, run from top to bottom in one namespace. A block with `>>>` is a
-conversation, and its output is compared (`...` stands for anything). Others are run; `await` may stand at their top. A
-comment before a block changes that:
+conversation, and its output is compared (`...` stands for anything), exceptions with their modules. Others are run;
+`await` may stand at their top. A comment before a block changes that:
 
     <!-- not run: why -->        it is compiled only
     <!-- fresh -->               a new namespace begins
@@ -206,7 +206,7 @@ def _raised(block: Block, code: str, namespace: dict[str, Any]) -> list[str]:
 
 def _talk(block: Block, code: str, namespace: dict[str, Any]) -> None:
     test = doctest.DocTestParser().get_doctest(code, namespace, block.page.name, str(block.page), block.line)
-    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL)
+    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS)
     said: list[str] = []
     runner.run(test, out=said.append, clear_globs=False)
     namespace.update(test.globs)
