@@ -44,6 +44,10 @@ def full():
     time.sleep(0.1)
     return server.getsockname()[1]
 KEPT = []
+def replace(file, text):
+    # A file that is written in place is empty at first.
+    open(file + ".new", "w").write(text)
+    os.replace(file + ".new", file)
 def child(work):
     pid = os.fork()
     if pid == 0:
@@ -64,8 +68,8 @@ def ended(pid):
 def run(code_cache: Path) -> Callable[..., str]:
     """Runs a script and gives what it printed; it must end well, and say nothing about errors."""
 
-    def done(script: str, *, code: int = 0) -> str:
-        process = _start(script, code_cache)
+    def done(script: str, *, code: int = 0, before: str = "") -> str:
+        process = _start(script, code_cache, before)
         out, err = process.communicate(timeout=40)
         assert process.returncode == code, err
         assert err == ""
@@ -80,8 +84,9 @@ def start(code_cache: Path) -> Callable[[str], subprocess.Popen[str]]:
     return lambda script: _start(script, code_cache)
 
 
-def _start(script: str, code_cache: Path) -> subprocess.Popen[str]:
-    text = f"CACHE = {str(code_cache)!r}\n{BEGINNING}\n{textwrap.dedent(script)}"
+def _start(script: str, code_cache: Path, before: str = "") -> subprocess.Popen[str]:
+    """`before` is run before the package is imported."""
+    text = f"{textwrap.dedent(before)}\nCACHE = {str(code_cache)!r}\n{BEGINNING}\n{textwrap.dedent(script)}"
     return subprocess.Popen(
         [sys.executable, "-X", "dev", "-W", "ignore::ResourceWarning", "-c", text],
         env={"PYTHONPATH": str(PACKAGE), "PATH": os.environ["PATH"]},
@@ -126,12 +131,12 @@ def test_a_child_has_what_was_swapped_and_watched(run: Callable[..., str], tmp_p
             # The file was changed between the fork and the first use, and changes once more.
             assert g.check("http://a.example:80/").code == "port-denied"
             assert g.check("http://a.example:81/")
-            open(file, "w").write('{{"ports": [82]}}')
+            replace(file, '{{"ports": [82]}}')
             while not g.check("http://a.example:82/"):
                 time.sleep(0.01)
         r, w = os.pipe()
         pid = child(lambda: (os.read(r, 1), changed()))
-        open(file, "w").write('{{"ports": [81]}}')
+        replace(file, '{{"ports": [81]}}')
         os.write(w, b"x")
         assert ended(pid) == 0
         g2 = guard()
@@ -339,7 +344,7 @@ ENDS = {
             n = 0
             while True:
                 n += 1
-                open("SETTINGS", "w").write('{"ports": [%d]}' % (n % 60000 + 1))
+                replace("SETTINGS", '{"ports": [%d]}' % (n % 60000 + 1))
                 time.sleep(0.03)
         threading.Thread(target=writes, daemon=True).start()
         time.sleep(0.5)
@@ -372,6 +377,69 @@ def test_the_interpreter_ends_with(name: str, run: Callable[..., str], tmp_path:
     script = ENDS[name].replace("SETTINGS", str(tmp_path / "settings.json"))
     for _ in range(3):
         run(script)
+
+
+LATE = {
+    "a thread": """
+        found = []
+        thread = threading.Thread(target=lambda: found.append(g.check("http://a.example/").verdict))
+        thread.start()
+        thread.join()
+        print(found, seen)
+    """,
+    "asyncio": """
+        print([asyncio.run(g.acheck("http://slow.example/")).verdict], seen)
+    """,
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_an_exit_handler_that_was_there_before_may_wait(name: str, run: Callable[..., str]) -> None:
+    """Such handlers run last: those of whoever sends what is left, for instance."""
+    before = f"""
+        import atexit
+        def last():
+            exec({textwrap.dedent(LATE[name])!r}, globals())
+        atexit.register(last)
+    """
+    script = """
+        g = guard(**OPTIONS)
+        seen = []
+        g.on_decision(lambda decision: seen.append(decision.verdict))
+    """
+    slow = name == "asyncio"
+    options = "OPTIONS = {'resolver': [silent()], 'limits': {'resolve': 0.3}}" if slow else "OPTIONS = {}"
+    expected = "['failed'] ['failed']" if slow else "['allow'] ['allow']"
+    assert run(f"{options}\n{textwrap.dedent(script)}", before=before).strip() == expected
+
+
+def test_exit_handlers_that_are_only_forgotten_end_nothing(run: Callable[..., str]) -> None:
+    """`multiprocessing` does so in a child."""
+    assert run('import atexit; g = guard(); atexit._clear(); print(g.check("http://a.example/").verdict)') == "allow\n"
+
+
+def test_a_fork_while_a_guard_is_made_by_who_configures_logging(run: Callable[..., str]) -> None:
+    """He has the lock of logging, which a fork takes as well."""
+    assert (
+        run(
+            """
+        import logging
+        ends = threading.Event()
+        def configures():
+            while not ends.is_set():
+                with logging._lock:
+                    guard()
+        thread = threading.Thread(target=configures)
+        thread.start()
+        for _ in range(30):
+            assert ended(child(lambda: logging.getLogger().setLevel("INFO"))) == 0
+        ends.set()
+        thread.join()
+        print("well")
+        """
+        )
+        == "well\n"
+    )
 
 
 @pytest.mark.parametrize(

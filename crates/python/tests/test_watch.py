@@ -45,20 +45,22 @@ def heard() -> Heard:
 def test_settings_that_change(guard: pinfold.Guard, heard: Heard, tmp_path: Path, name: str, text: str) -> None:
     file = tmp_path / name
     file.write_text(text.format(80))
+    before = _watching()
     with guard.watch(settings=file, interval=0.01, on_swap=heard):
         # At once, since the guard has no settings.
         assert heard.wait_for(1) == pinfold.Swap(2, None)
         assert guard.check("http://127.0.0.2:81/").code == "port-denied"
-        file.write_text(text.format(81))
+        replace(file, text.format(81))
         assert heard.wait_for(2) == pinfold.Swap(3, None)
         assert guard.check("http://127.0.0.2:81/")
-        file.write_text(text.format("no number"))
+        replace(file, text.format("no number"))
         error = heard.wait_for(3).error
         assert isinstance(error, pinfold.PolicyError)
         assert error.hint
         assert guard.check("http://127.0.0.2:81/")
-    file.write_text(text.format(82))
-    time.sleep(0.1)
+    # It waited for the thread that watched.
+    replace(file, text.format(82))
+    assert _watching() == before
     assert len(heard.swaps) == 3
 
 
@@ -80,7 +82,7 @@ def test_what_is_not_watched_stays(make_guard: Make, heard: Heard, tmp_path: Pat
     file.write_text('{"ports": [80]}')
     with guard.watch(settings=file, layer="second", interval=0.01, on_swap=heard):
         guard.swap(settings={"schemes": ["https"]}, layer="first")
-        file.write_text('{"ports": [81]}')
+        replace(file, '{"ports": [81]}')
         heard.wait_for(2)
         assert guard.check("http://127.0.0.2:81/").code == "scheme-denied"
         guard.swap(layer="first")
@@ -113,10 +115,10 @@ def test_a_watch_that_is_stopped_by_its_listener(guard: pinfold.Guard, heard: He
         heard(swap)
 
     watches.append(guard.watch(settings=file, interval=0.01, on_swap=stops))
-    file.write_text('{"ports": [80]}')
+    replace(file, '{"ports": [80]}')
     heard.wait_for(1)
     watches[0].stop()
-    file.write_text('{"ports": [81]}')
+    replace(file, '{"ports": [81]}')
     time.sleep(0.1)
     assert len(heard.swaps) == 1
 
@@ -132,9 +134,9 @@ def test_a_listener_that_fails(
         raise ValueError("no")
 
     with guard.watch(settings=file, interval=0.01, on_swap=fails):
-        file.write_text('{"ports": [80]}')
+        replace(file, '{"ports": [80]}')
         heard.wait_for(1)
-        file.write_text('{"ports": [81]}')
+        replace(file, '{"ports": [81]}')
         heard.wait_for(2)
     assert "`on_swap` failed" in caplog.text
 
@@ -152,6 +154,35 @@ def test_a_guard_that_is_gone_is_watched_for_no_longer(make_guard: Make, tmp_pat
     gc.collect()
     assert gone() is None
     _wait_for(lambda: _watching() <= before)
+
+
+@pytest.mark.parametrize("text", ["", "# later\n", "[hosts]\n", "[hosts]\n[networks]\n"])
+def test_a_toml_file_that_is_written_in_place_lifts_nothing(
+    make_guard: Make, heard: Heard, tmp_path: Path, text: str
+) -> None:
+    """What stands there meanwhile is TOML as well: an editor empties a file first, and a disk may be full."""
+    file = tmp_path / "s.toml"
+    file.write_text("ports = [81]\n")
+    guard = make_guard(settings=file)
+    with guard.watch(settings=file, interval=0.01, on_swap=heard):
+        replace(file, text)
+        error = heard.wait_for(1).error
+        assert isinstance(error, pinfold.PolicyError)
+        assert "says nothing any more" in str(error)
+        assert guard.check("http://127.0.0.2/").code == "port-denied"
+        replace(file, "ports = [80]\n")
+        assert heard.wait_for(2).generation == 2
+    # One that never said anything may go on so.
+    file.write_text("")
+    with make_guard().watch(settings=file, interval=0.01):
+        pass
+
+
+def replace(file: Path, text: str) -> None:
+    """As a file that is watched should be: no look finds half of it."""
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(text)
+    new.replace(file)
 
 
 def _wait_for(is_so: Callable[[], bool]) -> None:

@@ -67,7 +67,6 @@ class Exchange:
         self.spending = Spending(budget)
         self._session = session
         self._hops = 0
-        self.decisions: list[Decision] = []
 
     def check(self, url: str | _native.Target, method: str = "GET", *, redirect: bool = False) -> Decision:
         """Judges a hop without connecting. Raises nothing about the URL."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _thread
-import atexit
 import json
 import logging
 import os
@@ -14,7 +13,8 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal, TypeAlias
 
-from pinfold import _native, errors
+from pinfold import _lasting, _native, errors
+from pinfold._arguments import listed, require, with_port
 from pinfold._documents import Document, Policy, component, json_of
 from pinfold._watch import File, Swap, Watch
 from pinfold.budget import Budget
@@ -76,17 +76,17 @@ class Guard:
         mode: Mode = "enforce",
         on_decision: Listener | None = None,
     ) -> None:
-        _require("budget", budget, Budget)
-        _require("on_decision", on_decision, Callable)
+        require("budget", budget, Budget)
+        require("on_decision", on_decision, Callable)
         for layer in layers:
-            _require("layers", layer, Layer)
+            require("layers", layer, Layer)
         self._has_own_budget = budget is not None
         self.budget = budget or (settings.budget() if isinstance(settings, Settings) else Budget())
         self.watches: set[Watch] = set()
         self._options: dict[str, Any] = {
-            "grants": _listed("grants", grants),
-            "listeners": _listed("listeners", listeners),
-            "nat64": _listed("nat64", nat64),
+            "grants": listed("grants", grants),
+            "listeners": listed("listeners", listeners),
+            "nat64": listed("nat64", nat64),
             "limits": dict(limits or {}),
             "inert_wasi": inert_wasi,
             "configure_each": configure_each,
@@ -97,7 +97,7 @@ class Guard:
         if isinstance(resolver, _native.FixedAnswers):
             self._options["answers"] = resolver
         elif resolver is not None:
-            self._options["dns"] = [_with_port(server) for server in _listed("resolver", resolver)]
+            self._options["dns"] = [with_port(server) for server in listed("resolver", resolver)]
         self._listeners: list[Listener] = [on_decision] if on_decision else []
         self._building = threading.Lock()
         self._native = self._build(_chain(policy, settings, layers))
@@ -342,26 +342,6 @@ def _part(layer: Layer) -> _native.Part:
     return layer.name, component(layer.policy), json_of(layer.settings)
 
 
-def _require(name: str, given: object, kind: Any) -> None:
-    if given is not None and not isinstance(given, kind):
-        raise TypeError(f"`{name}` takes a `{kind.__name__}`, and not {given!r}")
-
-
-def _listed(name: str, texts: Iterable[str]) -> list[str]:
-    if isinstance(texts, str):
-        raise TypeError(f"`{name}` is a list of texts: `[{texts!r}]`")
-    return list(texts)
-
-
-def _with_port(server: str) -> str:
-    """A DNS server as the native half reads it: port 53 unless it has one."""
-    if server.startswith("["):
-        return server if "]:" in server else f"{server}:53"
-    if server.count(":") > 1:
-        return f"[{server}]:53"
-    return server if ":" in server else f"{server}:53"
-
-
 # Whether this thread tells listeners of a decision.
 _INSIDE = threading.local()
 _GUARDS: weakref.WeakSet[Guard] = weakref.WeakSet()
@@ -369,40 +349,12 @@ _GUARDS: weakref.WeakSet[Guard] = weakref.WeakSet()
 
 def _after_fork_in_child() -> None:
     global _setting
-    _native.after_fork_in_child()
     _setting = threading.Lock()
     for guard in list(_GUARDS):
         guard._forked()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_native.before_fork,
-        after_in_parent=_native.after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
-
-
-class _Last:
-    """Ends the native half after the last exit handler: one of them may wait for a thread that uses a guard.
-
-    They run in reverse order, so those of whoever was imported before come after ours; but all are let go of only when
-    all have run.
-    """
-
-    ends = False
-
-    def begin(self) -> None:
-        self.ends = True
-
-    def __del__(self, end: Callable[[], None] = _native.end) -> None:
-        # Not if the handlers were only forgotten (`multiprocessing` does that in a child): then the program goes on.
-        if self.ends:
-            end()
-
-
-# Nothing else may keep it.
-atexit.register(_Last().begin)
+_lasting.begin(_after_fork_in_child)
 
 
 _default: Guard | None = None
