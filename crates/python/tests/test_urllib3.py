@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import importlib.util
 import os
 import socket
 import threading
@@ -16,6 +17,7 @@ import urllib3 as plain
 
 import pinfold
 from pinfold import urllib3
+from pinfold._urllib3 import pool
 from pinfold.budget import Budget
 from support.lab import Lab
 from support.server import Request, Server
@@ -252,6 +254,44 @@ def test_decoders_that_cannot_be_told_to_stop(
             manager.request("GET", server.url("/bomb"))
 
 
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br", "zstd, gzip"])
+@pytest.mark.parametrize("read", ["data", "read", "stream"])
+def test_a_bomb_of_another_library_ends(guard: pinfold.Guard, server: Server, read: str, encoding: str) -> None:
+    text, bomb = os.urandom(5000) * 3, bytes(100 << 20)
+    for path, body in (("/good", text), ("/bomb", bomb)):
+        for name in encoding.split(", "):
+            body = _packed(name, body)
+        server.route(path)(lambda _, body=body: (200, {"content-encoding": encoding}, body))
+    got: list[bytes] = []
+    with urllib3.PoolManager(guard=guard, budget=Budget(decoded_bytes=1 << 20)) as manager:
+        assert b"".join(_pieces(manager, server.url("/good"), read)) == text
+        with pytest.raises(urllib3.BudgetExceeded) as error:
+            got.extend(_pieces(manager, server.url("/bomb"), read))
+    assert error.value.code == "response-inflated"
+    assert sum(map(len, got)) <= 1 << 20
+
+
+def test_nothing_is_decoded_when_the_decoder_cannot_be_bounded(
+    manager: urllib3.PoolManager, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.route("/")(lambda _: (200, {"content-encoding": "gzip"}, gzip.compress(b"text")))
+    # As if urllib3 had named it otherwise.
+    monkeypatch.delattr(plain.response.BaseHTTPResponse, "_init_decoder")
+    with pytest.raises(AttributeError):
+        manager.request("GET", server.url("/"))
+
+
+def test_a_request_that_was_not_judged_is_not_sent(
+    manager: urllib3.PoolManager, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.request("GET", server.url("/"))
+    # As if urllib3 had named it otherwise.
+    monkeypatch.delattr(pool._Judging, "_make_request")
+    with pytest.raises(pinfold.PolicyError):
+        manager.request("GET", server.url("/"))
+    assert len(server.seen) == 1
+
+
 def test_a_trickle_ends_with_the_deadline(guard: pinfold.Guard, server: Server) -> None:
     @server.route("/slow")
     def page(request: Request) -> Any:
@@ -408,6 +448,44 @@ def test_a_body_that_asks_elsewhere(manager: urllib3.PoolManager, server: Server
 
     assert manager.request("POST", server.url("/first"), body=body()).data == b"/first"
     assert server.seen[-1].body == b"/other!" or server.seen[0].body == b"/other!"
+
+
+def test_a_pool_takes_urls_in_a_query(guard: pinfold.Guard, server: Server) -> None:
+    made = urllib3.connection_from_url(server.url("/"), guard=guard)
+    assert made.request("GET", "/a?u=http://x.example/").status == 200
+    assert server.seen[-1].target == "/a?u=http://x.example/"
+
+
+def test_exceptions_are_of_the_module_that_is_imported(manager: urllib3.PoolManager) -> None:
+    with pytest.raises(urllib3.Denied) as error:
+        manager.request("GET", "http://127.0.0.3/")
+    assert type(error.value).__module__ == "pinfold.urllib3"
+
+
+@pytest.mark.parametrize("options", [{"guard": "x"}, {"budget": 5}])
+def test_what_is_no_guard_or_budget_is_refused_at_once(options: Any) -> None:
+    with pytest.raises(TypeError, match=next(iter(options))):
+        urllib3.PoolManager(**options)
+    with pytest.raises(TypeError, match=next(iter(options))):
+        urllib3.connection_from_url("http://a.example.com/", **options)
+
+
+def _packed(encoding: str, body: bytes) -> bytes:
+    if encoding == "gzip":
+        return gzip.compress(body)
+    if encoding not in plain.HTTPResponse.CONTENT_DECODERS:
+        pytest.skip(f"urllib3 has no library for {encoding}")
+    # The newer of two libraries for zstd, or the one that an older urllib3 takes.
+    names = {"br": ["brotli"], "zstd": ["compression.zstd", "backports.zstd", "zstandard"]}[encoding]
+    library = next(importlib.import_module(name) for name in names if _is_there(name))
+    packed: bytes = library.compress(body)
+    return packed
+
+
+def _is_there(name: str) -> bool:
+    with contextlib.suppress(ModuleNotFoundError):
+        return importlib.util.find_spec(name) is not None
+    return False
 
 
 def _redirects(server: Server, location: str) -> None:

@@ -10,19 +10,23 @@ from __future__ import annotations
 import http.client
 import io
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from pinfold import errors
+from pinfold._native import Target
+from pinfold._redirects import to_drop
 from pinfold._translate import Translator
-from pinfold.budget import Spending, exceeded
+from pinfold.budget import Budget, Spending, exceeded
 
 if TYPE_CHECKING:
     from pinfold._native import Link, Pin
 
 # Bytes of status lines and headers. Libraries allow some megabytes.
 HEAD_BYTES = 256 << 10
+# Two origins, whichever.
+_STRANGERS = Target.of("https", "one.invalid", 443), Target.of("https", "other.invalid", 443)
 # What is asked for at once, whatever length a server claims.
 STEP = 64 << 10
 
@@ -207,3 +211,24 @@ def acceptable(pin: Pin, link: Link | None) -> bool:
 def not_taken(option: str, why: str, hint: str) -> errors.PolicyError:
     """The exception for an option of a library that cannot be honoured."""
     return errors.PolicyError(f"`{option}` is not taken: {why}", stage="", code="", hint=hint)
+
+
+def secrets(names: Iterable[str]) -> list[str]:
+    """Of these headers, those that go along to no other origin."""
+    return to_drop(names, *_STRANGERS)
+
+
+def refuse_types(guard: Any, budget: Any) -> None:
+    """Raises `TypeError` for what is no guard or no budget. The guard is not asked: it may be a proxy of one."""
+    if guard is not None and not (hasattr(type(guard), "exchange") or hasattr(type(guard), "__getattr__")):
+        raise TypeError(f"`guard` is a `{type(guard).__name__}`, not a `pinfold.Guard`")
+    if budget is not None and not isinstance(budget, Budget):
+        raise TypeError(f"`budget` is a `{type(budget).__name__}`, not a `pinfold.Budget`")
+
+
+def public(module: str, names: Iterable[str], made: Mapping[str, Any]) -> None:
+    """Makes the classes of a module say, in tracebacks and pickles, that they are of the one that programs import."""
+    for name in names:
+        thing = made[name]
+        if isinstance(thing, type) and thing.__module__.startswith("pinfold._"):
+            thing.__module__ = module

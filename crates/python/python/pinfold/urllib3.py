@@ -15,7 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import urllib3
+from pinfold._extras import needed
+
+with needed("urllib3"):
+    import urllib3
+
 from urllib3 import (
     BaseHTTPResponse,
     HTTPHeaderDict,
@@ -29,7 +33,7 @@ from urllib3 import (
 )
 from urllib3.util import parse_url
 
-from pinfold._http import ending
+from pinfold._http import ending, public
 from pinfold._native import Target
 from pinfold._urllib3.errors import (
     WORDS,
@@ -149,3 +153,6 @@ def request(
     """One request, as `urllib3.request`. Make a `PoolManager` where there are more."""
     manager = PoolManager(guard=guard, subject=subject, labels=labels, budget=budget)
     return manager.request(method, url, **kw)
+
+
+public(__name__, __all__, globals())

@@ -10,6 +10,7 @@ from urllib3._version import __version__
 from urllib3.response import ContentDecoder, HTTPResponse
 
 from pinfold._http import STEP, Ended, Meter, ended, ending
+from pinfold._relies import outgrown, relied
 from pinfold._translate import Translator
 from pinfold.budget import Spending
 
@@ -36,6 +37,7 @@ class GuardedResponse(HTTPResponse):
 
     def preload(self, decode_content: bool) -> None:
         """Reads all of it, as urllib3 does with `preload_content`. Raises `Ended`."""
+        self._bound()
         self._body = super().read(decode_content=decode_content)
 
     def read(self, amt: int | None = None, decode_content: bool | None = None, cache_content: bool = False) -> bytes:
@@ -67,14 +69,16 @@ class GuardedResponse(HTTPResponse):
     def _in_words(self) -> Iterator[None]:
         with ended(self._words):
             try:
+                self._bound()
                 yield
             except Ended:
                 # What is left of the body must not stay on a connection.
                 self.close()
                 raise
 
-    def _init_decoder(self) -> None:
-        super()._init_decoder()
+    def _bound(self) -> None:
+        """Puts a bound around the decoder before anything is read: urllib3 makes one where there is none yet."""
+        self._init_decoder()
         if self._decoder is not None and self._decoder is not self._checked:
             self._checked = Bounded(self._decoder, self._meter.spending)
             self._decoder = self._checked
@@ -144,3 +148,11 @@ def _sliced(pieces: Any, decoder: Any) -> Iterator[bytes]:
     for piece in pieces:
         for start in range(0, len(piece), _SLICE):
             yield decoder.decompress(piece[start : start + _SLICE])
+
+
+# Where urllib3 decodes, it is to do so with the decoder that was bounded.
+for _name in ("_init_decoder", "_decode", "_flush_decoder"):
+    relied("urllib3", HTTPResponse, _name)
+for _function in (HTTPResponse._init_decoder, HTTPResponse._decode, HTTPResponse._flush_decoder):
+    if "_decoder" not in _function.__code__.co_names:
+        raise outgrown("urllib3", "HTTPResponse._decoder")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pinfold import errors
-from pinfold._http import Ended, ending
+from pinfold._http import Ended, ending, refuse_types
 from pinfold._native import Target
 from pinfold._redirects import to_drop
 from pinfold.decision import new_correlation_id
@@ -36,6 +36,9 @@ class Door:
     subject: str | None = None
     labels: Mapping[str, str] | None = None
     budget: Budget | None = None
+
+    def __post_init__(self) -> None:
+        refuse_types(self.guard, self.budget)
 
     def exchange(self) -> Exchange:
         """Begins a request."""

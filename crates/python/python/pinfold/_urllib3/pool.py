@@ -17,6 +17,7 @@ from urllib3.util.ssl_ import ALPN_PROTOCOLS
 
 from pinfold import _http, errors
 from pinfold._http import Ended, ending, not_taken
+from pinfold._relies import relied
 from pinfold._urllib3.body import GuardedResponse
 from pinfold._urllib3.errors import WORDS, in_words
 from pinfold._urllib3.hop import Door, Hop, current, on_the_way
@@ -41,10 +42,11 @@ class _Pinned(HTTPConnection):
     _link: Link | None = None
     _meter: _http.Meter | None = None
     _words: Translator = WORDS
+    _judged = False
 
     def begin(self, hop: Hop, pin: Pin, words: Translator) -> None:
         """Prepares an attempt: keeps what is open if it may be used for it, or closes it."""
-        self._hop, self._pin, self._words = hop, pin, words
+        self._hop, self._pin, self._words, self._judged = hop, pin, words, True
         if self.sock is None:
             return
         if not _http.acceptable(pin, self._link):
@@ -87,7 +89,16 @@ class _Pinned(HTTPConnection):
         self.response_class = functools.partial(_http.Response, self._meter)  # type: ignore[assignment]
 
     def _meter_of(self) -> _http.Meter:
-        return cast(_http.Meter, self._meter)
+        if self._meter is None:
+            raise Ended(not_taken("connect()", "it was not the guard that opened this connection", "use a pool"))
+        return self._meter
+
+    def putrequest(self, method: str, url: str, *args: Any, **more: Any) -> None:
+        """As urllib3's; once for each time that it was judged."""
+        if not self._judged:
+            raise Ended(not_taken("putrequest", "this request was not judged", "use a pool"))
+        self._judged = False
+        super().putrequest(method, url, *args, **more)
 
     def send(self, data: Any) -> None:
         """As urllib3's, within what is left of the time."""
@@ -184,7 +195,7 @@ class _Judging(urllib3.HTTPConnectionPool):
     ) -> BaseHTTPResponse:
         """A request without a manager."""
         with in_words(self.words):
-            hop = Hop.begin(self.door, url if "://" in url else self._origin() + url)
+            hop = Hop.begin(self.door, self._origin() + url if url.startswith("/") else url)
             hop.follower = self if redirect else None
             with on_the_way(hop):
                 return self.urlopen(method, url, body, headers, retries, redirect, *args, **more)
@@ -281,3 +292,11 @@ def _tagged(error: Any, ours: errors.PinfoldError) -> Any:
     """urllib3's own exception, so that it is tried again as usual; it remembers what it was."""
     error.pinfold = ours
     return error
+
+
+# A connection is opened, and a request judged, where urllib3 calls these.
+relied("urllib3", HTTPConnection, "_new_conn")
+relied("urllib3", HTTPSConnection, "_new_conn")
+relied("urllib3", HTTPConnection, "putrequest", "method", "url")
+relied("urllib3", urllib3.HTTPConnectionPool, "_make_request", "conn", "method", "url")
+relied("urllib3", urllib3.PoolManager, "_new_pool", "scheme", "host", "port", "request_context")
