@@ -12,6 +12,8 @@ is judged, also on a kept connection, and each redirect as the server wrote it. 
   and `REQUESTS_CA_BUNDLE`, never for proxies.
 - Across origins only harmless headers go along, and only cookies that name their domain.
 - `Session.mount` takes guarded adapters only. A session with a guard of its own cannot be pickled.
+- An adapter with TLS options of its own derives from `HTTPAdapter` here, and hands them on in `init_poolmanager`:
+  `super().init_poolmanager(*args, ssl_context=context, **more)`. One that makes a pool manager itself is refused.
 
 Names that requests has are requests' own: `except requests.ConnectionError` works as before.
 
@@ -23,9 +25,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
-import requests
+from pinfold._extras import needed
+
+with needed("requests"):
+    import requests
+
 from requests import (
     ConnectionError,  # noqa: A004  # It is requests' name.
     ConnectTimeout,
@@ -48,12 +53,12 @@ from requests import (
     utils,
 )
 from requests.adapters import DEFAULT_POOLBLOCK, DEFAULT_POOLSIZE, DEFAULT_RETRIES, BaseAdapter
-from requests.cookies import RequestsCookieJar
 from requests.utils import get_environ_proxies, select_proxy
 
-from pinfold._http import Ended, ending, not_taken
+from pinfold._http import ending, not_taken, public
 from pinfold._native import Target
-from pinfold._redirects import to_drop
+from pinfold._relies import relied
+from pinfold._requests import chain
 from pinfold._requests.errors import (
     WORDS,
     BudgetExceeded,
@@ -66,10 +71,10 @@ from pinfold._requests.errors import (
     RedirectsExceeded,
     in_words,
 )
-from pinfold._urllib3.hop import Door, Hop, current, on_the_way
+from pinfold._urllib3.hop import Door, on_the_way
 from pinfold.budget import Budget
-from pinfold.errors import PinfoldError, PolicyError
-from pinfold.urllib3 import PoolManager
+from pinfold.errors import PolicyError
+from pinfold.urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 
 if TYPE_CHECKING:
     from urllib3.util import Retry
@@ -167,13 +172,23 @@ class HTTPAdapter(requests.adapters.HTTPAdapter):
         url = request.url or ""
         _refuse_proxy(url, proxies)
         with in_words(lambda: request):
-            hop = current()
-            if hop is None or not _belongs(request, hop):
-                hop = Hop.begin(self.door, url)
-            # Who answers a challenge comes here again, in the same hop.
+            hop = chain.under_way(self.door, request)
+            if getattr(self.cert_verify, "__func__", None) is not HTTPAdapter.cert_verify:
+                # A class above looks at the pool, and need not say so here.
+                _refuse_stranger(self.get_connection_with_tls_context(request, verify, proxies={}, cert=cert))
             hop.pool = None
             with on_the_way(hop):
-                return super().send(request, stream, timeout, verify, cert, {})
+                # By name, as requests does: what was put in its place may take no others.
+                options: dict[str, Any] = {"stream": stream, "timeout": timeout, "verify": verify, "cert": cert}
+                response = super().send(request, **options, proxies={})
+        chain.note(request, hop)
+        chain.note(response, hop)
+        return response
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """As requests', which hands over the pool that a request is about to go through."""
+        _refuse_stranger(conn)
+        cast(Any, super()).cert_verify(conn, url, verify, cert)
 
     def __getstate__(self) -> dict[str, Any]:
         if self.door.guard is not None:
@@ -207,13 +222,20 @@ class Session(requests.Session):
             raise not_taken("mount", "this adapter is not guarded", "mount it on a `requests.Session` of its own")
         super().mount(cast(str, prefix), adapter)
 
+    def get_adapter(self, url: str) -> Any:
+        """As requests'. Raises `PolicyError` for an adapter that came into `adapters` without `mount`."""
+        adapter = super().get_adapter(url)
+        if not isinstance(adapter, HTTPAdapter):
+            raise not_taken("adapters", "this adapter is not guarded", "`mount` one of `pinfold.requests.HTTPAdapter`")
+        return adapter
+
     def prepare_request(self, request: Request) -> PreparedRequest:
         """As requests'."""
         raw = request.url.decode() if isinstance(request.url, bytes) else cast(str, request.url)
         with in_words(lambda: request), ending():
             Target.parse(raw)
         prepared = super().prepare_request(request)
-        _remember(prepared, "_pinfold_asked", (prepared.url, _as_written(raw, prepared.url or "")))
+        chain.note_text(prepared, raw)
         return prepared
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
@@ -221,26 +243,20 @@ class Session(requests.Session):
         explicit = kwargs.get("proxies") or self.proxies
         _refuse_proxy(getattr(request, "url", None) or "", explicit)
         kwargs["proxies"] = {}
-        with in_words(lambda: request):
-            hop = _taken(request) or Hop.begin(self.door, _asked(request))
-            _remember(request, "_pinfold_hop", hop)
-            with on_the_way(hop):
-                return super().send(request, **kwargs)
+        with in_words(lambda: request), on_the_way(chain.first(self.door, request)):
+            return super().send(request, **kwargs)
 
     def resolve_redirects(self, *args: Any, **kwargs: Any) -> Generator[Any, None, None]:
         """As requests'."""
         for found in super().resolve_redirects(*args, **kwargs):
             if isinstance(found, PreparedRequest):
-                # It is shown to the caller: whoever sends it begins anew.
-                found.__dict__.pop("_pinfold_next", None)
+                chain.shown(found)
             yield found
 
     def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
         """As requests'; and only harmless headers go along to another origin."""
-        before = _hop_of(response.request)
         with in_words(lambda: prepared_request):
-            before = before or Hop.begin(self.door, response.url)
-        _redirect(prepared_request, before, self.get_redirect_target(response) or "")
+            chain.redirected(prepared_request, response, self.get_redirect_target(response) or "", self.door)
         cast(Any, super()).rebuild_auth(prepared_request, response)
 
     def rebuild_proxies(self, prepared_request: PreparedRequest, *_: Any) -> dict[str, str]:
@@ -315,70 +331,11 @@ def delete(url: str | bytes, **kwargs: Any) -> Response:
     return request("DELETE", url, **kwargs)
 
 
-def _remember(request: PreparedRequest, name: str, value: object) -> None:
-    """Notes something on a request. Copies of the request do not have it."""
-    setattr(request, name, value)
-
-
-def _hop_of(request: PreparedRequest) -> Hop | None:
-    """The hop that a request was sent in."""
-    return cast("Hop | None", getattr(request, "_pinfold_hop", None))
-
-
-def _taken(request: PreparedRequest) -> Hop | None:
-    """The hop of a redirect that is followed. It is followed once."""
-    noted: Hop | PinfoldError | None = request.__dict__.pop("_pinfold_next", None)
-    if isinstance(noted, PinfoldError):
-        raise Ended(noted)
-    return noted
-
-
-def _belongs(request: PreparedRequest, hop: Hop) -> bool:
-    """Whether it is what the session is sending, or an answer to a challenge. What a hook sends elsewhere is not."""
-    if _hop_of(request) is hop:
-        return True
-    with ending():
-        return hop.target.same_origin(Target.parse(request.url or ""))
-
-
-def _asked(request: PreparedRequest) -> str:
-    """The text to judge: what the caller wrote, unless the request was changed since."""
-    url, written = getattr(request, "_pinfold_asked", (None, ""))
-    return cast(str, written if url == request.url else request.url or "")
-
-
-def _as_written(raw: str, prepared: str) -> str:
-    """The URL that was given, with the query that `params` made."""
-    query = urlsplit(prepared).query
-    bare = raw.split("#")[0].split("?")[0]
-    return f"{bare}?{query}" if query else bare
-
-
-def _redirect(request: PreparedRequest, before: Hop, location: str) -> None:
-    """Notes the hop that a server wants, and takes secrets from its request."""
-    headers = cast(Any, request.headers)
-    try:
-        after = before.follow(location)
-    except Ended as end:
-        headers.clear()
-        _remember(request, "_pinfold_next", end.error)
-        return
-    # Cookies are those that the jar has for the new place.
-    for name in to_drop([name for name in headers if name.lower() != "cookie"], before.target, after.target):
-        del headers[name]
-    if after.crossed:
-        _leave_cookies(request)
-    _remember(request, "_pinfold_next", after)
-
-
-def _leave_cookies(request: PreparedRequest) -> None:
-    """Leaves cookies that name no domain: requests sends them everywhere."""
-    jar = RequestsCookieJar()
-    for cookie in cast(Any, request)._cookies or ():
-        if cookie.domain:
-            jar.set_cookie(cookie)
-    cast(Any, request.headers).pop("Cookie", None)
-    request.prepare_cookies(jar)
+def _refuse_stranger(pool: object) -> None:
+    """Raises `PolicyError` for a pool that asks nobody."""
+    if not isinstance(pool, HTTPConnectionPool | HTTPSConnectionPool):
+        why = f"`{type(pool).__name__}` is not guarded"
+        raise not_taken("poolmanager", why, "call `super().init_poolmanager(..., ssl_context=...)`")
 
 
 def _refuse_proxy(url: str, proxies: Any) -> None:
@@ -395,3 +352,11 @@ def _no_proxy() -> PolicyError:
 
 def _not_pickled() -> PolicyError:
     return not_taken("pickle", "a guard stays in its process", "pickle sessions of the default guard")
+
+
+# Each of these keeps a bound, and would keep none if requests no longer called it.
+for _name in ("rebuild_auth", "rebuild_proxies", "get_adapter", "merge_environment_settings", "resolve_redirects"):
+    relied("requests", requests.Session, _name)
+relied("requests", requests.adapters.HTTPAdapter, "cert_verify", "conn")
+relied("requests", requests.adapters.HTTPAdapter, "get_connection_with_tls_context", "request", "verify", "cert")
+public(__name__, __all__, globals())
