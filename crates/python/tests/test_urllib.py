@@ -358,6 +358,26 @@ def test_secrets_do_not_cross_origins(server: Server, guard: pinfold.Guard, answ
         assert {"authorization", "x-api-key", "cookie"}.isdisjoint(name.lower() for name in seen.headers)
 
 
+def test_headers_of_the_opener_do_not_cross_origins(
+    server: Server, guard: pinfold.Guard, answers: pinfold.FixedAnswers
+) -> None:
+    answers.set("other.example.com", [PUBLIC])
+    server.route("/start")(lambda _: (302, {"location": "/go"}, b""))
+    server.route("/go")(lambda _: (302, {"location": server.url("/there", "other.example.com")}, b""))
+    server.route("/there")(lambda _: (302, {"location": server.url("/back")}, b""))
+    jar = http.cookiejar.CookieJar()
+    opener = guarded.build_opener(urllib.request.HTTPCookieProcessor(jar), guard=guard)
+    opener.addheaders = [("Authorization", "secret"), ("X-key", "secret"), ("Cookie", "secret"), ("Accept", "text/x")]
+    opener.open(server.url("/start")).close()
+    first, second, there, back = server.seen
+    for seen in (first, second):
+        assert seen.headers["authorization"] == seen.headers["x-key"] == seen.headers["cookie"] == "secret"
+    for seen in (there, back):
+        assert seen.headers["accept"] == "text/x"
+        assert seen.headers["host"]
+        assert "secret" not in str(seen.headers)
+
+
 def test_secrets_go_along_within_an_origin(server: Server, guard: pinfold.Guard) -> None:
     server.route("/go")(lambda _: (302, {"location": "/there"}, b""))
     request = urllib.request.Request(server.url("/go"), headers={"X-Api-Key": "k"})
@@ -401,12 +421,43 @@ def test_the_proxies_of_the_environment_are_not_used(
         urllib.request.CacheFTPHandler,
         urllib.request.DataHandler(),
         type("Own", (urllib.request.HTTPHandler,), {}),
+        type("Opens", (urllib.request.BaseHandler,), {"http_open": lambda *_: None}),
+        type("OpensAll", (urllib.request.BaseHandler,), {"default_open": lambda *_: None}),
+        type("OpensOthers", (), {"add_parent": lambda *_: None, "gopher_open": lambda *_: None, "handler_order": 1}),
     ],
 )
 def test_handlers_that_connect_by_themselves_are_refused(handler: Any, guard: pinfold.Guard) -> None:
     with pytest.raises(pinfold.PolicyError) as refused:
         guarded.build_opener(handler, guard=guard)
     assert refused.value.hint
+
+
+def test_a_handler_of_the_application_may_answer_first(server: Server, guard: pinfold.Guard) -> None:
+    class Counts(guarded.HTTPHandler):
+        asked = 0
+
+        def http_open(self, req: Any) -> Any:
+            self.asked += 1
+            return super().http_open(req)
+
+    handler = Counts()
+    with guarded.build_opener(handler, guard=guard).open(server.url("/x")) as answer:
+        assert answer.read() == b"/x"
+    assert handler.asked == 1
+
+
+def test_exceptions_are_of_the_module_that_is_imported(guard: pinfold.Guard) -> None:
+    with pytest.raises(guarded.Denied) as refused:
+        guarded.urlopen("http://127.0.0.3/", guard=guard)
+    assert type(refused.value).__module__ == "pinfold.urllib"
+
+
+@pytest.mark.parametrize("options", [{"guard": "x"}, {"budget": 5}])
+def test_what_is_no_guard_or_budget_is_refused_at_once(options: Any) -> None:
+    with pytest.raises(TypeError, match=next(iter(options))):
+        guarded.build_opener(**options)
+    with pytest.raises(TypeError, match=next(iter(options))):
+        guarded.HTTPConnection("a.example.com", **options)
 
 
 def test_a_proxy_of_the_request_is_refused(server: Server, internal_server: Server, guard: pinfold.Guard) -> None:

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.error import URLError
 from urllib.request import Request
 
 from pinfold import errors
+from pinfold._http import public, refuse_types, secrets
 from pinfold._native import Target
 from pinfold._redirects import STATUSES, to_drop
 from pinfold._urllib.connection import USUAL, Hop, HTTPConnection, HTTPSConnection, ambiguous, http_connection, no_url
@@ -86,7 +87,8 @@ def build_opener(
 ) -> OpenerDirector:
     """As `urllib.request.build_opener`: handlers of cookies, passwords, errors and redirects work.
 
-    Those that connect by themselves are refused with `PolicyError`: proxies, `file:`, `ftp:`, `data:`.
+    Those that open a URL themselves are refused with `PolicyError`: proxies, `file:`, `ftp:`, `data:`, and all others
+    that have a method `http_open` or the like, unless they derive from `HTTPHandler` or `HTTPSHandler` here.
     """
     opener = OpenerDirector(guard=guard, subject=subject, labels=labels, budget=budget)
     given = [_guarded(handler() if isinstance(handler, type) else handler) for handler in handlers]
@@ -110,6 +112,7 @@ class OpenerDirector(urllib.request.OpenerDirector):
         labels: Mapping[str, str] | None = None,
         budget: Budget | None = None,
     ) -> None:
+        refuse_types(guard, budget)
         super().__init__()
         self._guard = guard
         self._options: dict[str, Any] = {"subject": subject, "labels": labels, "budget": budget}
@@ -148,7 +151,7 @@ class OpenerDirector(urllib.request.OpenerDirector):
         target = Target.parse(request.full_url)
         if target != hop.target:
             _forget(request, to_drop(_names(request), hop.target, target))
-            hop.target, hop.redirect = target, True
+            hop.go_on(target)
         if target.scheme not in ("http", "https"):
             # The policy refuses it, and it is in the log; if it does not, nothing here opens it.
             hop.pin(request.get_method())
@@ -164,9 +167,23 @@ class _Opens:
             raise _unsupported("this handler without its opener", "call `open` of an opener from `build_opener`")
         return partial(made, hop=under_way[1])
 
+    def _prepared(self, request: Any) -> Any:
+        """Prepares it as urllib.request does, where `addheaders` go to every place that a server names."""
+        before = _names(request)
+        prepared = cast(Any, self).do_request_(request)
+        under_way = _CURRENT.get()
+        if under_way is not None and under_way[1].crossed:
+            added = [name.capitalize() for name, _ in under_way[0].addheaders]
+            _forget(request, [name for name in secrets(added) if name not in before])
+        return prepared
+
 
 class HTTPHandler(_Opens, urllib.request.HTTPHandler):
     """Opens `http:`, judged."""
+
+    def http_request(self, req: Request) -> Request:
+        """As of urllib.request; across origins without what `addheaders` holds."""
+        return cast(Request, self._prepared(req))
 
     def http_open(self, req: Request) -> http.client.HTTPResponse:
         """As of urllib.request."""
@@ -180,6 +197,10 @@ class HTTPSHandler(_Opens, urllib.request.HTTPSHandler):
         # Not that of HTTPSHandler: it may load all trusted roots, also when nothing but `http:` is opened.
         urllib.request.AbstractHTTPHandler.__init__(self, debuglevel or 0)
         self._context = context
+
+    def https_request(self, req: Request) -> Request:
+        """As of urllib.request; across origins without what `addheaders` holds."""
+        return cast(Request, self._prepared(req))
 
     def https_open(self, req: Request) -> http.client.HTTPResponse:
         """As of urllib.request."""
@@ -226,11 +247,17 @@ def _guarded(handler: Any) -> Any:
         if getattr(handler, "proxies", None):
             raise _unsupported("a proxy", "leave `ProxyHandler` out, or let the proxy be the one that judges")
         return None
+    if isinstance(handler, _Opens) or not any(map(_is_opening, dir(handler))):
+        return handler
     if isinstance(handler, _OTHERS):
         raise _unsupported(f"`{type(handler).__name__}`", "only `http:` and `https:` are opened")
-    if isinstance(handler, urllib.request.AbstractHTTPHandler) and not isinstance(handler, _Opens):
-        return _replaced(handler)
-    return handler
+    return _replaced(handler)
+
+
+def _is_opening(method: str) -> bool:
+    """Whether an opener asks this method for an answer. `unknown_open` only refuses."""
+    kind, _, does = method.partition("_")
+    return does == "open" and kind not in ("do", "proxy", "unknown")
 
 
 def _replaced(handler: Any) -> urllib.request.BaseHandler:
@@ -238,7 +265,9 @@ def _replaced(handler: Any) -> urllib.request.BaseHandler:
         return HTTPHandler(getattr(handler, "_debuglevel", 0))
     if type(handler) is urllib.request.HTTPSHandler:
         return HTTPSHandler(getattr(handler, "_debuglevel", 0), getattr(handler, "_context", None))
-    raise _unsupported(f"`{type(handler).__name__}`", "derive it from the handler of the same name in `pinfold.urllib`")
+    raise _unsupported(
+        f"`{type(handler).__name__}`", "derive it from `HTTPHandler` or `HTTPSHandler` of `pinfold.urllib`"
+    )
 
 
 @contextmanager
@@ -264,3 +293,5 @@ _DEFAULTS: tuple[tuple[type[urllib.request.BaseHandler], type[urllib.request.Bas
 )
 # The opener and the hop that it is at: what ties redirects and second attempts together.
 _CURRENT: ContextVar[tuple[OpenerDirector, Hop] | None] = ContextVar("pinfold.urllib", default=None)
+
+public(__name__, __all__, globals())

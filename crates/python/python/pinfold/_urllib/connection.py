@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pinfold import errors
+from pinfold._http import refuse_types
 from pinfold._native import Target
 from pinfold._urllib.wire import HTTPResponse, Wire, timely, translated
 from pinfold.decision import new_correlation_id
@@ -34,6 +35,13 @@ class Hop:
         self.exchange = exchange
         self.target = target
         self.redirect = False
+        # Whether an earlier target was of another origin.
+        self.crossed = False
+
+    def go_on(self, target: Target) -> None:
+        """The target that a server wants next."""
+        self.crossed = self.crossed or not self.target.same_origin(target)
+        self.target, self.redirect = target, True
 
     def pin(self, method: str) -> _native.Pin:
         """Judges it. The same again is an attempt of the same hop."""
@@ -68,6 +76,7 @@ class HTTPConnection(http.client.HTTPConnection):
     ) -> None:
         if source_address is not None:
             raise unsupported("a source address", "leave `source_address` out: the guard opens the socket")
+        refuse_types(guard, budget)
         super().__init__(host, port, timeout=seconds(timeout), blocksize=blocksize, **more)
         self._guard = guard
         self._options: dict[str, Any] = {"subject": subject, "labels": labels, "budget": budget}
