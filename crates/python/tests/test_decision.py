@@ -6,6 +6,7 @@ import copy
 import inspect
 import json
 import pickle
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -53,7 +54,10 @@ def test_what_they_say(decisions: list[pinfold.Decision]) -> None:
     assert "64:ff9b::7f00:1" in str(mixed.addresses[2])
     assert mixed.addresses[2].embedded
     assert userinfo.code == "userinfo-denied"
-    assert len({decision.correlation_id for decision in decisions}) == 5
+    numbers = {decision.correlation_id for decision in decisions}
+    assert len(numbers) == 5
+    # A stranger who is told them learns neither how many there were nor what became of each.
+    assert all(re.fullmatch("[0-9a-f]{16}", number) for number in numbers)
 
 
 def test_path_query_and_credentials_are_not_in_the_record(decisions: list[pinfold.Decision]) -> None:

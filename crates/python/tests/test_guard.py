@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 import socket
 import threading
@@ -220,6 +222,115 @@ def test_a_listener_that_asks_is_told_so(guard: pinfold.Guard, caplog: pytest.Lo
     assert guard.check("http://127.0.0.2/")
     assert "must not ask a guard" in caplog.text
     assert len(asked) == 1
+
+
+NO_URLS = ["gopher://127.0.0.1:6379/_SET", "http://127.0.0.1\\@api.example/", "nope", "http://u:secret@[::1/", "\ud800"]
+
+
+@pytest.mark.parametrize("url", NO_URLS)
+def test_what_is_no_url_is_told_once(guard: pinfold.Guard, caplog: pytest.LogCaptureFixture, url: str) -> None:
+    """These are what an operator wants to hear of first."""
+    heard: list[pinfold.Decision] = []
+    guard.on_decision(heard.append)
+    caplog.set_level(logging.INFO, "pinfold.decision")
+
+    def refused(work: Callable[[], object]) -> pinfold.PinfoldError:
+        with pytest.raises(pinfold.Denied) as raised:
+            work()
+        return raised.value
+
+    checked = guard.check(url)
+    first = refused(lambda: guard.resolve(url))
+    second = refused(lambda: asyncio.run(guard.aresolve(url)))
+    third = refused(lambda: guard.exchange(subject="who").pin(url, "POST"))
+    ids = [checked.correlation_id, *(error.correlation_id for error in (first, second, third))]
+    assert [decision.correlation_id for decision in heard] == ids
+    assert len(set(ids)) == 4
+    assert {(decision.verdict, decision.code, decision.target) for decision in heard} == {
+        ("deny", first.code, "(no URL)")
+    }
+    assert (heard[3].subject, heard[3].method) == ("who", "POST")
+    logged = [record.getMessage() for record in caplog.records]
+    assert [id_ for id_, line in zip(ids, logged, strict=True) if id_ in line] == ids
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    assert "secret" not in caplog.text + "".join(json.dumps(decision.record) for decision in heard)
+
+
+def test_what_an_adapter_refuses_is_told_once(guard: pinfold.Guard) -> None:
+    heard: list[pinfold.Decision] = []
+    guard.on_decision(heard.append)
+    target = pinfold.Target.parse("http://127.0.0.2/")
+    error = pinfold.InvalidURL("refused", stage="parse", code="url-ambiguous", detail="two", correlation_id="none yet")
+    assert exchanges.refused(guard, error, target=target, subject="who") is error
+    assert guard.exchange().refused(error) is error
+    (decision,) = heard
+    assert error.decision is decision
+    assert error.correlation_id == decision.correlation_id != "none yet"
+    assert (decision.code, decision.target, decision.subject) == ("url-ambiguous", "http://127.0.0.2:80", "who")
+    # What is no refusal is none.
+    exchanges.refused(guard, pinfold.PolicyError("no"))
+    assert len(heard) == 1
+
+
+def test_a_listener_that_asks_what_is_no_url_is_not_told_again(guard: pinfold.Guard) -> None:
+    asked: list[str | None] = []
+
+    def asks(decision: pinfold.Decision) -> None:
+        asked.append(decision.code)
+        guard.check("nope")
+
+    guard.on_decision(asks)
+    guard.check("nope")
+    guard.check("http://127.0.0.2/")
+    assert len(asked) == 2
+
+
+def test_a_url_for_a_host(guard: pinfold.Guard) -> None:
+    heard: list[pinfold.Decision] = []
+    guard.on_decision(heard.append)
+    for work in (
+        lambda: guard.connect("http://127.0.0.2", 80),
+        lambda: asyncio.run(guard.aconnect("http://127.0.0.2", 80)),
+    ):
+        with pytest.raises(pinfold.InvalidURL) as raised:
+            work()
+        assert "`resolve`" in str(raised.value.hint)
+        assert raised.value.__notes__ == [f"hint: {raised.value.hint}"]
+    assert len(heard) == 2
+
+
+def test_a_report_is_seen(make_guard: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever turns it on looks at the log of a week, as it is by default."""
+    guard = make_guard(mode="report", settings={"ports": [81]})
+    assert guard.check("http://127.0.0.2:81/")
+    assert guard.check("http://127.0.0.2/")
+    enforcing = make_guard(settings={"ports": [81]})
+    assert enforcing.exchange(mode="report").check("http://127.0.0.2/")
+    lines = [(record.levelno, record.getMessage()) for record in caplog.records if record.levelno > logging.DEBUG]
+    assert [level for level, _ in lines] == [logging.WARNING] * 2
+    for _, line in lines:
+        assert line.startswith("allowed http://127.0.0.2:80, would be denied by `port-denied` [")
+
+
+def test_a_line_of_the_log_says_what_one_searches_for(
+    guard: pinfold.Guard, answers: pinfold.FixedAnswers, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "pinfold.decision")
+    answers["in.example.com"] = ["10.0.0.7", "fd00::1"]
+    decision = guard.check("http://in.example.com/", subject="webhooks/a\ncme")
+    guard.check("http://nowhere.example.com/")
+    denied, failed = caplog.records
+    assert denied.getMessage() == (
+        "denied http://in.example.com:80 at stage `resolve` by `address-not-public` "
+        f"[{decision.correlation_id}] 10.0.0.7 private; fd00::1 unique-local, subject webhooks/a\\u{{a}}cme"
+    )
+    assert (denied.levelno, failed.levelno) == (logging.WARNING, logging.INFO)
+
+
+@pytest.mark.parametrize("wrong", [{"budget": 5}, {"on_decision": 5}, {"layers": ["x"]}])
+def test_arguments_of_the_wrong_kind(make_guard: Make, wrong: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=next(iter(wrong))):
+        make_guard(**wrong)
 
 
 def test_decisions_are_told_in_order_and_once(guard: pinfold.Guard, answers: pinfold.FixedAnswers, public: int) -> None:

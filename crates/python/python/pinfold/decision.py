@@ -209,9 +209,9 @@ class Decision:
         """As the log has it: with the correlation id, what was refused, and who asked. For the operator."""
         refused = [f"{judged.address} {judged.kind}" for judged in self.addresses if not judged.allowed]
         # Of what came to no policy there is no more than that.
-        what = refused[:_SHOWN] if self.policy else [self.detail or ""]
+        what = "; ".join(refused[:_SHOWN]) if self.policy else self.detail or ""
         who = f"subject {self.subject}" if self.subject else ""
-        more = ", ".join(part for part in (*what, who) if part)
+        more = ", ".join(part for part in (what, who) if part)
         return _explain.printable(f"{self} [{self.correlation_id}] {more}".rstrip())
 
     def __repr__(self) -> str:
