@@ -96,7 +96,8 @@ impl Threads {
             work.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         });
         if let Poll::Ready(result) = first {
-            tell(py, result, &done);
+            // A signal that comes meanwhile is for the caller.
+            tell(py, result, &done)?;
             return Ok(Task(Local::new(None)));
         }
         // It is polled anew there, so that nothing waits for the waker of here.
@@ -110,7 +111,12 @@ impl Threads {
                 Err(_) => return,
             };
             // None while the interpreter ends: then nobody waits.
-            let _ = ending::attach(|py| tell(py, result, &done));
+            let _ = ending::attach(|py| {
+                if let Err(error) = tell(py, result, &done) {
+                    // The loop that waited is closed.
+                    error.write_unraisable(py, None);
+                }
+            });
         });
         Ok(Task(Local::new(Some(handle))))
     }
@@ -144,18 +150,15 @@ fn signals(py: Python<'_>) -> PyResult<()> {
     py.check_signals()
 }
 
-fn tell<T>(py: Python<'_>, result: Result<T, Failure>, done: &Py<PyAny>)
+fn tell<T>(py: Python<'_>, result: Result<T, Failure>, done: &Py<PyAny>) -> PyResult<()>
 where
     T: for<'py> IntoPyObject<'py>,
 {
-    let called = match result {
-        Ok(value) => done.call1(py, (value, py.None())),
-        Err(failure) => done.call1(py, (py.None(), PyErr::from(failure))),
+    match result {
+        Ok(value) => done.call1(py, (value, py.None()))?,
+        Err(failure) => done.call1(py, (py.None(), PyErr::from(failure)))?,
     };
-    if let Err(error) = called {
-        // The loop that waited is closed.
-        error.write_unraisable(py, None);
-    }
+    Ok(())
 }
 
 /// Work in the background; none when it was done at once.

@@ -200,3 +200,14 @@ def _assert_no_connection_to(port: int) -> None:
         except (OSError, IndexError, TypeError):
             continue
     assert left == []
+
+
+def test_what_is_told_at_once_may_be_interrupted(guard: pinfold.Guard) -> None:
+    """A signal that comes in the middle of it is for who asked: nothing else would end his waiting."""
+
+    def interrupted(result: object, error: object) -> None:
+        raise KeyboardInterrupt
+
+    session = guard.native().session()
+    with pytest.raises(KeyboardInterrupt):
+        session.pin_soon(interrupted, "http://127.0.0.2/")
