@@ -16,6 +16,7 @@ import pytest
 import pinfold
 import pinfold.aiohttp
 from pinfold import Budget
+from pinfold._aiohttp.decode import BOUNDED
 from pinfold.aiohttp import ClientSession
 from support.aiohttp_asking import (
     HOST,
@@ -137,6 +138,30 @@ def test_decoded_bytes(guard: Any, names: Any, server: Server, how: str, encodin
     with pytest.raises(pinfold.BudgetExceeded) as caught:
         consume(guard, server.url("/bomb", HOST), how, budget=Budget(decoded_bytes=900_000))
     assert caught.value.code == "response-inflated"
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+def test_optional_decoders(guard: Any, names: Any, server: Server, encoding: str) -> None:
+    text, bomb = packed(encoding, b"text " * 9999), packed(encoding, b"x" * (64 << 20))
+    server.route("/text")(lambda _: (200, {"content-encoding": encoding}, text))
+    server.route("/bomb")(lambda _: (200, {"content-encoding": encoding}, bomb))
+    for how in READERS:
+        if how != "readexactly":
+            assert consume(guard, server.url("/text", HOST), how) == 5 * 9999
+        with pytest.raises(pinfold.BudgetExceeded) as caught:
+            consume(guard, server.url("/bomb", HOST), how, budget=Budget(decoded_bytes=1 << 20))
+        assert caught.value.code == "response-inflated"
+    assert encoding in server.seen[0].headers["accept-encoding"]
+
+
+def packed(encoding: str, content: bytes) -> bytes:
+    if encoding == "br":
+        brotli: Any = pytest.importorskip("brotli", minversion="1.2")
+        return bytes(brotli.compress(content, quality=5))
+    if "zstd" not in BOUNDED:
+        pytest.skip("aiohttp has no zstd that stops")
+    zstandard: Any = pytest.importorskip("zstandard")
+    return bytes(zstandard.ZstdCompressor().compress(content))
 
 
 def test_a_bomb_is_never_in_memory(guard: Any, names: Any, server: Server) -> None:

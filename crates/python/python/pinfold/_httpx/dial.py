@@ -69,7 +69,7 @@ class Hop:
         """Spends the pin on a kept connection."""
         pin, self._pin = self._pin, None
         assert pin is not None
-        return Usage(pin.reuse(link), self.exchange.spending)
+        return Usage(pin.reuse(link), self.exchange)
 
     def _spoken(self, pin: _native.Pin) -> _native.Pin:
         """A policy may allow a scheme that is not spoken here."""
@@ -97,13 +97,13 @@ class Opened:
         for option in (_NODELAY, *self._options):
             opened.setsockopt(*option)
         self.link = opened.link
-        self.usage = Usage(opened.link, self.hop.exchange.spending)
+        self.usage = Usage(opened.link, self.hop.exchange)
         return self.usage
 
     def serve(self, usage: Usage) -> None:
         """From now on used for another request."""
         assert self.usage is not None
-        self.usage.link, self.usage.spending, self.usage.head = usage.link, usage.spending, 0
+        self.usage.serve(usage)
 
 
 class Dial(httpcore.NetworkBackend, Opened):

@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpcore
 
 from pinfold import _native
 from pinfold._http import HEAD_BYTES, STEP
 from pinfold.budget import Spending, exceeded
-from pinfold.exchange import PinnedSocket
+from pinfold.exchange import Exchange, PinnedSocket
 
 # Bytes of a TLS record, and how much is read at once.
 _PIECE = 64 << 10
@@ -29,11 +30,24 @@ _WRITE: Failures = (httpcore.WriteTimeout, httpcore.WriteError)
 class Usage:
     """Which request a connection serves: its link, and its budget."""
 
-    def __init__(self, link: _native.Link, spending: Spending) -> None:
+    def __init__(self, link: _native.Link, exchange: Exchange) -> None:
         self.link = link
-        self.spending = spending
+        self.spending = exchange.spending
+        self._guard = exchange.guard
+        self._confirmed = link.generation
         # Bytes of the response that came before its body; none once the body has begun.
         self.head: int | None = 0
+
+    def serve(self, other: Usage) -> None:
+        """From now on this is for another request."""
+        vars(self).update(vars(other))
+
+    async def confirm(self) -> None:
+        """Raises `Denied` when the policy of now refuses it. A policy is asked on another thread."""
+        generation = self._guard.generation
+        if generation != self._confirmed:
+            await anyio.to_thread.run_sync(self.link.confirm)
+            self._confirmed = generation
 
     def came(self, data: bytes) -> bytes:
         """Counts what comes before a body: interim responses may be sent without end."""
@@ -114,7 +128,7 @@ class AsyncStream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Some bytes; none at the end."""
-        self._usage.link.confirm()
+        await self._usage.confirm()
         async with self._waiting(timeout, _READ):
             if self._tls is None:
                 data = await self._receive(max_bytes)
