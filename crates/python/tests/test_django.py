@@ -231,6 +231,13 @@ def test_a_missing_middleware_is_reported() -> None:
     assert [number for number, _, _ in _checked(MIDDLEWARE=[])] == ["pinfold.W001"]
 
 
+def test_a_missing_library_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "requests" else ...)
+    [(number, _, hint)] = _checked()
+    assert number == "pinfold.W003"
+    assert "pip install 'pinfold[django]'" in hint
+
+
 def test_report_mode_is_reported_before_a_deployment() -> None:
     with override_settings(PINFOLD={**_CONFIG, "MODE": "report"}):
         found = run_checks(tags=["security"], include_deployment_checks=True)

@@ -7,7 +7,7 @@ from django.core import checks
 from django.core.signals import setting_changed
 
 from pinfold.django import ready
-from pinfold.django.checks import check_middleware, check_mode, check_settings
+from pinfold.django.checks import check_middleware, check_mode, check_session, check_settings
 
 
 class PinfoldConfig(AppConfig):
@@ -21,5 +21,6 @@ class PinfoldConfig(AppConfig):
         """Makes no guard yet: a command that fetches nothing loads no policy."""
         checks.register(check_settings, checks.Tags.security)
         checks.register(check_middleware, checks.Tags.security)
+        checks.register(check_session, checks.Tags.security)
         checks.register(check_mode, checks.Tags.security, deploy=True)
         setting_changed.connect(ready.forget, dispatch_uid="pinfold.django.ready")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,14 @@ def check_middleware(**_: Any) -> list[CheckMessage]:
         return []
     hint = f"add `{_MIDDLEWARE}` at the end of `MIDDLEWARE`"
     return [checks.Warning("`MIDDLEWARE` has not what answers refusals", hint=hint, id="pinfold.W001")]
+
+
+def check_session(**_: Any) -> list[CheckMessage]:
+    """`pinfold.W003`: what the ready session is made of is not installed."""
+    if importlib.util.find_spec("requests") is not None:
+        return []
+    hint = "pip install 'pinfold[django]', or silence this where another library fetches"
+    return [checks.Warning("`pinfold.django.session` has no `requests`", hint=hint, id="pinfold.W003")]
 
 
 def check_mode(**_: Any) -> list[CheckMessage]:
