@@ -195,6 +195,29 @@ def test_following_by_hand_remembers_that_an_origin_was_left(
         assert {"authorization", "x-key", "cookie"}.isdisjoint(name.lower() for name in request.headers)
 
 
+# --- what is told
+
+
+def test_what_does_not_parse_is_told_once(make_guard: Callable[..., pinfold.Guard], server: Server) -> None:
+    told: list[pinfold.Decision] = []
+    server.route("/go")(lambda _: (302, {"location": "http://127.0.0.2\\@127.0.0.3/"}, b""))
+    with requests.Session(guard=make_guard(on_decision=told.append)) as session:
+        for url in ("nonsense", "http://a.example.com\\@127.0.0.3/"):
+            with pytest.raises(requests.InvalidURL) as error:
+                session.get(url)
+            assert error.value.decision is told[-1]
+            assert error.value.correlation_id == told[-1].correlation_id
+        with pytest.raises(requests.Denied):
+            session.get_adapter("http://").send(plain.Request("GET", "http://127.0.0.3/").prepare())
+        assert len(told) == 3
+        assert session.get(server.url("/go"), allow_redirects=False).status_code == 302
+        assert not any(decision.code == "redirect-invalid" for decision in told)
+        with pytest.raises(requests.InvalidURL) as error:
+            session.get(server.url("/go"))
+        assert error.value.decision is told[-1]
+        assert [decision.verdict for decision in told[3:]] == ["allow", "allow", "deny"]
+
+
 # --- small things
 
 

@@ -108,7 +108,7 @@ def _pages(server: Server) -> None:
     page("/always-503", lambda _: (503, {"retry-after": "0"}, b"no"))
     page("/basic", lambda request: (200 if "authorization" in request.headers else 401, {}, b""))
     page("/close", lambda _: (200, {"connection": "close"}, b"bye"))
-    page("/silent", lambda request: request.over.wait(1) and None)
+    page("/silent", _silent)
     page("/fragment", lambda _: (302, {"location": "/text#there"}, b""))
     page("/loop", lambda _: (302, {"location": "/loop"}, b""))
     page("/gone", _write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"))
@@ -130,6 +130,10 @@ def _pages(server: Server) -> None:
         page(f"/{status}", lambda _, status=status: (status, {"x-status": str(status)}, b""))
     for status in (301, 302, 303, 307, 308):
         page(f"/to/{status}", lambda _, status=status: (status, {"location": "/echo"}, b"moved"))
+
+
+def _silent(request: Request) -> None:
+    request.over.wait(30)
 
 
 def _write(raw: bytes) -> Callable[[Request], None]:

@@ -172,8 +172,12 @@ def cookies(server: Server, opener: Any) -> Any:
 
 
 def read_timeout(server: Server, opener: Any) -> Any:
-    server.route("/slow")(lambda r: r.over.wait(30) and None)
+    server.route("/slow")(silent)
     return fetch(opener, server.url("/slow"), timeout=0.2)
+
+
+def silent(request: Any) -> None:
+    request.over.wait(30)
 
 
 def refused_port(server: Server, opener: Any) -> Any:
@@ -614,7 +618,7 @@ def test_the_time_for_everything_ends_a_slow_body(server: Server, guard: pinfold
 
 
 def test_the_time_for_everything_is_shorter_than_the_timeout(server: Server, guard: pinfold.Guard) -> None:
-    server.route("/slow")(lambda r: r.over.wait(30) and None)
+    server.route("/slow")(silent)
     with pytest.raises(guarded.DeadlineExceeded):
         guarded.urlopen(server.url("/slow"), timeout=20, guard=guard, budget=pinfold.Budget(total=0.4))
 
@@ -758,6 +762,22 @@ def test_the_default_guard_is_used_where_none_is_given(server: Server, guard: pi
             assert answer.read() == b"/x"
     finally:
         pinfold.set_default_guard(None)
+
+
+def test_what_does_not_parse_is_told_once(make_guard: Callable[..., pinfold.Guard], server: Server) -> None:
+    told: list[pinfold.Decision] = []
+    guard = make_guard(on_decision=told.append)
+    server.route("/go")(lambda _: (302, {"location": "http://127.0.0.2\\@127.0.0.3/"}, b""))
+    changed = urllib.request.Request(server.url("/"))
+    changed.host = "127.0.0.3"
+    for url in ("nonsense", changed, server.url("/go")):
+        with pytest.raises(guarded.InvalidURL) as refused:
+            guarded.urlopen(url, guard=guard)
+        assert refused.value.decision is told[-1]
+    connection = guarded.http_connection("127.0.0.2", server.port, guard=guard)
+    with pytest.raises(guarded.InvalidURL):
+        connection.request("GET", "http://127.0.0.3/")
+    assert [decision.verdict for decision in told] == ["deny", "deny", "allow", "deny", "deny"]
 
 
 def test_a_request_is_used_twice(server: Server, guard: pinfold.Guard) -> None:

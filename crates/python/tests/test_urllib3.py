@@ -450,6 +450,20 @@ def test_a_body_that_asks_elsewhere(manager: urllib3.PoolManager, server: Server
     assert server.seen[-1].body == b"/other!" or server.seen[0].body == b"/other!"
 
 
+def test_what_does_not_parse_is_told_once(make_guard: Make, server: Server) -> None:
+    told: list[pinfold.Decision] = []
+    _redirects(server, "http://127.0.0.2\\@127.0.0.3/")
+    guard = make_guard(on_decision=told.append)
+    with urllib3.PoolManager(guard=guard) as manager:
+        for url in ("nonsense", "http://a.example.com\\@127.0.0.3/", server.url("/go")):
+            with pytest.raises(urllib3.InvalidURL) as error:
+                manager.request("GET", url)
+            assert error.value.decision is told[-1]
+    with pytest.raises(urllib3.InvalidURL):
+        urllib3.connection_from_url("nonsense", guard=guard)
+    assert [decision.verdict for decision in told] == ["deny", "deny", "allow", "deny", "deny"]
+
+
 def test_a_pool_takes_urls_in_a_query(guard: pinfold.Guard, server: Server) -> None:
     made = urllib3.connection_from_url(server.url("/"), guard=guard)
     assert made.request("GET", "/a?u=http://x.example/").status == 200

@@ -22,8 +22,9 @@ from pinfold.budget import Budget, Spending, exceeded
 
 if TYPE_CHECKING:
     from pinfold._native import Link, Pin
+    from pinfold.exchange import Exchange
 
-# Bytes of status lines and headers. Libraries allow some megabytes.
+# Bytes of status lines and headers of one answer, interim ones included. Libraries allow some megabytes.
 HEAD_BYTES = 256 << 10
 # Two origins, whichever.
 _STRANGERS = Target.of("https", "one.invalid", 443), Target.of("https", "other.invalid", 443)
@@ -46,6 +47,16 @@ def ending() -> Iterator[None]:
         yield
     except errors.PinfoldError as error:
         raise Ended(error) from error
+
+
+@contextmanager
+def telling(exchange: Exchange, target: Target | None = None) -> Iterator[None]:
+    """Makes a decision of what is refused before the policy is asked, for the log and whoever listens."""
+    try:
+        yield
+    except errors.PinfoldError as error:
+        exchange.refused(error, target)
+        raise
 
 
 @contextmanager

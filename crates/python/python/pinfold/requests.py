@@ -56,7 +56,6 @@ from requests.adapters import DEFAULT_POOLBLOCK, DEFAULT_POOLSIZE, DEFAULT_RETRI
 from requests.utils import get_environ_proxies, select_proxy
 
 from pinfold._http import ending, not_taken, public
-from pinfold._native import Target
 from pinfold._relies import relied
 from pinfold._requests import chain
 from pinfold._requests.errors import (
@@ -233,7 +232,7 @@ class Session(requests.Session):
         """As requests'."""
         raw = request.url.decode() if isinstance(request.url, bytes) else cast(str, request.url)
         with in_words(lambda: request), ending():
-            Target.parse(raw)
+            self.door.parse(raw)
         prepared = super().prepare_request(request)
         chain.note_text(prepared, raw)
         return prepared

@@ -17,7 +17,7 @@ from urllib.error import URLError
 from urllib.request import Request
 
 from pinfold import errors
-from pinfold._http import public, refuse_types, secrets
+from pinfold._http import public, refuse_types, secrets, telling
 from pinfold._native import Target
 from pinfold._redirects import STATUSES, to_drop
 from pinfold._urllib.connection import USUAL, Hop, HTTPConnection, HTTPSConnection, ambiguous, http_connection, no_url
@@ -137,25 +137,26 @@ class OpenerDirector(urllib.request.OpenerDirector):
 
     def _hop(self, fullurl: str | Request) -> Hop:
         """The hop that this call is about: of the exchange that is under way, or the first of a new one."""
-        target = Target.parse(fullurl if isinstance(fullurl, str) else fullurl.full_url)
         under_way = _CURRENT.get()
-        if under_way is None or under_way[0] is not self:
-            guard = self._guard or default_guard()
-            return Hop(guard.exchange(**self._options), target)
-        return under_way[1]
+        hop = under_way[1] if under_way is not None and under_way[0] is self else None
+        exchange = hop.exchange if hop else (self._guard or default_guard()).exchange(**self._options)
+        with telling(exchange):
+            target = Target.parse(fullurl if isinstance(fullurl, str) else fullurl.full_url)
+        return hop or Hop(exchange, target)
 
     def _enter(self, hop: Hop, request: Request) -> None:
         """A request to another URL than the last is a redirect, whichever handler made it."""
         if request.has_proxy():
             raise _unsupported("a proxy", "leave `set_proxy` out, or let the proxy be the one that judges")
-        target = Target.parse(request.full_url)
+        with telling(hop.exchange):
+            target = Target.parse(request.full_url)
         if target != hop.target:
             _forget(request, to_drop(_names(request), hop.target, target))
             hop.go_on(target)
         if target.scheme not in ("http", "https"):
             # The policy refuses it, and it is in the log; if it does not, nothing here opens it.
             hop.pin(request.get_method())
-            raise no_url("scheme-unsupported", "scheme", "use `http` or `https`")
+            raise hop.exchange.refused(no_url("scheme-unsupported", "scheme", "use `http` or `https`"), target)
 
 
 class _Opens:
@@ -217,8 +218,10 @@ class HTTPRedirectHandler(urllib.request.HTTPRedirectHandler):
         if new is not None and code in STATUSES:
             try:
                 _agreed(Target.parse(req.full_url).join(location), Target.parse(new.full_url))
-            except errors.PinfoldError:
+            except errors.PinfoldError as error:
                 fp.close()
+                if under_way := _CURRENT.get():
+                    under_way[1].exchange.refused(error)
                 raise
         return new
 

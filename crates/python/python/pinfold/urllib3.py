@@ -34,7 +34,6 @@ from urllib3 import (
 from urllib3.util import parse_url
 
 from pinfold._http import ending, public
-from pinfold._native import Target
 from pinfold._urllib3.errors import (
     WORDS,
     BudgetExceeded,
@@ -134,7 +133,7 @@ class PoolManager(urllib3.PoolManager):
 def connection_from_url(url: str, **kw: Any) -> HTTPConnectionPool | HTTPSConnectionPool:
     """A pool for the host of a URL, as urllib3's function."""
     with in_words(WORDS), ending():
-        target = Target.parse(url)
+        target = Door(*map(kw.get, ("guard", "subject", "labels", "budget"))).parse(url)
     read = parse_url(url)
     pool = HTTPSConnectionPool if target.scheme == "https" else HTTPConnectionPool
     return pool(read.host or "", read.port or target.port, **kw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Response
@@ -50,10 +50,10 @@ def redirected(request: PreparedRequest, response: Response, location: str, door
     before = _hop_of(response) or _hop_of(response.request) or Hop.begin(door, response.url)
     headers = cast(Any, request.headers)
     try:
-        after = before.follow(location)
-    except Ended as end:
+        after = before.leading(location)
+    except PinfoldError as error:
         headers.clear()
-        cast(Any, request)._pinfold_next = end.error
+        cast(Any, request)._pinfold_next = _Refused(before, error)
         return
     # Cookies are those that the jar has for the new place.
     for name in to_drop([name for name in headers if name.lower() != "cookie"], before.target, after.target):
@@ -69,15 +69,23 @@ def shown(request: PreparedRequest) -> None:
     cast(Any, request)._pinfold_crossed = not isinstance(after, Hop) or after.crossed
 
 
+class _Refused(NamedTuple):
+    """Where a server leads, and nobody can go."""
+
+    before: Hop
+    error: PinfoldError
+
+
 def _hop_of(made: PreparedRequest | Response) -> Hop | None:
     return cast("Hop | None", getattr(made, "_pinfold_hop", None))
 
 
 def _taken(request: PreparedRequest) -> Hop | None:
     """The hop of a redirect that is followed. It is followed once."""
-    noted: Hop | PinfoldError | None = request.__dict__.pop("_pinfold_next", None)
-    if isinstance(noted, PinfoldError):
-        raise Ended(noted)
+    noted: Hop | _Refused | None = request.__dict__.pop("_pinfold_next", None)
+    if isinstance(noted, _Refused):
+        # Only now: a redirect that nobody follows is nobody's refusal.
+        raise Ended(noted.before.exchange.refused(noted.error))
     return noted
 
 

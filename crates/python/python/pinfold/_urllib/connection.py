@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pinfold import errors
-from pinfold._http import refuse_types
+from pinfold._http import refuse_types, telling
 from pinfold._native import Target
 from pinfold._urllib.wire import HTTPResponse, Wire, timely, translated
 from pinfold.decision import new_correlation_id
@@ -124,16 +124,18 @@ class HTTPConnection(http.client.HTTPConnection):
         raise unsupported("a proxy", "connect without one, or let the proxy be the one that judges")
 
     def _judge(self, method: str, url: str | None) -> None:
-        hop = self._hop or Hop(self._begin(), self._target(url))
+        hop = self._hop or self._first(url)
         if not hop.target.goes_to(self._scheme, self.host, self.port):
-            raise ambiguous()
+            raise hop.exchange.refused(ambiguous(), hop.target, method)
         self._exchange = hop.exchange
         self._pin = hop.pin(method)
         if self.sock is not None:
             self._keep_or_close(self._pin)
 
-    def _begin(self) -> Exchange:
-        return (self._guard or default_guard()).exchange(**self._options)
+    def _first(self, url: str | None) -> Hop:
+        exchange = (self._guard or default_guard()).exchange(**self._options)
+        with telling(exchange):
+            return Hop(exchange, self._target(url))
 
     def _target(self, url: str | None) -> Target:
         origin = Target.of(self._scheme, self.host, self.port)

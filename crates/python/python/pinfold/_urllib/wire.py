@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.error import URLError
 
 from pinfold import errors
+from pinfold._http import HEAD_BYTES
 from pinfold._translate import Translator
 from pinfold.decision import new_correlation_id
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     from pinfold import _native
     from pinfold.budget import Spending
-
-# Status line and headers of one answer, interim ones included. http.client itself takes more than six megabytes.
-HEAD_BYTES = 256 << 10
 
 
 class _Words(URLError):

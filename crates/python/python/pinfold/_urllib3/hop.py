@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pinfold import errors
-from pinfold._http import Ended, ending, refuse_types
+from pinfold._http import Ended, ending, refuse_types, telling
 from pinfold._native import Target
 from pinfold._redirects import to_drop
 from pinfold.decision import new_correlation_id
@@ -45,6 +45,14 @@ class Door:
         guard = default_guard() if self.guard is None else self.guard
         return guard.exchange(subject=self.subject, labels=self.labels, budget=self.budget)
 
+    def parse(self, url: str) -> Target:
+        """Reads a URL; that it is none is told as a refusal."""
+        try:
+            return Target.parse(url)
+        except errors.PinfoldError as error:
+            self.exchange().refused(error)
+            raise
+
 
 @dataclass(slots=True)
 class Hop:
@@ -67,7 +75,7 @@ class Hop:
     def begin(cls, door: Door, asked: str) -> Hop:
         """The first hop."""
         with ending():
-            target = Target.parse(asked)
+            target = door.parse(asked)
             exchange = door.exchange()
             if target.scheme not in _SPOKEN:
                 # The library would refuse it first, and nobody would be told.
@@ -75,9 +83,13 @@ class Hop:
             return cls(exchange, asked, target)
 
     def follow(self, location: str) -> Hop:
-        """The hop that a server wants."""
-        with ending():
-            after = self.target.join(location)
+        """The hop that a server wants, and that is gone to now."""
+        with ending(), telling(self.exchange):
+            return self.leading(location)
+
+    def leading(self, location: str) -> Hop:
+        """The hop that a server names. Raises `PinfoldError`, of which nobody is told: it may not be gone to."""
+        after = self.target.join(location)
         crossed = self.crossed or not self.target.same_origin(after)
         return Hop(self.exchange, after, after, is_redirect=True, crossed=crossed, follower=self.follower)
 
@@ -94,7 +106,8 @@ class Hop:
     def pin(self, method: str, scheme: str, host: str, port: int) -> Pin:
         """Judges an attempt of a library that speaks to this scheme, host and port."""
         if not self.target.goes_to(scheme, host, port):
-            raise Ended(_ambiguous(self.target, f"{scheme}://{host}:{port}"))
+            error = _ambiguous(self.target, f"{scheme}://{host}:{port}")
+            raise Ended(self.exchange.refused(error, self.target, method))
         with ending():
             pin = self.exchange.pin(self.asked, method, redirect=self.is_redirect)
         # What comes after it is the same hop, tried again.
