@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+import threading
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx as plain
 import pytest
 
 import pinfold
-from pinfold import httpx
+from pinfold import aiohttp, httpx
+from pinfold._httpx import decode, library
 from pinfold._httpx import errors as words
-from pinfold._httpx import library
+from pinfold._httpx.streams import Usage
 from support.httpx_asking import Ask, ask
 from support.server import Server
 
@@ -169,3 +172,41 @@ def test_exceptions_are_named_as_they_are_imported() -> None:
     for made in (words.Denied, words.TooLarge, words.DeadlineExceeded):
         assert made.__module__ == "pinfold.httpx"
         assert getattr(httpx, made.__name__) is made
+
+
+@pytest.mark.parametrize("wrong", [{"guard": "x"}, {"subject": 5}, {"labels": ["a"]}, {"budget": 5}])
+def test_what_is_no_guard_or_budget_is_told_at_once(wrong: dict[str, Any]) -> None:
+    for made in (httpx.Client, httpx.AsyncClient, httpx.Transport, httpx.AsyncTransport):
+        with pytest.raises(TypeError, match=next(iter(wrong))):
+            made(**wrong)
+
+    async def main() -> None:
+        for made in (aiohttp.TCPConnector, aiohttp.ClientSession):
+            with pytest.raises(TypeError, match=next(iter(wrong))):
+                made(**wrong)
+
+    asyncio.run(main())
+
+
+def test_a_policy_is_asked_on_another_thread() -> None:
+    asked: list[int] = []
+    guard = SimpleNamespace(generation=1)
+    link: Any = SimpleNamespace(generation=1, confirm=lambda: asked.append(threading.get_ident()))
+    usage = Usage(link, cast(Any, SimpleNamespace(guard=guard, spending=None)))
+
+    async def main() -> None:
+        await usage.confirm()
+        guard.generation = 2
+        await usage.confirm()
+        await usage.confirm()
+
+    asyncio.run(main())
+    assert len(asked) == 1
+    assert asked != [threading.get_ident()]
+
+
+def test_brotli_that_cannot_stop_is_not_taken() -> None:
+    old: Any = SimpleNamespace(Decompressor=type("Decompressor", (), {"process": None}))
+    new: Any = SimpleNamespace(Decompressor=type("Decompressor", (), {"process": None, "can_accept_more_data": None}))
+    assert decode._bounded(old) is None
+    assert decode._bounded(new) is new

@@ -34,7 +34,6 @@ from pinfold._extras import needed
 with needed("aiohttp"):
     import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_exceptions import cert_errors, ssl_errors
 from aiohttp.connector import Connection
 from yarl import URL
 
@@ -53,9 +52,11 @@ from pinfold._aiohttp.errors import (
     TooManyRedirects,
     no_proxy,
     refused,
+    tls_errors,
     words,
 )
 from pinfold._aiohttp.library import check
+from pinfold._asking import check_asking
 from pinfold.budget import Budget
 from pinfold.guard import Guard, default_guard
 
@@ -97,6 +98,7 @@ class TCPConnector(aiohttp.TCPConnector):
     ) -> None:
         for name in _BYPASSES & options.keys():
             raise refused(f"`{name}` is not an option here: a guard makes the sockets", _HINT)
+        check_asking(guard, subject, labels, budget)
         super().__init__(resolver=_NoResolver(), **options)
         self.guard = guard if guard is not None else default_guard()
         self.begin = functools.partial(self.guard.exchange, subject=subject, labels=labels, budget=budget)
@@ -184,7 +186,7 @@ class TCPConnector(aiohttp.TCPConnector):
             # From here on the loop closes it.
             opened.close()
             raise
-        with _tls_errors(request):
+        with tls_errors(request):
             handler: Any
             transport, handler = await self._loop.create_connection(self._factory, sock=opened, **options)
         self._check_fingerprint(request, transport)
@@ -377,20 +379,6 @@ def _is_host(name: str | None, url: URL) -> bool:
 def _seconds(timeout: float | None) -> float | None:
     """A timeout as aiohttp reads it: none when it is not positive."""
     return timeout if timeout and timeout > 0 else None
-
-
-@contextmanager
-def _tls_errors(request: aiohttp.ClientRequest) -> Iterator[None]:
-    try:
-        yield
-    except cert_errors as error:
-        raise aiohttp.ClientConnectorCertificateError(request.connection_key, error) from error
-    except ssl_errors as error:
-        raise aiohttp.ClientConnectorSSLError(request.connection_key, error) from error
-    except TimeoutError:
-        raise
-    except OSError as error:
-        raise aiohttp.ClientConnectorError(request.connection_key, error) from error
 
 
 check()

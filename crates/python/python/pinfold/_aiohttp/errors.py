@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
+from aiohttp.client_exceptions import cert_errors, ssl_errors
 
 from pinfold import _failures, errors
 from pinfold._translate import Translator
@@ -93,6 +94,21 @@ def words(request: aiohttp.ClientRequest | None = None) -> Iterator[None]:
         if translated is error:
             raise
         raise translated from error
+
+
+@contextmanager
+def tls_errors(request: aiohttp.ClientRequest) -> Iterator[None]:
+    """Raises what opening a connection raises in the words of aiohttp."""
+    try:
+        yield
+    except cert_errors as error:
+        raise aiohttp.ClientConnectorCertificateError(request.connection_key, error) from error
+    except ssl_errors as error:
+        raise aiohttp.ClientConnectorSSLError(request.connection_key, error) from error
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise aiohttp.ClientConnectorError(request.connection_key, error) from error
 
 
 def ambiguous(detail: str) -> errors.PinfoldError:

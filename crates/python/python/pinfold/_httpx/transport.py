@@ -11,6 +11,7 @@ import httpcore
 import httpx
 
 from pinfold import _native, errors
+from pinfold._asking import check_asking
 from pinfold._httpx.bodies import AsyncBody, Body, response
 from pinfold._httpx.dial import AsyncConnection, Connection, Hop, Option
 from pinfold._httpx.errors import option_refused, translated
@@ -51,6 +52,7 @@ class _Guarded(Generic[P]):
         budget: Budget | None = None,
     ) -> None:
         refuse(http1=http1, http2=http2, proxy=proxy, uds=uds, local_address=local_address)
+        check_asking(guard, subject, labels, budget)
         self.guard = default_guard() if guard is None else guard
         self._asking: dict[str, Any] = {"subject": subject, "labels": labels, "budget": budget}
         self._limits = limits
