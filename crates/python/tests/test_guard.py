@@ -327,6 +327,12 @@ def test_a_line_of_the_log_says_what_one_searches_for(
     assert (denied.levelno, failed.levelno) == (logging.WARNING, logging.INFO)
 
 
+def test_a_table_in_the_words_of_settings(make_guard: Make) -> None:
+    with pytest.raises(pinfold.PolicyError) as raised:
+        make_guard(settings={"partners": ["api.example.com"]})
+    assert str(raised.value.hint).startswith("`partners` is an argument of `pinfold.Settings`; ")
+
+
 @pytest.mark.parametrize("wrong", [{"budget": 5}, {"on_decision": 5}, {"layers": ["x"]}])
 def test_arguments_of_the_wrong_kind(make_guard: Make, wrong: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match=next(iter(wrong))):

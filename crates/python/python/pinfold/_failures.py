@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from typing import TYPE_CHECKING, Any
 
 from pinfold import errors
 from pinfold.decision import Decision, new_correlation_id
+from pinfold.settings import Settings
 
 if TYPE_CHECKING:
     from pinfold import _native
 
 # Not a refusal of a target that could be meant: what was given is no URL to fetch.
 _NO_URL = {"scheme-unsupported", "scheme-denied", "host-invalid", "port-zero"}
+_UNKNOWN = re.compile("unknown field `([a-z_]+)`")
+# What somebody writes into a table who has read of `Settings`.
+_WORDS_OF_SETTINGS = {field.name for field in dataclasses.fields(Settings)} - {"ports", "more"}
 _TIMEOUTS = {"resolve-timeout", "connect-timeout", "policy-timeout"}
 
 
@@ -37,6 +43,9 @@ def _class(kind: str, code: str) -> type[errors.PinfoldError]:
 
 def not_loaded(message: str, hint: str, problems: list[tuple[str, str]]) -> errors.PolicyError:
     """A policy that was not loaded."""
+    for _, problem in problems:
+        for word in _WORDS_OF_SETTINGS.intersection(_UNKNOWN.findall(problem)):
+            hint = f"`{word}` is an argument of `pinfold.Settings`; {hint}"
     lines = [message, *(f"  {path or '/'}: {problem}" for path, problem in problems)]
     return errors.PolicyError("\n".join(lines), hint=hint, problems=problems, code="policy-not-loaded")
 

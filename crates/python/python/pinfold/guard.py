@@ -56,6 +56,17 @@ class Guard:
 
     A guard that was made before a fork (gunicorn's `preload_app`, `multiprocessing`) loads its policy anew when the
     child first uses it.
+
+    - `policy`, `settings`: a component (path or bytes; the shipped one without) and what it is told; `layers`: more of
+      them, asked one after the other.
+    - `resolver`: DNS servers by address, or `FixedAnswers`; the system's without. `nat64`: prefixes of the network.
+    - `grants`: addresses that the floor would refuse, with or without a port; `listeners`: sockets of this service.
+    - `budget`: bounds of each fetch; `limits`: bounds of lookups and policies, in seconds and counts.
+    - `code_cache`: a folder for compiled policies, to begin faster. `inert_wasi`, `configure_each`: for components that
+      import WASI, or that are configured anew for each decision.
+    - `mode`: `"report"` allows what the policy would deny, and tells it, at WARNING; `"report-names"` does so for names
+      only. The floor is never lifted.
+    - `on_decision`: hears of each decision.
     """
 
     def __init__(

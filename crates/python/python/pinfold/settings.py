@@ -36,13 +36,13 @@ class Settings:
       public name: `["10.20.0.0/16"]`. Names that are special (`*.internal`, `*.local`, names without a dot) stay
       refused: list them in `internal_names`, or for everybody in `more={"names": {"allow": ["*.internal"]}}`.
     - `partners`: names that may be fetched from, and no others: `["api.example.com", "**.example.net"]`. `name` is that
-      name alone, `*.name` every name below it, `**.name` both; a port may follow. An empty list is refused: leave it out
-      if any name is allowed.
+      name alone, `*.name` every name below it, `**.name` both; a port may follow. An empty list is refused: leave
+      it out if any name is allowed.
     - `denied_hosts`: names that are refused, written in the same way.
     - `internal_names`: names inside, each with the subjects that may reach it: `{"*.internal": ["discovery"]}`.
       `prefix/*` is every subject that begins so, `*` every subject; who asks without one is none of them. Such a
-      subject reaches its internal names and the partners, and nothing else: otherwise any name could be pointed into the
-      internal network. For others the names stay refused.
+      subject reaches its internal names and the partners, and nothing else: otherwise any name could be pointed into
+      the internal network. For others the names stay refused.
     - `internal_networks`: where the internal names are: `["10.0.0.0/8"]`. They are allowed to the same subjects only.
     - `ports`: ports that may be fetched from, and ranges of them: `[443, "8000-8999"]`; not empty.
     - `https_only`: whether `http` is refused, redirects included.
