@@ -85,6 +85,10 @@ def test_an_adapter_that_connects_by_itself_is_refused(
     assert internal_server.connections == 0
 
 
+@pytest.mark.skipif(
+    tuple(map(int, plain.__version__.split("."))) < (2, 32, 3),
+    reason="requests 2.32.3 is the first 2.32 that uses a context of the pool manager",
+)
 def test_an_adapter_with_tls_options(guard: pinfold.Guard, tls_server: Server) -> None:
     class Options(requests.HTTPAdapter):
         def init_poolmanager(self, *args: Any, **more: Any) -> None:
