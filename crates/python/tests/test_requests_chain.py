@@ -86,7 +86,7 @@ def test_an_adapter_that_connects_by_itself_is_refused(
 
 
 @pytest.mark.skipif(
-    tuple(map(int, plain.__version__.split("."))) < (2, 32, 3),
+    plain.__version__ in ("2.32.0", "2.32.1", "2.32.2"),
     reason="requests 2.32.3 is the first 2.32 that uses a context of the pool manager",
 )
 def test_an_adapter_with_tls_options(guard: pinfold.Guard, tls_server: Server) -> None:
@@ -233,7 +233,9 @@ def test_exceptions_are_of_the_module_that_is_imported(session: requests.Session
     assert (type(copied), copied.code) == (requests.Denied, error.value.code)
 
 
-@pytest.mark.parametrize("options", [{"guard": "x"}, {"guard": 5}, {"budget": 5}, {"budget": {"total": 5}}])
+@pytest.mark.parametrize(
+    "options", [{"guard": "x"}, {"guard": 5}, {"budget": 5}, {"budget": {"total": 5}}, {"subject": 5}]
+)
 def test_what_is_no_guard_or_budget_is_refused_at_once(options: Any) -> None:
     for made in (requests.Session, requests.HTTPAdapter):
         with pytest.raises(TypeError, match=next(iter(options))):

@@ -18,7 +18,7 @@ from pinfold import errors
 from pinfold._native import Target
 from pinfold._redirects import to_drop
 from pinfold._translate import Translator
-from pinfold.budget import Budget, Spending, exceeded
+from pinfold.budget import Spending, exceeded
 
 if TYPE_CHECKING:
     from pinfold._native import Link, Pin
@@ -227,14 +227,6 @@ def not_taken(option: str, why: str, hint: str) -> errors.PolicyError:
 def secrets(names: Iterable[str]) -> list[str]:
     """Of these headers, those that go along to no other origin."""
     return to_drop(names, *_STRANGERS)
-
-
-def refuse_types(guard: Any, budget: Any) -> None:
-    """Raises `TypeError` for what is no guard or no budget. The guard is not asked: it may be a proxy of one."""
-    if guard is not None and not (hasattr(type(guard), "exchange") or hasattr(type(guard), "__getattr__")):
-        raise TypeError(f"`guard` is a `{type(guard).__name__}`, not a `pinfold.Guard`")
-    if budget is not None and not isinstance(budget, Budget):
-        raise TypeError(f"`budget` is a `{type(budget).__name__}`, not a `pinfold.Budget`")
 
 
 def public(module: str, names: Iterable[str], made: Mapping[str, Any]) -> None:

@@ -17,7 +17,8 @@ from urllib.error import URLError
 from urllib.request import Request
 
 from pinfold import errors
-from pinfold._http import public, refuse_types, secrets, telling
+from pinfold._asking import check_asking
+from pinfold._http import public, secrets, telling
 from pinfold._native import Target
 from pinfold._redirects import STATUSES, to_drop
 from pinfold._urllib.connection import USUAL, Hop, HTTPConnection, HTTPSConnection, ambiguous, http_connection, no_url
@@ -112,7 +113,7 @@ class OpenerDirector(urllib.request.OpenerDirector):
         labels: Mapping[str, str] | None = None,
         budget: Budget | None = None,
     ) -> None:
-        refuse_types(guard, budget)
+        check_asking(guard, subject, labels, budget)
         super().__init__()
         self._guard = guard
         self._options: dict[str, Any] = {"subject": subject, "labels": labels, "budget": budget}

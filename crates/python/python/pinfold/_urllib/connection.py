@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pinfold import errors
-from pinfold._http import refuse_types, telling
+from pinfold._asking import check_asking
+from pinfold._http import telling
 from pinfold._native import Target
 from pinfold._urllib.wire import HTTPResponse, Wire, timely, translated
 from pinfold.decision import new_correlation_id
@@ -76,7 +77,7 @@ class HTTPConnection(http.client.HTTPConnection):
     ) -> None:
         if source_address is not None:
             raise unsupported("a source address", "leave `source_address` out: the guard opens the socket")
-        refuse_types(guard, budget)
+        check_asking(guard, subject, labels, budget)
         super().__init__(host, port, timeout=seconds(timeout), blocksize=blocksize, **more)
         self._guard = guard
         self._options: dict[str, Any] = {"subject": subject, "labels": labels, "budget": budget}

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pinfold import errors
-from pinfold._http import Ended, ending, refuse_types, telling
+from pinfold._asking import check_asking
+from pinfold._http import Ended, ending, telling
 from pinfold._native import Target
 from pinfold._redirects import to_drop
 from pinfold.decision import new_correlation_id
@@ -38,7 +39,7 @@ class Door:
     budget: Budget | None = None
 
     def __post_init__(self) -> None:
-        refuse_types(self.guard, self.budget)
+        check_asking(self.guard, self.subject, self.labels, self.budget)
 
     def exchange(self) -> Exchange:
         """Begins a request."""
