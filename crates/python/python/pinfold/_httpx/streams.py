@@ -15,7 +15,7 @@ import httpcore
 
 from pinfold import _native
 from pinfold._http import HEAD_BYTES, STEP
-from pinfold.budget import Spending, exceeded
+from pinfold.budget import exceeded
 from pinfold.exchange import Exchange, PinnedSocket
 
 # Bytes of a TLS record, and how much is read at once.
