@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+import pinfold
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
-PACKAGE = Path(__file__).parents[1] / "python"
+# Where the package is that is tested: the folder of the checkout, or an installed wheel.
+PACKAGE = Path(pinfold.__file__).parents[1]
 
 # What each script begins with. `silent` is a name server that never answers, `full` a port that never accepts.
 BEGINNING = """
