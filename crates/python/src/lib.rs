@@ -4,7 +4,7 @@
 //! turns what comes back into objects. What a Python programmer uses is the package around it (`python/pinfold`).
 //! Its exceptions are defined there, in Python.
 //!
-//! Nothing here survives a `fork`: threads do not. What was made before it belongs to the parent ([`local`]).
+//! Nothing here survives a `fork`: threads do not. What was made before it belongs to the parent (`local.rs`).
 
 mod asking;
 mod decision;
