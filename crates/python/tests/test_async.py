@@ -211,3 +211,22 @@ def test_what_is_told_at_once_may_be_interrupted(guard: pinfold.Guard) -> None:
     session = guard.native().session()
     with pytest.raises(KeyboardInterrupt):
         session.pin_soon(interrupted, "http://127.0.0.2/")
+
+
+def test_what_is_done_at_once_lets_others_run(guard: pinfold.Guard) -> None:
+    ticks = 0
+
+    async def ticking() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    async def judging() -> None:
+        other = asyncio.ensure_future(ticking())
+        for _ in range(100):
+            await guard.acheck("http://127.0.0.2/")
+        other.cancel()
+
+    asyncio.run(judging())
+    assert ticks >= 100

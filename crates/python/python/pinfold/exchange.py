@@ -194,7 +194,10 @@ async def soon(start: Callable[[Callable[[Any, BaseException | None], None]], _n
 
     task = start(done)
     try:
-        return future.result() if future.done() else await future
+        if future.done():
+            # It was there at once: others have their turn, and a timeout its chance.
+            await asyncio.sleep(0)
+        return await future
     except BaseException:
         task.cancel()
         # Cancelled in the moment in which it was done: nobody takes what came.
