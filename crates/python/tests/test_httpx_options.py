@@ -10,7 +10,6 @@ import anyio
 import httpx as plain
 import pytest
 
-import pinfold
 from pinfold import httpx
 from pinfold._httpx import errors as words
 from support.server import Server
@@ -135,33 +134,3 @@ def test_upgrade_gives_the_stream(guard: Any, server: Server) -> None:
             assert response.extensions["network_stream"].read(100) == b"hello"
         assert client.get(server.url()).status_code == 200
     assert {seen.connection for seen in server.seen} == {1, 2}
-
-
-@pytest.mark.parametrize("encoding", ["br", "zstd"])
-def test_optional_decoders(guard: Any, server: Server, encoding: str) -> None:
-    text, bomb = _encoded(encoding, b"text " * 9999), _encoded(encoding, b"x" * (64 << 20))
-    server.route("/text")(lambda _: (200, {"content-encoding": encoding}, text))
-    server.route("/bomb")(lambda _: (200, {"content-encoding": encoding}, bomb))
-    with httpx.Client(guard=guard, budget=pinfold.Budget(decoded_bytes=1 << 20)) as client:
-        response = client.get(server.url("/text"))
-        assert encoding in response.request.headers["accept-encoding"]
-        assert response.content == b"text " * 9999
-        with pytest.raises(words.TooLarge):
-            client.get(server.url("/bomb"))
-
-
-def _encoded(encoding: str, content: bytes) -> bytes:
-    if encoding == "br":
-        brotli: Any = pytest.importorskip("brotli", minversion="1.2")
-        return bytes(brotli.compress(content, quality=5))
-    zstandard: Any = pytest.importorskip("zstandard")
-    return bytes(zstandard.ZstdCompressor().compress(content))
-
-
-def test_optional_encodings(guard: Any, server: Server) -> None:
-    """Only what is installed and can be stopped half way is asked for."""
-    with httpx.Client(guard=guard) as client:
-        client.get(server.url())
-    asked = server.seen[0].headers["accept-encoding"].split(", ")
-    assert asked[:2] == ["gzip", "deflate"]
-    assert set(asked) <= {"gzip", "deflate", "br", "zstd"}

@@ -17,6 +17,8 @@ from pinfold.budget import Spending
 _STEP = 64 << 10
 # A block of zstd is at least 3 bytes and yields at most 128 KiB: a piece yields at most some MiB.
 _ZSTD_PIECE = 64
+# Frames of one body of zstd: each costs a new decoder, and may be 9 bytes.
+MEMBERS = 1 << 10
 # Encodings on top of one another, as in curl.
 _MOST = 5
 
@@ -44,11 +46,12 @@ class Decoder:
         self._counts = [0 for _ in self._codecs[1:]]
 
     def decode(self, data: bytes) -> bytes:
-        """All that these bytes decode to. Raises `TooLarge` and `httpx.DecodingError`."""
+        """All that these bytes decode to. Raises `TooLarge`, `DeadlineExceeded` and `httpx.DecodingError`."""
         pieces: Iterable[bytes] = (data,)
         for layer, codec in enumerate(self._codecs):
             pieces = self._through(codec, pieces, layer)
-        return b"".join(self._counted(pieces))
+        with translated():
+            return b"".join(self._counted(pieces))
 
     def flush(self) -> bytes:
         """Nothing is left: `decode` gives all there is."""
@@ -62,19 +65,20 @@ class Decoder:
             if layer:
                 self._between(layer - 1, len(piece))
             with _decoding():
-                yield from codec.decode(piece)
+                for decoded in codec.decode(piece):
+                    # Much can be decoded to nothing, which no other count sees.
+                    self._spending.left()
+                    yield decoded
 
     def _between(self, layer: int, count: int) -> None:
         """What lies between two encodings is as large as the whole may be."""
         self._counts[layer] += count
         if self._counts[layer] > self._spending.budget.decoded_bytes:
-            with translated():
-                self._spending.decoded(self._counts[layer])
+            self._spending.decoded(self._counts[layer])
 
     def _counted(self, pieces: Iterable[bytes]) -> Iterable[bytes]:
         for piece in pieces:
-            with translated():
-                self._spending.decoded(len(piece))
+            self._spending.decoded(len(piece))
             yield piece
 
 
@@ -94,7 +98,8 @@ class _Zlib:
         self._inflate = zlib.decompressobj(window)
 
     def decode(self, data: bytes) -> Iterable[bytes]:
-        while True:
+        # What follows is left alone, as httpx does; zlib would keep it all.
+        while not self._inflate.eof:
             piece = self._inflate.decompress(data, _STEP)
             data = self._inflate.unconsumed_tail
             yield piece
@@ -130,19 +135,28 @@ def _has_zlib_header(data: bytes) -> bool:
 class _Brotli:
     def __init__(self, library: ModuleType) -> None:
         self._decoder: Any = library.Decompressor()
+        self._seen = False
 
     def decode(self, data: bytes) -> Iterable[bytes]:
-        while data or not self._decoder.can_accept_more_data():
-            yield self._decoder.process(data, output_buffer_limit=_STEP)
+        """It takes more data while output is still inside: only a piece of nothing says that all is out."""
+        self._seen = self._seen or bool(data)
+        more = bool(data)
+        while more:
+            piece = self._decoder.process(data, output_buffer_limit=_STEP)
             data = b""
+            yield piece
+            more = not self._decoder.is_finished() and (bool(piece) or not self._decoder.can_accept_more_data())
 
     def end(self) -> None:
-        return
+        """Of the libraries of brotli one says when something is missing, the other does not: it is always said."""
+        if self._seen and not self._decoder.is_finished():
+            raise httpx.DecodingError("brotli data is incomplete")
 
 
 class _Zstandard:
     def __init__(self, library: ModuleType) -> None:
         self._library: Any = library
+        self._frames = 0
         self._decoder = self._begin()
         self._seen = False
 
@@ -161,6 +175,9 @@ class _Zstandard:
             raise httpx.DecodingError("Zstandard data is incomplete")
 
     def _begin(self) -> Any:
+        self._frames += 1
+        if self._frames > MEMBERS:
+            raise httpx.DecodingError(f"more than {MEMBERS} frames of zstd")
         return self._library.ZstdDecompressor().decompressobj()
 
 
