@@ -65,14 +65,14 @@ class Handler(ResponseHandler):
     link: _native.Link
     use: Use | None = None
     _decodes = True
-    # Bytes that came for this request before the body of its response.
-    _head = 0
+    # Bytes that came for this request.
+    _came = 0
     _payload_before: object = None
 
     def begin(self, use: Use) -> None:
         """From now on used for another request."""
         self.use = use
-        self._head = 0
+        self._came = 0
         self._payload_before = self._payload
 
     def set_response_params(
@@ -101,7 +101,8 @@ class Handler(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         """What came over a websocket is passed on only while the policy allows it.
 
-        What comes before a body is counted: interim responses may be sent without end.
+        What is not of a body is counted as well: interim responses, sizes of chunks and what may be written after
+        them can be sent without end.
         """
         if self.upgraded and self.use is not None:
             try:
@@ -110,16 +111,25 @@ class Handler(ResponseHandler):
                 self._end(in_words(error))
                 return
         super().data_received(data)
-        if self.use is not None and not self.upgraded and self._is_in_head():
-            self._head += len(data)
-            if self._head > HEAD_BYTES + STEP:
-                self._end(in_words(exceeded("response-too-large", f"{HEAD_BYTES} bytes of headers were allowed")))
+        if self.use is not None and not self.upgraded:
+            self._came += len(data)
+            self._bound(self.use.spending.budget.response_bytes)
 
     def drop(self) -> None:
         """Ends the connection at once."""
         self.force_close()
         if self.transport is not None:
             self.transport.abort()
+
+    def _bound(self, body: int) -> None:
+        """Ends it when more came around a body than a head, one step, and as much as a body may be."""
+        payload = self._payload
+        if self._is_in_head() or payload is None:
+            around, allowed, what = self._came, HEAD_BYTES + STEP, f"{HEAD_BYTES} bytes of headers"
+        else:
+            around, allowed, what = self._came - payload.total_bytes, HEAD_BYTES + STEP + body, f"{body} bytes"
+        if around > allowed:
+            self._end(in_words(exceeded("response-too-large", f"{what} were allowed")))
 
     def _is_in_head(self) -> bool:
         return self._payload is None or self._payload is EMPTY_PAYLOAD or self._payload is self._payload_before
