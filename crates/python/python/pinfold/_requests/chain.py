@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from requests import PreparedRequest, Response
 from requests.cookies import RequestsCookieJar
@@ -13,6 +14,18 @@ from pinfold._native import Target
 from pinfold._redirects import to_drop
 from pinfold._urllib3.hop import Door, Hop, current
 from pinfold.errors import PinfoldError
+
+
+class _Refused(NamedTuple):
+    """Where a server leads, and nobody can go."""
+
+    before: Hop
+    error: PinfoldError
+
+
+# Beside the objects, not in them: they are copied and pickled, and a copy begins anew.
+_hops: WeakKeyDictionary[PreparedRequest | Response, Hop] = WeakKeyDictionary()
+_nexts: WeakKeyDictionary[PreparedRequest, Hop | _Refused] = WeakKeyDictionary()
 
 
 def first(door: Door, request: PreparedRequest) -> Hop:
@@ -36,7 +49,7 @@ def under_way(door: Door, request: PreparedRequest) -> Hop:
 
 def note(made: PreparedRequest | Response, hop: Hop) -> None:
     """Notes in which hop it was made. Copies of it do not have it."""
-    cast(Any, made)._pinfold_hop = hop
+    _hops[made] = hop
 
 
 def note_text(prepared: PreparedRequest, raw: str) -> None:
@@ -47,42 +60,31 @@ def note_text(prepared: PreparedRequest, raw: str) -> None:
 def redirected(request: PreparedRequest, response: Response, location: str, door: Door) -> None:
     """Notes the hop that a server wants, and takes secrets from its request."""
     # Who answers a challenge may put a request of his own into the response.
-    before = _hop_of(response) or _hop_of(response.request) or Hop.begin(door, response.url)
+    before = _hops.get(response) or _hops.get(response.request) or Hop.begin(door, response.url)
     headers = cast(Any, request.headers)
     try:
         after = before.leading(location)
     except PinfoldError as error:
         headers.clear()
-        cast(Any, request)._pinfold_next = _Refused(before, error)
+        _nexts[request] = _Refused(before, error)
         return
     # Cookies are those that the jar has for the new place.
     for name in to_drop([name for name in headers if name.lower() != "cookie"], before.target, after.target):
         del headers[name]
     if after.crossed:
         _leave_cookies(request)
-    cast(Any, request)._pinfold_next = after
+    _nexts[request] = after
 
 
 def shown(request: PreparedRequest) -> None:
     """It is shown to the caller: whoever sends it begins anew, and knows whether an origin was left."""
-    after = request.__dict__.pop("_pinfold_next", None)
+    after = _nexts.pop(request, None)
     cast(Any, request)._pinfold_crossed = not isinstance(after, Hop) or after.crossed
-
-
-class _Refused(NamedTuple):
-    """Where a server leads, and nobody can go."""
-
-    before: Hop
-    error: PinfoldError
-
-
-def _hop_of(made: PreparedRequest | Response) -> Hop | None:
-    return cast("Hop | None", getattr(made, "_pinfold_hop", None))
 
 
 def _taken(request: PreparedRequest) -> Hop | None:
     """The hop of a redirect that is followed. It is followed once."""
-    noted: Hop | _Refused | None = request.__dict__.pop("_pinfold_next", None)
+    noted = _nexts.pop(request, None)
     if isinstance(noted, _Refused):
         # Only now: a redirect that nobody follows is nobody's refusal.
         raise Ended(noted.before.exchange.refused(noted.error))
@@ -91,7 +93,7 @@ def _taken(request: PreparedRequest) -> Hop | None:
 
 def _belongs(request: PreparedRequest, hop: Hop) -> bool:
     """Whether it is what the session is sending, or an answer to a challenge. What a hook sends elsewhere is not."""
-    if _hop_of(request) is hop:
+    if _hops.get(request) is hop:
         return True
     with ending():
         return hop.target.same_origin(Target.parse(request.url or ""))
