@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import importlib.util
 import os
 import socket
 import threading
@@ -17,9 +16,11 @@ import urllib3 as plain
 
 import pinfold
 from pinfold import urllib3
+from pinfold._urllib3 import body as decoding
 from pinfold._urllib3 import pool
-from pinfold.budget import Budget
+from pinfold.budget import Budget, Spending
 from support.lab import Lab
+from support.packing import packed
 from support.server import Request, Server
 
 Make = Callable[..., pinfold.Guard]
@@ -258,10 +259,10 @@ def test_decoders_that_cannot_be_told_to_stop(
 @pytest.mark.parametrize("read", ["data", "read", "stream"])
 def test_a_bomb_of_another_library_ends(guard: pinfold.Guard, server: Server, read: str, encoding: str) -> None:
     text, bomb = os.urandom(5000) * 3, bytes(100 << 20)
+    _is_decoded(encoding)
     for path, body in (("/good", text), ("/bomb", bomb)):
-        for name in encoding.split(", "):
-            body = _packed(name, body)
-        server.route(path)(lambda _, body=body: (200, {"content-encoding": encoding}, body))
+        made = packed(encoding, body)
+        server.route(path)(lambda _, made=made: (200, {"content-encoding": encoding}, made))
     got: list[bytes] = []
     with urllib3.PoolManager(guard=guard, budget=Budget(decoded_bytes=1 << 20)) as manager:
         assert b"".join(_pieces(manager, server.url("/good"), read)) == text
@@ -269,6 +270,42 @@ def test_a_bomb_of_another_library_ends(guard: pinfold.Guard, server: Server, re
             got.extend(_pieces(manager, server.url("/bomb"), read))
     assert error.value.code == "response-inflated"
     assert sum(map(len, got)) <= 1 << 20
+
+
+@pytest.mark.parametrize(
+    "encoding", ["gzip", "zstd", "gzip, gzip", "zstd, zstd", "gzip, zstd", "zstd, gzip", "gzip, br"]
+)
+@pytest.mark.parametrize("read", ["data", "read", "stream", "read1"])
+def test_members_that_yield_nothing_end(guard: pinfold.Guard, server: Server, read: str, encoding: str) -> None:
+    _is_decoded(encoding)
+    first, _, outer = encoding.partition(", ")
+    members = packed(first, b"") * 100_000
+    flood = packed(outer, members) if outer else members
+    server.route("/flood")(lambda _: (200, {"content-encoding": encoding}, flood))
+    with (
+        urllib3.PoolManager(guard=guard, budget=Budget(total=3600)) as manager,
+        pytest.raises(urllib3.BudgetExceeded) as error,
+    ):
+        list(_pieces(manager, server.url("/flood"), read))
+    assert error.value.code == "response-inflated"
+
+
+def test_members_that_yield_something_are_no_flood(guard: pinfold.Guard, server: Server) -> None:
+    text = b"".join(packed("gzip", b"%07d\n" % number * 128) for number in range(4 * decoding.MEMBERS))
+    server.route("/log")(lambda _: (200, {"content-encoding": "gzip"}, text))
+    with urllib3.PoolManager(guard=guard) as manager:
+        assert manager.request("GET", server.url("/log")).data == gzip.decompress(text)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "deflate, zstd"])
+def test_the_deadline_is_looked_at_while_nothing_is_made(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _is_decoded(encoding)
+    looked: list[float] = []
+    monkeypatch.setattr(Spending, "left", lambda self: looked.append(self.began) or 1.0)
+    data = packed(encoding, os.urandom(200_000))
+    made = decoding.Bounded(plain.response._get_decoder(encoding), Spending(Budget()))
+    made.decompress(data)
+    assert len(looked) >= len(data) // decoding._SLICE
 
 
 def test_nothing_is_decoded_when_the_decoder_cannot_be_bounded(
@@ -484,22 +521,9 @@ def test_what_is_no_guard_or_budget_is_refused_at_once(options: Any) -> None:
         urllib3.connection_from_url("http://a.example.com/", **options)
 
 
-def _packed(encoding: str, body: bytes) -> bytes:
-    if encoding == "gzip":
-        return gzip.compress(body)
-    if encoding not in plain.HTTPResponse.CONTENT_DECODERS:
+def _is_decoded(encoding: str) -> None:
+    if not set(encoding.split(", ")) <= set(plain.HTTPResponse.CONTENT_DECODERS):
         pytest.skip(f"urllib3 has no library for {encoding}")
-    # The newer of two libraries for zstd, or the one that an older urllib3 takes.
-    names = {"br": ["brotli"], "zstd": ["compression.zstd", "backports.zstd", "zstandard"]}[encoding]
-    library = next(importlib.import_module(name) for name in names if _is_there(name))
-    packed: bytes = library.compress(body)
-    return packed
-
-
-def _is_there(name: str) -> bool:
-    with contextlib.suppress(ModuleNotFoundError):
-        return importlib.util.find_spec(name) is not None
-    return False
 
 
 def _redirects(server: Server, location: str) -> None:

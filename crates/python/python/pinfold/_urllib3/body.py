@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
 from urllib3._version import __version__
-from urllib3.response import ContentDecoder, HTTPResponse
+from urllib3.response import ContentDecoder, DeflateDecoder, GzipDecoder, HTTPResponse
 
 from pinfold._http import STEP, Ended, Meter, ended, ending
 from pinfold._relies import outgrown, relied
 from pinfold._translate import Translator
-from pinfold.budget import Spending
+from pinfold.budget import Spending, exceeded
 
-# How much is fed at once to a decoder that cannot be told to stop: the best of them make a megabyte of this.
-_SLICE = 32
+# Members of a gzip stream, or frames of one of zstd: each costs a new decoder, and may be some bytes. So many, and one
+# more for each so many bytes that they make.
+MEMBERS = 1 << 10
+_MEMBER = 1 << 10
+# How much is fed at once: no more than some dozen members. zlib makes half a megabyte of it.
+_SLICE = 512
+_ZLIB = (DeflateDecoder, GzipDecoder)
+# The same for others that cannot be told to stop: the best of them make a megabyte of this.
+_SMALL_SLICE = 32
 _STOPS = tuple(int(part) for part in __version__.split(".")[:2]) >= (2, 6)
 
 
@@ -88,66 +96,121 @@ class Bounded(ContentDecoder):
     """A decoder that counts what it makes, and makes it in steps."""
 
     def __init__(self, inner: ContentDecoder, spending: Spending) -> None:
-        self._inner: Any = inner
         self._spending = spending
-        self._stops = _stops(inner)
+        self._fed: deque[bytes] = deque()
+        self._layers: list[_Layer] = []
+        below: Callable[[], bytes] = self._next
+        for decoder in _chain(inner):
+            self._layers.append(_Layer(decoder, below, spending))
+            below = self._layers[-1].between
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
         """As urllib3's."""
-        if self._stops and max_length >= 0:
-            return self._counted(self._inner.decompress(data, max_length=max_length))
-        steps = self._in_steps(data) if self._stops else _in_slices([data], _chain(self._inner))
-        return b"".join(self._counted(piece) for piece in steps)
+        if data:
+            self._fed.append(data)
+        made = bytearray()
+        with ending():
+            while max_length < 0 or len(made) < max_length:
+                piece = self._layers[-1].pull(STEP if max_length < 0 else min(STEP, max_length - len(made)))
+                self._spending.decoded(len(piece))
+                made += piece
+                if not piece:
+                    break
+        return bytes(made)
 
     @property
     def has_unconsumed_tail(self) -> bool:
         """Whether more can be made of what it was fed."""
-        return bool(getattr(self._inner, "has_unconsumed_tail", False))
+        return bool(self._fed) or any(layer.has_rest for layer in self._layers)
 
     def flush(self) -> bytes:
         """As urllib3's."""
-        return self._counted(self._inner.flush())
-
-    def _in_steps(self, data: bytes) -> Iterator[bytes]:
-        while True:
-            piece = self._inner.decompress(data, max_length=STEP)
-            yield piece
-            if not piece and not self._inner.has_unconsumed_tail:
-                return
-            data = b""
-
-    def _counted(self, piece: bytes) -> bytes:
+        piece: bytes = self._layers[-1].decoder.flush()
         with ending():
             self._spending.decoded(len(piece))
-            self._spending.left()
+        return piece
+
+    def _next(self) -> bytes:
+        return self._fed.popleft() if self._fed else b""
+
+
+class _Layer:
+    """One encoding of a body. Its decoder is fed in slices: one may loop over thousands of members in one call."""
+
+    def __init__(self, decoder: Any, below: Callable[[], bytes], spending: Spending) -> None:
+        self.decoder = decoder
+        self._below = below
+        self._spending = spending
+        self._stops = _stops(decoder)
+        self._slice = _SLICE if self._stops or isinstance(decoder, _ZLIB) else _SMALL_SLICE
+        self._data = b""
+        self._at = 0
+        # Whether the decoder may still hold back what it made.
+        self._holds = False
+        self._made = 0
+        self._members = 0
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether more can be made of what came."""
+        return self._at < len(self._data) or (self._stops and bool(self.decoder.has_unconsumed_tail))
+
+    def pull(self, most: int) -> bytes:
+        """The next piece, empty if there is none without more input. Raises `BudgetExceeded`."""
+        while data := self._input():
+            piece = self._step(data[0], most)
+            self._holds = self._stops and bool(piece or self.decoder.has_unconsumed_tail)
+            if piece:
+                return piece
+        return b""
+
+    def between(self) -> bytes:
+        """A piece for the encoding above. What lies between two may be as large as the whole."""
+        piece = self.pull(STEP)
+        if self._made > self._spending.budget.decoded_bytes:
+            raise exceeded("response-inflated", f"{self._spending.budget.decoded_bytes} bytes were allowed")
+        return piece
+
+    def _input(self) -> tuple[bytes] | None:
+        """What to feed, which is nothing for what is held back; None when there is nothing to do."""
+        if self._holds:
+            return (b"",)
+        if self._at >= len(self._data):
+            self._data, self._at = self._below(), 0
+        piece = self._data[self._at : self._at + self._slice]
+        self._at += len(piece)
+        return (piece,) if piece else None
+
+    def _step(self, data: bytes, most: int) -> bytes:
+        self._spending.left()
+        before = getattr(self.decoder, "_obj", None)
+        piece: bytes = self.decoder.decompress(data, max_length=most) if self._stops else self.decoder.decompress(data)
+        self._made += len(piece)
+        if getattr(self.decoder, "_obj", None) is not before:
+            self._members += 1
+        if self._members > MEMBERS + self._made // _MEMBER:
+            raise exceeded("response-inflated", "its encoding has too many members")
         return piece
 
 
 def _stops(decoder: Any) -> bool:
-    """Whether it can be told how much to make at most."""
-    if not _STOPS:
+    """Whether it can be told how much to make at most, and gives all of it when it is asked again.
+
+    Those of zlib do not: what is left inside, or a member that ends just there, would be lost. They make little.
+    """
+    if not _STOPS or isinstance(decoder, _ZLIB):
         return False
-    obj = getattr(decoder, "_obj", None)
-    if type(decoder).__name__ == "BrotliDecoder" and not hasattr(obj, "can_accept_more_data"):
-        return False
-    return all(_stops(inner) for inner in getattr(decoder, "_decoders", ()))
+    return not _is_brotli(decoder) or hasattr(decoder._obj, "can_accept_more_data")
+
+
+def _is_brotli(decoder: Any) -> bool:
+    # There is such a class only where the library is.
+    return type(decoder).__name__ == "BrotliDecoder"
 
 
 def _chain(decoder: Any) -> list[Any]:
     """The decoders of one, in the order in which they decode."""
     return list(reversed(getattr(decoder, "_decoders", [decoder])))
-
-
-def _in_slices(pieces: Any, decoders: list[Any]) -> Iterator[bytes]:
-    for decoder in decoders:
-        pieces = _sliced(pieces, decoder)
-    yield from pieces
-
-
-def _sliced(pieces: Any, decoder: Any) -> Iterator[bytes]:
-    for piece in pieces:
-        for start in range(0, len(piece), _SLICE):
-            yield decoder.decompress(piece[start : start + _SLICE])
 
 
 # Where urllib3 decodes, it is to do so with the decoder that was bounded.
