@@ -458,6 +458,8 @@ def test_a_fork_while_a_guard_is_made_by_who_configures_logging(run: Callable[..
 def test_a_signal_interrupts(start: Callable[[str], subprocess.Popen[str]], blocked: str) -> None:
     process = start(
         f"""
+        # Whoever runs the tests in the background of a shell has it ignored, and so have its children.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         {blocked}
         seen = []
         g.on_decision(seen.append)

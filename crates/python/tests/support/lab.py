@@ -11,6 +11,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,13 +99,12 @@ class Lab:
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.close()
-        try:
-            self._process.wait(30)
-        finally:
-            # On a busy machine it may still be closing what others hold open.
-            self._process.kill()
-            self._process.wait()
-            self._process.stdout.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        # It serves the tests: how it ends is none of what they say.
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
 
     def _do(self, what: str, **more: Any) -> dict[str, Any]:
         assert self._process.stdin
