@@ -16,10 +16,6 @@
 //! What is no command is answered with `{"error": TEXT}`. Each list of addresses but the last is answered `after`
 //! times (1), the last one for ever.
 #![expect(clippy::print_stdout, reason = "it answers there")]
-#![expect(
-    clippy::exit,
-    reason = "it ends with whoever drives it, whatever is open"
-)]
 
 use std::{
     io::{self, BufRead, Read},
