@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -182,21 +185,62 @@ def test_an_exchange_goes_on_although_a_request_was_put_in_its_place(guard: pinf
     assert len(server.seen) == 3
 
 
+DIGEST, BASIC = plain.auth.HTTPDigestAuth("me", "secret"), ("me", "secret")
+
+
+# requests' own cannot pickle one with digest authentication.
+@pytest.mark.parametrize(
+    ("taken", "auth"),
+    [
+        (lambda shown: shown, DIGEST),
+        (plain.PreparedRequest.copy, DIGEST),
+        (copy.copy, DIGEST),
+        (copy.deepcopy, BASIC),
+        (lambda shown: pickle.loads(pickle.dumps(shown)), BASIC),
+    ],
+    ids=["itself", "its copy", "shallow", "deep", "pickled"],
+)
 def test_following_by_hand_remembers_that_an_origin_was_left(
-    session: requests.Session, server: Server, other: Server
+    session: requests.Session, server: Server, other: Server, taken: Callable[[Any], Any], auth: Any
 ) -> None:
     server.route("/go")(lambda _: (302, {"location": other.url("/a")}, b""))
     other.route("/a")(lambda _: (302, {"location": "/b"}, b""))
     _digest(other, {"/b": "/c"})
     session.cookies.set("sid", "secret")
     session.headers["X-Key"] = "secret"
-    answer = session.get(server.url("/go"), allow_redirects=False, auth=plain.auth.HTTPDigestAuth("me", "secret"))
+    answer = session.get(server.url("/go"), allow_redirects=False, auth=auth)
     while answer.next is not None:
-        answer = session.send(answer.next, allow_redirects=False)
+        answer = session.send(taken(answer.next), allow_redirects=False)
     assert "secret" in server.seen[0].headers["cookie"]
     assert {request.path for request in other.seen} == {"/a", "/b"}
     for request in other.seen:
         assert {"authorization", "x-key", "cookie"}.isdisjoint(name.lower() for name in request.headers)
+
+
+# --- what stands in the place of the library's own
+
+
+@pytest.mark.parametrize("replaced", ["Session.send", "HTTPAdapter.send", "HTTPAdapter.cert_verify"])
+@pytest.mark.parametrize(
+    "kind", ["lambda *given: None", "mock.MagicMock()", "functools.wraps(own)(lambda *given: own)"]
+)
+def test_what_was_replaced_before_the_import_is_named(replaced: str, kind: str) -> None:
+    owner, _, name = replaced.partition(".")
+    program = f"""
+import functools, requests
+from unittest import mock
+owner = requests.sessions.{owner} if "{owner}" == "Session" else requests.adapters.{owner}
+own = owner.{name}
+owner.{name} = {kind}
+try:
+    import pinfold.requests
+except ImportError as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    # What was wrapped is looked at.
+    wanted = "" if "wraps" in kind else f"`{replaced}` is not the one of `requests`"
+    assert said[: len(wanted) or None] == wanted
 
 
 # --- what is told

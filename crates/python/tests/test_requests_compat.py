@@ -437,8 +437,8 @@ def copies(session: Any, server: Server) -> Any:
 
 
 def _carried(thing: Any) -> list[str]:
-    # Words of the caller may be kept, and are text.
-    return sorted(name for name in vars(thing) if name not in ("_pinfold_asked", "_pinfold_crossed"))
+    # The words of the caller may be kept, and are text.
+    return sorted(name for name in vars(thing) if name != "_pinfold_asked")
 
 
 @of_requests

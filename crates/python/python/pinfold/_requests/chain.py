@@ -27,11 +27,14 @@ class _Refused(NamedTuple):
 _hops: WeakKeyDictionary[PreparedRequest | Response, Hop] = WeakKeyDictionary()
 _nexts: WeakKeyDictionary[PreparedRequest, Hop | _Refused] = WeakKeyDictionary()
 
+# A hook that is never called: of what is noted on a request, requests' own `copy` takes only these along.
+_CROSSED = "pinfold-crossed"
+
 
 def first(door: Door, request: PreparedRequest) -> Hop:
     """The hop of a request that a session is given, or of a redirect that it follows."""
     hop = _taken(request) or Hop.begin(door, _asked(request))
-    hop.crossed = hop.crossed or getattr(request, "_pinfold_crossed", False)
+    hop.crossed = hop.crossed or _CROSSED in (request.hooks or ())
     note(request, hop)
     return hop
 
@@ -79,7 +82,8 @@ def redirected(request: PreparedRequest, response: Response, location: str, door
 def shown(request: PreparedRequest) -> None:
     """It is shown to the caller: whoever sends it begins anew, and knows whether an origin was left."""
     after = _nexts.pop(request, None)
-    cast(Any, request)._pinfold_crossed = not isinstance(after, Hop) or after.crossed
+    if not isinstance(after, Hop) or after.crossed:
+        cast(Any, request).hooks = {**cast(Any, request.hooks), _CROSSED: []}
 
 
 def _taken(request: PreparedRequest) -> Hop | None:

@@ -11,7 +11,7 @@ from urllib3._version import __version__
 from urllib3.response import ContentDecoder, DeflateDecoder, GzipDecoder, HTTPResponse
 
 from pinfold._http import STEP, Ended, Meter, ended, ending
-from pinfold._relies import outgrown, relied
+from pinfold._relies import relied, uses
 from pinfold._translate import Translator
 from pinfold.budget import Spending, exceeded
 
@@ -216,6 +216,4 @@ def _chain(decoder: Any) -> list[Any]:
 # Where urllib3 decodes, it is to do so with the decoder that was bounded.
 for _name in ("_init_decoder", "_decode", "_flush_decoder"):
     relied("urllib3", HTTPResponse, _name)
-for _function in (HTTPResponse._init_decoder, HTTPResponse._decode, HTTPResponse._flush_decoder):
-    if "_decoder" not in _function.__code__.co_names:
-        raise outgrown("urllib3", "HTTPResponse._decoder")
+    uses("urllib3", HTTPResponse, _name, "_decoder")
