@@ -159,8 +159,36 @@ class AsyncDial(httpcore.AsyncNetworkBackend, Opened):
         await anyio.sleep(seconds)
 
 
-class Connection:
+class _Kept:
+    """What a connection of httpcore is used for, and whether it can be used again."""
+
+    _dial: Dial | AsyncDial
+    http: httpcore.HTTPConnection | httpcore.AsyncHTTPConnection
+
+    @property
+    def link(self) -> _native.Link | None:
+        """What it was opened for."""
+        return self._dial.link
+
+    @property
+    def usage(self) -> Usage | None:
+        """What it is used for now."""
+        return self._dial.usage
+
+    def serve(self, usage: Usage) -> None:
+        """From now on used for another request."""
+        self._dial.serve(usage)
+
+    def usable(self) -> bool:
+        """Whether it is idle, not expired, and the server has not closed it."""
+        return self.link is not None and self.http.is_idle() and not self.http.has_expired()
+
+
+class Connection(_Kept):
     """One connection of httpcore, for threads."""
+
+    _dial: Dial
+    http: httpcore.HTTPConnection
 
     def __init__(self, hop: Hop, limits: httpx.Limits, options: dict[str, Any], sockets: Iterable[Option]) -> None:
         self._dial = Dial(hop, sockets)
@@ -168,55 +196,22 @@ class Connection:
             _origin(hop.target), keepalive_expiry=limits.keepalive_expiry, network_backend=self._dial, **options
         )
 
-    @property
-    def link(self) -> _native.Link | None:
-        """What it was opened for."""
-        return self._dial.link
-
-    @property
-    def usage(self) -> Usage | None:
-        """What it is used for now."""
-        return self._dial.usage
-
-    def serve(self, usage: Usage) -> None:
-        """From now on used for another request."""
-        self._dial.serve(usage)
-
-    def usable(self) -> bool:
-        """Whether it is idle, not expired, and the server has not closed it."""
-        return self.link is not None and self.http.is_idle() and not self.http.has_expired()
-
     def drop(self) -> None:
         """Closes it."""
         self.http.close()
 
 
-class AsyncConnection:
+class AsyncConnection(_Kept):
     """One connection of httpcore, for asyncio and trio."""
+
+    _dial: AsyncDial
+    http: httpcore.AsyncHTTPConnection
 
     def __init__(self, hop: Hop, limits: httpx.Limits, options: dict[str, Any], sockets: Iterable[Option]) -> None:
         self._dial = AsyncDial(hop, sockets)
         self.http = httpcore.AsyncHTTPConnection(
             _origin(hop.target), keepalive_expiry=limits.keepalive_expiry, network_backend=self._dial, **options
         )
-
-    @property
-    def link(self) -> _native.Link | None:
-        """What it was opened for."""
-        return self._dial.link
-
-    @property
-    def usage(self) -> Usage | None:
-        """What it is used for now."""
-        return self._dial.usage
-
-    def serve(self, usage: Usage) -> None:
-        """From now on used for another request."""
-        self._dial.serve(usage)
-
-    def usable(self) -> bool:
-        """Whether it is idle, not expired, and the server has not closed it."""
-        return self.link is not None and self.http.is_idle() and not self.http.has_expired()
 
     def drop(self) -> None:
         """Closes the file descriptor; waits for nothing, so that a cancelled task can do it."""
